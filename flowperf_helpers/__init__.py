@@ -1,0 +1,1 @@
+"""flowperf: how Klaviyo flows perform."""

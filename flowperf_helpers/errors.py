@@ -1,0 +1,242 @@
+"""Everything flowperf can refuse, as one tree.
+
+::
+
+    FlowperfError                    1  anything of ours; catch this to catch all
+    ├── ArgumentError (ValueError)   2  an argument, parameter or frame is not usable
+    │   ├── AmbiguousNameError       2  one name fits several things      .candidates
+    │   └── UnknownNameError         2  no such metric, integration, flow .near
+    ├── CredentialsError             3  no key, two keys, a key in the wrong place
+    │   ├── AuthenticationError      3  Klaviyo refused the key (401)     .status .code .pointer .detail
+    │   └── ScopeError               3  the key may not do this (403)     .status .code .pointer .detail .scope
+    ├── QuotaError                   4  Klaviyo's window is spent         .endpoint .retry_at .kept
+    ├── AnswerError                  5  Klaviyo's answer could not be used
+    │   ├── TransportError           5  nothing whole came over the wire  .url
+    │   ├── ApiError                 5  an error status                   .status .code .pointer .detail
+    │   ├── PayloadError             5  an answer of another shape        .place
+    │   └── NoRowsError              5  nothing came where rows were due
+    ├── StorageError                 1  ledger, snapshot or output file
+    └── NotebookError                *  a cell failed                     .path .cause_name
+
+The number is the exit code of the command line; `NotebookError` carries the one of the error that stopped its cell.
+Each message is one sentence or two: what is wrong, where, what to do. No message ever holds a secret. An error
+that comes from another library is raised ``from`` it, so that ``--debug`` shows both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+__all__ = [
+    "AmbiguousNameError",
+    "AnswerError",
+    "ApiError",
+    "ArgumentError",
+    "AuthenticationError",
+    "CredentialsError",
+    "FlowperfError",
+    "NoRowsError",
+    "NotebookError",
+    "PayloadError",
+    "QuotaError",
+    "ScopeError",
+    "StorageError",
+    "TransportError",
+    "UnknownNameError",
+]
+
+
+class FlowperfError(Exception):
+    """Base of all errors of this package.
+
+    Attributes
+    ----------
+    exit_code : int
+        What the command line exits with.
+    """
+
+    exit_code: int = 1
+
+
+class ArgumentError(FlowperfError, ValueError):
+    """An argument, a notebook parameter or a given frame cannot be used."""
+
+    exit_code = 2
+
+
+class AmbiguousNameError(ArgumentError):
+    """One name fits several things.
+
+    Attributes
+    ----------
+    candidates : list of dict
+        What the name could have meant, one dict each (``id``, ``name``, ``integration``).
+    """
+
+    def __init__(self, message: str, *, candidates: Sequence[dict[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.candidates = list(candidates)
+
+
+class UnknownNameError(ArgumentError):
+    """No metric, integration, flow or account of that name.
+
+    Attributes
+    ----------
+    near : list of str
+        Names that exist and look alike, best first.
+    """
+
+    def __init__(self, message: str, *, near: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.near = list(near)
+
+
+class _FromKlaviyo(FlowperfError):
+    """Facts of one JSON:API error object."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        pointer: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.pointer = pointer
+        self.detail = detail
+
+
+class CredentialsError(FlowperfError):
+    """No key, two keys, or a key where none belongs."""
+
+    exit_code = 3
+
+
+class AuthenticationError(_FromKlaviyo, CredentialsError):
+    """Klaviyo does not know the key or token (401, or a 400 that says so)."""
+
+
+class ScopeError(_FromKlaviyo, CredentialsError):
+    """The key is known but may not do this (403).
+
+    Attributes
+    ----------
+    scope : str or None
+        The missing scope, where Klaviyo or the contract names it (``"flows:read"``).
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        scope: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        pointer: str | None = None,
+        detail: str | None = None,
+    ) -> None:
+        super().__init__(message, status=status, code=code, pointer=pointer, detail=detail)
+        self.scope = scope
+
+
+class QuotaError(FlowperfError):
+    """A window of Klaviyo's limits is spent for longer than we are willing to wait.
+
+    Attributes
+    ----------
+    endpoint : str
+        Path of the call, such as ``"/api/flow-values-reports"``.
+    retry_at : datetime or None
+        When the next call is free, aware; None where nobody can tell.
+    kept : int
+        Answers of this plan that are safely in the store.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, endpoint: str, retry_at: datetime | None, kept: int = 0) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.retry_at = retry_at
+        self.kept = kept
+
+
+class AnswerError(FlowperfError):
+    """Klaviyo's answer could not be used."""
+
+    exit_code = 5
+
+
+class TransportError(AnswerError):
+    """Nothing whole came over the wire: no connection, a timeout, a reset, a body cut short.
+
+    Attributes
+    ----------
+    url : str
+        What was asked, without query and credentials.
+    """
+
+    def __init__(self, message: str, *, url: str) -> None:
+        super().__init__(message)
+        self.url = url
+
+
+class ApiError(_FromKlaviyo, AnswerError):
+    """An error status that none of the other classes describes better."""
+
+
+class PayloadError(AnswerError):
+    """An answer whose shape is not the contract's.
+
+    Attributes
+    ----------
+    place : str
+        Where in the body, as a JSON pointer (``"/data/attributes/results/3/statistics/clicks"``).
+    """
+
+    def __init__(self, message: str, *, place: str) -> None:
+        super().__init__(message)
+        self.place = place
+
+
+class NoRowsError(AnswerError):
+    """A whole answer without a row, where rows were due."""
+
+
+class StorageError(FlowperfError):
+    """The ledger, a snapshot or an output file could not be read or written.
+
+    Attributes
+    ----------
+    path : Path
+        The file or folder.
+    """
+
+    def __init__(self, message: str, *, path: str | Path) -> None:
+        super().__init__(message)
+        self.path = Path(path)
+
+
+class NotebookError(FlowperfError):
+    """A cell of a notebook run failed.
+
+    Attributes
+    ----------
+    path : Path
+        The notebook as far as it got.
+    cause_name : str
+        Class name of the error inside the kernel.
+    """
+
+    def __init__(self, message: str, *, path: str | Path, cause_name: str, exit_code: int = 1) -> None:
+        super().__init__(message)
+        self.path = Path(path)
+        self.cause_name = cause_name
+        self.exit_code = exit_code
