@@ -1,0 +1,35 @@
+# Every verb makes .venv first when it is missing or older than what it is made from.
+.PHONY: setup report test check lab bench
+.DEFAULT_GOAL := report
+
+BIN := .venv/bin
+STAMP := .venv/.setup
+PYTHON ?= python3
+# the week to report, such as 2026-W47; left out: the last complete one
+WEEK ?=
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "flowperf needs Python 3.11 or later; name one: make setup PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	UV_COMPILE_BYTECODE=1 $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	@touch $(STAMP)
+
+report: $(STAMP)
+	$(BIN)/flowperf weekly --account sandbox --out out $(if $(WEEK),--week $(WEEK))
+
+test: $(STAMP)
+	$(BIN)/pytest -n 2 --dist loadgroup
+
+check: $(STAMP)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+lab: $(STAMP)
+	$(BIN)/jupyter lab notebooks
+
+bench: $(STAMP)
+	@for script in tests/bench/bench_*.py; do $(BIN)/python $$script || exit 1; done
