@@ -1,0 +1,219 @@
+"""Which account, which key, which address: from the environment or a section of ``accounts.toml``.
+
+Names and rules: interface.md. Nothing falls back to the sandbox; a key that is not there is an error.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from flowperf_helpers.accounts_file import read_section
+from flowperf_helpers.errors import ArgumentError, CredentialsError
+from flowperf_helpers.home import flowperf_home
+from flowperf_helpers.keys import BEARER, PRIVATE_KEY, Credentials, Keyring
+from flowperf_helpers.oauth import OAuthCredentials, TokenFile, TokenKeeper
+
+__all__ = ["DEFAULT_BASE_URL", "DEFAULT_REVISION", "SANDBOX_URL", "AccountSettings", "account_settings", "is_loopback"]
+
+DEFAULT_BASE_URL = "https://a.klaviyo.com"
+DEFAULT_REVISION = "2026-10-15"
+SANDBOX_URL = "http://sandbox.invalid"
+"""Address of the embedded account: a name that no network can resolve (RFC 2606), served in-process only."""
+
+
+@dataclass(frozen=True)
+class AccountSettings:
+    """What is known of an account before it is asked.
+
+    Attributes
+    ----------
+    name : str
+        ``"sandbox"``, ``"live"`` or a section of ``accounts.toml``.
+    base_url : str
+        Scheme and host, no path.
+    revision : str
+        Sent with every request.
+    credentials : Credentials
+        Key or token; shows no secret.
+    integration, conversion_metric, timezone : str or None
+        Defaults of the account, where given.
+    is_sandbox : bool
+        Whether it is the embedded account.
+    attribution_days : int
+        Days after which a window counts as settled (contract, section J.2).
+    """
+
+    name: str
+    base_url: str
+    revision: str
+    credentials: Credentials
+    integration: str | None = None
+    conversion_metric: str | None = None
+    timezone: str | None = None
+    is_sandbox: bool = False
+    attribution_days: int = 5
+
+    @property
+    def host(self) -> str:
+        """Host, with the port where it is not the usual one."""
+        return urlsplit(self.base_url).netloc
+
+    @property
+    def account_key(self) -> str:
+        """Host and fingerprint: what answers and calls are filed under."""
+        return f"{self.host}-{self.credentials.fingerprint}"
+
+
+def account_settings(
+    name: str = "sandbox", *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
+) -> AccountSettings:
+    """Return the settings of an account.
+
+    Parameters
+    ----------
+    name : str
+        ``"sandbox"``, ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
+    environ : mapping, optional
+        The environment.
+    accounts_file : Path, optional
+        Instead of ``FLOWPERF_ACCOUNTS`` or the working folder's ``accounts.toml``.
+
+    Raises
+    ------
+    CredentialsError
+        No key, two keys, a key in the file, a keyring that does not answer.
+    UnknownNameError
+        No such account; ``near`` holds names that look alike.
+    ArgumentError
+        Base address, revision or a setting of the section is not usable.
+    """
+    revision = _revision(environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION)
+    if name == "sandbox":
+        key = Credentials("sandbox-key", scheme=PRIVATE_KEY, source="the sandbox")
+        return AccountSettings(name, SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_sandbox=True)
+    section = {} if name == "live" else read_section(name, accounts_file, environ)
+    given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
+    base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")
+    return AccountSettings(
+        name,
+        base_url,
+        revision,
+        _live(environ) if name == "live" else _of_section(name, section, base_url, environ),
+        integration=section.get("integration"),
+        conversion_metric=section.get("conversion_metric"),
+        timezone=_zone(name, section.get("timezone")),
+        attribution_days=section.get("attribution_days", 5),
+    )
+
+
+def _live(environ: Mapping[str, str]) -> Credentials:
+    key, token = (environ.get(name, "").strip() for name in ("KLAVIYO_API_KEY", "KLAVIYO_ACCESS_TOKEN"))
+    if key and token:
+        raise CredentialsError(
+            "KLAVIYO_API_KEY and KLAVIYO_ACCESS_TOKEN are both set: unset the one that is not meant."
+        )
+    if key:
+        return Credentials(key, scheme=PRIVATE_KEY, source="KLAVIYO_API_KEY")
+    if token:
+        return Credentials(token, scheme=BEARER, source="KLAVIYO_ACCESS_TOKEN")
+    raise CredentialsError(
+        "Account live needs a key: set KLAVIYO_API_KEY to a private key, or KLAVIYO_ACCESS_TOKEN to an OAuth "
+        "access token."
+    )
+
+
+def _of_section(name: str, section: dict[str, Any], base_url: str, environ: Mapping[str, str]) -> Credentials:
+    if "oauth" in section:
+        return _oauth(name, section["oauth"], base_url, environ)
+    if "keyring" in section:
+        keyring = Keyring(section["keyring"], account=name)
+        return Credentials(keyring.require(), scheme=PRIVATE_KEY, source=f"keyring {keyring.place}")
+    variable = section.get("api_key_env") or section["access_token_env"]
+    scheme = PRIVATE_KEY if "api_key_env" in section else BEARER
+    return Credentials(_variable(variable, name, environ), scheme=scheme, source=variable)
+
+
+def _variable(variable: str, account: str, environ: Mapping[str, str]) -> str:
+    secret = environ.get(variable, "").strip()
+    if not secret:
+        raise CredentialsError(f"Account {account} takes its secret from {variable}, which is not set: set it.")
+    return secret
+
+
+def _oauth(name: str, oauth: dict[str, str], base_url: str, environ: Mapping[str, str]) -> OAuthCredentials:
+    folder = flowperf_home(environ) / "tokens"
+    variable, place = oauth.get("refresh_token_env"), oauth.get("keyring")
+    keeper: TokenKeeper = TokenFile(folder / f"{name}.json")
+    if place:
+        keyring = Keyring(place, account=name)
+        keeper = TokenKeeper(keyring.get, keyring.put)
+        if not variable:
+            keyring.require()
+    return OAuthCredentials(
+        client_id=_variable(oauth["client_id_env"], name, environ),
+        client_secret=_variable(oauth["client_secret_env"], name, environ),
+        seed=_variable(variable, name, environ) if variable else None,
+        keeper=keeper,
+        lock=folder / f"{name}.lock",
+        token_url=f"{base_url}/oauth/token",
+        source=variable or f"keyring {place}",
+    )
+
+
+def _revision(text: str) -> str:
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.removesuffix(".pre")):
+            raise ValueError(text)
+        date.fromisoformat(text.removesuffix(".pre"))
+    except ValueError as error:
+        raise ArgumentError(f"KLAVIYO_REVISION is a date such as {DEFAULT_REVISION}, not {text[:30]!r}.") from error
+    return text
+
+
+def is_loopback(host: str | None) -> bool:
+    """Tell whether a host is this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _base_url(text: str, where: str) -> str:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError as error:
+        raise ArgumentError(f"{where} is no address: give one such as {DEFAULT_BASE_URL}.") from error
+    if parts.scheme not in ("http", "https") or not parts.hostname or (port is not None and port == 0):
+        raise ArgumentError(f"{where} is no address: give one such as {DEFAULT_BASE_URL}.")
+    if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
+        raise ArgumentError(f"{where} takes scheme and host only, such as {DEFAULT_BASE_URL}: leave out what follows.")
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise ArgumentError(
+            f"{where} is plain http, which would show the key to the network: use https (http is for this "
+            "machine only)."
+        )
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _zone(account: str, name: str | None) -> str | None:
+    if name is None:
+        return None
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, LookupError) as error:
+        raise ArgumentError(
+            f"The timezone {name[:40]!r} of account {account} is not known: use a name such as Europe/Copenhagen."
+        ) from error
+    return name

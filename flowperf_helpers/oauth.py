@@ -1,0 +1,205 @@
+"""OAuth: a refresh token in, access tokens out, the newest kept where the next run finds it.
+
+Token endpoint, form, errors and lifetimes: contract, section G. Klaviyo may or may not rotate the refresh token, so
+whatever comes back is kept. The bytes are made and read by oauthlib; the client sends them.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import filelock
+from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
+
+from flowperf_helpers.errors import AuthenticationError, CredentialsError, TransportError
+from flowperf_helpers.home import private_folder, storage_error, write_private
+from flowperf_helpers.keys import BEARER, Credentials, PostForm, fingerprint_of
+
+__all__ = ["EARLY", "OAuthCredentials", "TokenFile", "TokenKeeper"]
+
+EARLY = 30.0
+"""Seconds before its end at which an access token is renewed, as Klaviyo's own client does (contract, section G)."""
+
+Tokens = dict[str, str | float]
+
+
+class TokenKeeper:
+    """Keeps the newest tokens of one account: here in memory, in `TokenFile` on disk, in a keyring by two functions."""
+
+    def __init__(self, load: Callable[[], str | None], save: Callable[[str], None]) -> None:
+        self._load = load
+        self._save = save
+
+    def tokens(self, seed: str | None) -> Tokens:
+        """Return the kept tokens, or the seed where nothing is kept or it belongs to another seed.
+
+        Parameters
+        ----------
+        seed : str or None
+            The refresh token the user gave; None where the keeper itself holds it, bare.
+        """
+        text = self._load() or ""
+        try:
+            kept = json.loads(text) if text.startswith("{") else None
+        except json.JSONDecodeError:
+            kept = None
+        if isinstance(kept, dict) and isinstance(kept.get("refresh_token"), str):
+            lineage = kept.get("lineage")
+            if isinstance(lineage, str) and (seed is None or lineage == fingerprint_of(seed)):
+                return kept
+        token = seed or (text if not text.startswith("{") else "")
+        return {"refresh_token": token, "lineage": fingerprint_of(token)} if token else {}
+
+    def keep(self, tokens: Tokens) -> None:
+        """Keep tokens for the next run."""
+        self._save(json.dumps(tokens))
+
+
+class TokenFile(TokenKeeper):
+    """Tokens in a file of FLOWPERF_HOME that only its owner can read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        super().__init__(self._read, lambda text: write_private(path, text.encode()))
+
+    def _read(self) -> str | None:
+        try:
+            return self.path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except UnicodeDecodeError:
+            return None
+        except OSError as error:
+            raise storage_error(self.path, error, "read") from error
+
+
+class OAuthCredentials(Credentials):
+    """Access tokens that renew themselves from a refresh token.
+
+    The fingerprint comes from the client and the *first* refresh token, so a rotated token keeps its quota and its
+    snapshots, and a new authorisation starts afresh.
+
+    Parameters
+    ----------
+    client_id, client_secret : str
+        Of the OAuth app.
+    seed : str or None
+        Refresh token given by the user; None where the keeper holds it.
+    keeper : TokenKeeper
+        Where new tokens go.
+    lock : Path
+        File that keeps two processes from renewing at once.
+    token_url : str
+        ``https://a.klaviyo.com/oauth/token``.
+    source : str
+        Where the refresh token came from, for messages.
+    clock : callable
+        Seconds.
+    """
+
+    __slots__ = ("_client", "_clock", "_guard", "_keeper", "_lock", "_seed", "_tokens", "token_url")
+
+    def __init__(
+        self,
+        *,
+        client_id: str,
+        client_secret: str,
+        seed: str | None,
+        keeper: TokenKeeper,
+        lock: Path,
+        token_url: str,
+        source: str,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        tokens = keeper.tokens(seed)
+        if not tokens:
+            raise CredentialsError(
+                f"{source} holds no refresh token: authorise the app and put its refresh token there."
+            )
+        name = fingerprint_of(f"{client_id}:{tokens['lineage']}")
+        super().__init__("", scheme=BEARER, source=source, fingerprint=name)
+        self._client = lambda: (client_id, client_secret)
+        self._seed = lambda: seed
+        self._keeper = keeper
+        self._lock = lock
+        self._guard = threading.Lock()
+        self._clock = clock
+        self.token_url = token_url
+        self._hold(tokens)
+
+    def _hold(self, tokens: Tokens) -> None:
+        self._tokens = lambda: tokens
+        self._reveal = lambda: str(tokens.get("access_token", ""))
+
+    def _secrets(self) -> list[str]:
+        tokens = self._tokens()
+        return [*self._client(), str(tokens.get("refresh_token", "")), str(tokens.get("access_token", ""))]
+
+    def _is_fresh(self, tokens: Tokens) -> bool:
+        end = tokens.get("expires_at")
+        return bool(tokens.get("access_token")) and isinstance(end, int | float) and self._clock() < end - EARLY
+
+    def needs_refresh(self) -> bool:
+        """Tell whether there is no access token, or one that ends within half a minute."""
+        return not self._is_fresh(self._tokens())
+
+    def refresh(self, post_form: PostForm) -> bool:
+        """Get a new access token, or take the one another process has just got.
+
+        Raises
+        ------
+        AuthenticationError
+            Klaviyo refused the refresh token or the app.
+        TransportError
+            The token endpoint did not answer like one.
+        StorageError, CredentialsError
+            The new tokens could not be kept.
+        """
+        private_folder(self._lock.parent)
+        with self._guard, filelock.FileLock(self._lock, timeout=120, mode=0o600):
+            kept = self._keeper.tokens(self._seed())
+            if kept.get("access_token") != self._tokens().get("access_token") and self._is_fresh(kept):
+                self._hold(kept)
+                return True
+            tokens = self._ask(post_form, kept or self._tokens())
+            self._hold(tokens)
+            self._keeper.keep(tokens)
+        return True
+
+    def _ask(self, post_form: PostForm, old: Tokens) -> Tokens:
+        client = WebApplicationClient(self._client()[0])
+        form = client.prepare_refresh_body(refresh_token=str(old["refresh_token"]))
+        status, body = post_form(self.token_url, form, self._client())
+        try:
+            got = client.parse_request_body_response(body.decode("utf-8", "replace"))
+            access = str(got["access_token"])
+            lifetime = float(got.get("expires_in") or 0.0)
+        except OAuth2Error as error:
+            if error.error == "missing_token" or status >= 500:
+                raise self._unusable(status) from None
+            raise AuthenticationError(
+                f"Klaviyo refused to renew the access token ({self.scrub(str(error.error))}): the app was uninstalled, "
+                f"its token revoked or unused for 90 days, or {self.source} or the client's id and secret are wrong. "
+                "Authorise the app again and put the new refresh token there.",
+                status=status,
+                code=str(error.error),
+            ) from None
+        except (ValueError, KeyError, TypeError):
+            raise self._unusable(status) from None
+        if not 200 <= status < 300:
+            raise self._unusable(status)
+        return {
+            "lineage": old["lineage"],
+            "refresh_token": str(got.get("refresh_token") or old["refresh_token"]),
+            "access_token": access,
+            "expires_at": self._clock() + lifetime,
+        }
+
+    def _unusable(self, status: int) -> TransportError:
+        return TransportError(
+            f"The token endpoint answered {status} and no token: try again later.", url=self.token_url
+        )

@@ -1,0 +1,138 @@
+"""An error status of Klaviyo's, whatever its body holds, as one of our errors. No network here.
+
+Statuses, codes and texts: contract, sections G and H. Rule: the status first, then pointer and code; texts are
+matched only where nothing else tells the case. 5xx bodies can be HTML or empty; ``meta`` can be a list.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+
+from flowperf_helpers.endpoints import scopes_of
+from flowperf_helpers.errors import ApiError, AuthenticationError, FlowperfError, ScopeError
+
+__all__ = ["RETRIED", "error_of", "is_authentication", "retry_after"]
+
+RETRIED = frozenset({429, 502, 503, 504, 524})
+"""Statuses that are worth asking again (contract, section F; reports are pure reads)."""
+LONGEST_RETRY_AFTER = 32 * 86400.0
+
+_AUTH = re.compile(r"authenticat|api[ -]?key|private key|access token|\bcredentials\b", re.IGNORECASE)
+_SCOPE = re.compile(r"\b[a-z]+(?:-[a-z]+)*:(?:read|write|full)\b")
+_NO_REVISION = re.compile(r"no valid revisions? found", re.IGNORECASE)
+
+
+class _Facts(NamedTuple):
+    code: str | None
+    title: str | None
+    detail: str | None
+    pointer: str | None
+
+
+def _facts(content: bytes, scrub: Callable[[str], str]) -> _Facts:
+    """Read the first error object; every field may be missing or of another kind."""
+    try:
+        errors = json.loads(content)["errors"]
+        first: Any = errors[0] if isinstance(errors, list) else errors
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return _Facts(None, None, None, None)
+
+    def text(value: object) -> str | None:
+        if not isinstance(value, str) or not value.strip():
+            return None
+        return scrub(" ".join("".join(c if c.isprintable() else " " for c in value).split()))[:400]
+
+    if not isinstance(first, dict):
+        return _Facts(None, None, text(first), None)
+    source = first.get("source")
+    place = (source.get("pointer") or source.get("parameter")) if isinstance(source, dict) else None
+    return _Facts(text(first.get("code")), text(first.get("title")), text(first.get("detail")), text(place))
+
+
+def is_authentication(status: int, content: bytes) -> bool:
+    """Tell whether an answer says that the key is not known: 401, or a 400 whose text says so."""
+    if status != 400:
+        return status == 401
+    facts = _facts(content, str)
+    if (facts.pointer or "").startswith("/data/attributes"):
+        return False
+    return bool(_AUTH.search(" ".join(filter(None, (facts.code, facts.title, facts.detail)))))
+
+
+def error_of(
+    status: int, content: bytes, *, endpoint: str, revision: str, source: str, scrub: Callable[[str], str]
+) -> FlowperfError:
+    """Return the error for a status that is none of success.
+
+    Parameters
+    ----------
+    status : int
+        HTTP status.
+    content : bytes
+        Body, of any kind.
+    endpoint, revision, source : str
+        What was asked, at which revision, and where the key came from; for the sentence.
+    scrub : callable
+        Takes secrets out of a text.
+    """
+    facts = _facts(content, scrub)
+    known: dict[str, Any] = {
+        "status": status, "code": facts.code, "pointer": facts.pointer, "detail": facts.detail or facts.title,
+    }  # fmt: skip
+    said = (facts.detail or facts.title or "").rstrip(".")
+    quoted = f' ("{said}")' if said else ""
+    if is_authentication(status, content):
+        return AuthenticationError(
+            f"Klaviyo does not accept the key from {source}{quoted}: check that it is whole, not "
+            "revoked, and of this account.",
+            **known,
+        )
+    if status == 403:
+        named = sorted(set(_SCOPE.findall(said))) or list(scopes_of(endpoint))
+        scope = " and ".join(named) or None
+        need = f"give the key the scope {scope}" if scope else "check what the key may do"
+        return ScopeError(f"The key from {source} may not use {endpoint}{quoted}: {need}.", scope=scope, **known)
+    if status == 410 or (status == 404 and _NO_REVISION.search(said)):
+        return ApiError(
+            f"Klaviyo does not serve {endpoint} at revision {revision} (any more){quoted}: set KLAVIYO_REVISION to a "
+            "newer one, or leave it unset.",
+            **known,
+        )
+    if 300 <= status < 400:
+        return ApiError(
+            f"{endpoint} was answered by a redirect ({status}) that is not followed, so that the key stays where it "
+            "belongs: check KLAVIYO_BASE_URL, or a proxy on the way.",
+            **known,
+        )
+    place = f" at {facts.pointer}" if facts.pointer else ""
+    if status >= 500:
+        return ApiError(f"Klaviyo failed on {endpoint} with {status}{quoted}: try again in a few minutes.", **known)
+    code = f" {facts.code}" if facts.code else ""
+    todo = "check the id" if status == 404 else "change what it names"
+    return ApiError(f"Klaviyo refused {endpoint} with {status}{code}{place}{quoted}: {todo}.", **known)
+
+
+def retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds a ``Retry-After`` header asks for, None where it is missing or nonsense.
+
+    Whole seconds are what Klaviyo sends; a fraction and an HTTP date are read too. Anything negative, infinite or
+    beyond a month is nonsense.
+
+    >>> retry_after("61073", 0.0), retry_after("soon", 0.0), retry_after("-5", 0.0), retry_after(None, 0.0)
+    (61073.0, None, None, None)
+    """
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = max(0.0, parsedate_to_datetime(value).timestamp() - now)
+        except (ValueError, TypeError, OverflowError, IndexError):
+            return None
+    return seconds if math.isfinite(seconds) and 0 <= seconds <= LONGEST_RETRY_AFTER else None
