@@ -75,12 +75,9 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
         )
     sections = _read(path)
     if name not in sections:
-        by_fold = {known.casefold(): known for known in (*sections, *RESERVED)}
-        near = [by_fold[fold] for fold in get_close_matches(name.casefold(), by_fold, n=3, cutoff=0.5)]
-        hint = (
-            f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sections)}, besides sandbox and live."
-        )
-        raise UnknownNameError(f"{path} has no account {name!r}: {hint}", near=near)
+        known = [*sections, *RESERVED]
+        near = near_misses(name, known)
+        raise UnknownNameError(f"{path} has no account {name!r}: {or_near(near, known)}", near=near)
     _check_section(name, sections[name], path)
     return sections[name]
 

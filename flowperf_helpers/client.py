@@ -1,7 +1,7 @@
-"""The only file that speaks HTTP: headers, paging, retries, and our own errors at the edge. Returns bytes.
+"""One account's questions: paging, retries, and our own errors at the edge. Returns bytes.
 
-Contract: headers in section A, errors in H, paging in I, limits in F. Every send, retries included, asks the pacer
-first; nothing below it (urllib3) retries, so the ledger sees every call.
+Contract: errors in section H, paging in I, limits in F. Every send, retries included, asks the pacer first; nothing
+below it (`flowperf_helpers.wire`, urllib3) retries, so the ledger sees every call.
 """
 
 from __future__ import annotations
@@ -11,41 +11,27 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
-from typing import Any, NamedTuple, Self
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from typing import Any, Self
+from urllib.parse import quote, urlencode, urlsplit
 
-import requests
 import tenacity
 from requests.adapters import BaseAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
 
 from flowperf_helpers.answers import Answer
-from flowperf_helpers.credentials import AccountSettings, is_loopback
+from flowperf_helpers.credentials import AccountSettings
 from flowperf_helpers.endpoints import endpoint_of
 from flowperf_helpers.errors import FlowperfError, PayloadError, TransportError
-from flowperf_helpers.keys import Credentials
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.paging import Pages
 from flowperf_helpers.refusals import RETRIED, error_of, is_authentication, retry_after
+from flowperf_helpers.wire import BrokenError, Received, Wire
 
 __all__ = ["Client", "RevisionWarning"]
-
-MEDIA_TYPE = "application/vnd.api+json"
-WHOLE_ANSWER = 300.0
-"""Seconds in which a whole body has to arrive, however slowly it drips."""
-MAX_HOPS = 3
 
 
 class RevisionWarning(UserWarning):
     """Klaviyo served another revision than the one asked for."""
-
-
-class _Received(NamedTuple):
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
 
 
 class _Again(Exception):
@@ -55,17 +41,6 @@ class _Again(Exception):
         super().__init__(str(error))
         self.error = error
         self.wait = wait
-
-
-class _KeyAuth(AuthBase):
-    """Sets our header last, so that neither a .netrc file nor an address can replace it."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._credentials.headers())
-        return request
 
 
 class Client:
@@ -110,20 +85,11 @@ class Client:
         self.pacer = pacer if pacer is not None else Pacer(None, clock=clock, sleep=sleep)
         self.requests = 0
         self.attempts = attempts
-        self.timeout = timeout
         self._clock = clock
         self._sleep = sleep
         self._backoff = tenacity.wait_exponential_jitter(initial=backoff, max=30.0, jitter=backoff)
         self._warned = False
-        self._session = requests.Session()
-        self._session.auth = _KeyAuth(settings.credentials)
-        # proxies of the environment are for addresses outside this machine
-        self._session.trust_env = adapter is None and not is_loopback(urlsplit(settings.base_url).hostname)
-        self._session.headers.update(
-            {"revision": settings.revision, "accept": MEDIA_TYPE, "user-agent": f"flowperf/{_version()}"}
-        )
-        if adapter is not None:
-            self._session.mount(settings.base_url, adapter)
+        self._wire = Wire(settings, adapter=adapter, timeout=timeout)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> list[bytes]:
         """Return all pages of a list or the one body of a resource.
@@ -140,7 +106,9 @@ class Client:
         PayloadError
             A next link that leads to another host or in a circle.
         """
-        url: str | None = f"{self.settings.base_url}{path}" + (f"?{urlencode(params)}" if params else "")
+        url: str | None = f"{self.settings.base_url}{path}" + (
+            f"?{urlencode(params, quote_via=quote)}" if params else ""
+        )
         way, pages = Pages(self.settings.base_url), []
         while url is not None:
             received, body = self._ask("GET", url)
@@ -173,7 +141,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._wire.close()
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +153,7 @@ class Client:
 
     # one page
 
-    def _ask(self, method: str, url: str, data: bytes | None = None) -> tuple[_Received, dict[str, Any]]:
+    def _ask(self, method: str, url: str, data: bytes | None = None) -> tuple[Received, dict[str, Any]]:
         """Send until an answer is whole; raise our errors only."""
         endpoint = endpoint_of(urlsplit(url).path)
         retrying = tenacity.Retrying(
@@ -200,16 +168,27 @@ class Client:
             for attempt in retrying:
                 with attempt:
                     if self.settings.credentials.needs_refresh():
-                        renewed = self.settings.credentials.refresh(self._post_form)
+                        renewed = self.settings.credentials.refresh(self._wire.post_form)
                     received = self._send(method, url, endpoint, data)
                     if is_authentication(received.status, received.content) and not renewed:
                         renewed = True
-                        if self.settings.credentials.refresh(self._post_form):
+                        if self.settings.credentials.refresh(self._wire.post_form):
                             raise _Again(self._error(received, endpoint), wait=0.0)
                     return received, self._checked(received, endpoint, attempt.retry_state)
         except _Again as last:
             raise last.error from last.__cause__
         raise AssertionError("unreachable")  # pragma: no cover
+
+    def _send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
+        def before() -> int | None:
+            row = self.pacer.before(endpoint)
+            self.requests += 1
+            return row
+
+        try:
+            return self._wire.send(method, url, endpoint, data, before=before, after=self.pacer.after)
+        except BrokenError as broken:
+            raise _Again(broken.error) from broken.__cause__
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
@@ -217,7 +196,7 @@ class Client:
             return error.wait
         return self._backoff(state)
 
-    def _checked(self, received: _Received, endpoint: str, state: tenacity.RetryCallState) -> dict[str, Any]:
+    def _checked(self, received: Received, endpoint: str, state: tenacity.RetryCallState) -> dict[str, Any]:
         if received.status in RETRIED:
             raise self._postponed(received, endpoint, state)
         if not 200 <= received.status < 300:
@@ -236,7 +215,7 @@ class Client:
             raise PayloadError(f"The answer of {endpoint} is JSON but no object: it was not used.", place="")
         return body
 
-    def _postponed(self, received: _Received, endpoint: str, state: tenacity.RetryCallState) -> Exception:
+    def _postponed(self, received: Received, endpoint: str, state: tenacity.RetryCallState) -> Exception:
         asked = retry_after(received.headers.get("Retry-After"), self._clock())
         if received.status == 429:
             seconds = self._backoff(state) if asked is None else asked
@@ -245,7 +224,7 @@ class Client:
         error = self._error(received, endpoint)
         return error if asked is not None and asked > self.pacer.ceiling else _Again(error, wait=asked)
 
-    def _error(self, received: _Received, endpoint: str) -> FlowperfError:
+    def _error(self, received: Received, endpoint: str) -> FlowperfError:
         credentials = self.settings.credentials
         return error_of(
             received.status,
@@ -256,7 +235,7 @@ class Client:
             scrub=credentials.scrub,
         )
 
-    def _compare_revision(self, received: _Received) -> None:
+    def _compare_revision(self, received: Received) -> None:
         served = received.headers.get("X-Klaviyo-API-Revision")
         if served and served != self.settings.revision and not self._warned:
             self._warned = True
@@ -266,94 +245,3 @@ class Client:
                 RevisionWarning,
                 stacklevel=2,
             )
-
-    # one send
-
-    def _send(self, method: str, url: str, endpoint: str, data: bytes | None) -> _Received:
-        headers = {"content-type": MEDIA_TYPE} if data is not None else {}
-        for _ in range(MAX_HOPS + 1):
-            prepared = self._session.prepare_request(requests.Request(method, url, data=data, headers=headers))
-            if method == "GET":
-                prepared.url = url  # verbatim: a cursor is not ours to spell anew
-            row = self.pacer.before(endpoint)
-            self.requests += 1
-            try:
-                received = self._transmit(prepared, endpoint)
-            finally:
-                self.pacer.after(row)
-            target = urljoin(url, received.headers.get("Location") or "")
-            may_follow = received.status in (307, 308) or (method == "GET" and received.status in (301, 302))
-            if not may_follow or target == url or not Pages(self.settings.base_url).is_own(target):
-                break
-            url = target
-        return received
-
-    def _transmit(self, prepared: requests.PreparedRequest, endpoint: str) -> _Received:
-        """Send once and read the whole body; what goes wrong on the wire is worth another attempt, mostly."""
-        address = f"{self.settings.base_url}{endpoint}"
-        try:
-            options = self._session.merge_environment_settings(prepared.url or address, {}, True, None, None)
-            response = self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **options)
-            with response:
-                return _Received(response.status_code, response.headers, self._whole(response))
-        except requests.exceptions.SSLError as error:
-            raise TransportError(
-                f"The certificate of {self.settings.host} was not accepted: check the clock, and REQUESTS_CA_BUNDLE where "
-                "a company's proxy reads along.",
-                url=address,
-            ) from error
-        except requests.exceptions.ProxyError as error:
-            raise _Again(
-                TransportError(f"The proxy on the way to {self.settings.host} failed: check HTTPS_PROXY.", url=address)
-            ) from error
-        except requests.exceptions.Timeout as error:
-            raise _Again(
-                TransportError(f"{self.settings.host} did not answer {endpoint} in time: try again.", url=address)
-            ) from error
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise _Again(
-                TransportError(f"The answer of {endpoint} broke off or came garbled: try again.", url=address)
-            ) from error
-        except requests.exceptions.ConnectionError as error:
-            raise _Again(TransportError(self._no_connection(), url=address)) from error
-        except requests.exceptions.RequestException as error:
-            raise TransportError(f"{endpoint} could not be asked: check KLAVIYO_BASE_URL.", url=address) from error
-
-    def _whole(self, response: requests.Response) -> bytes:
-        deadline = time.monotonic() + WHOLE_ANSWER
-        chunks = []
-        for chunk in response.iter_content(1 << 16):
-            chunks.append(chunk)
-            if time.monotonic() > deadline:
-                raise requests.exceptions.ReadTimeout("the body drips")
-        return b"".join(chunks)
-
-    def _no_connection(self) -> str:
-        host = self.settings.host
-        if is_loopback(urlsplit(self.settings.base_url).hostname):
-            return f"Nothing answers at {host} on this machine, or it hung up: is the server running?"
-        return (
-            f"No connection to {host}, or it hung up: check the network. A blocklist against trackers (in a router, a "
-            "Pi-hole or an ad blocker) can lead this name to 0.0.0.0; allow it there."
-        )
-
-    def _post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
-        request = requests.Request(
-            "POST",
-            url,
-            data=form,
-            auth=HTTPBasicAuth(*user),
-            headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
-        )
-        try:
-            received = self._transmit(self._session.prepare_request(request), urlsplit(url).path)
-        except _Again as failed:
-            raise failed.error from failed.__cause__
-        return received.status, received.content
-
-
-def _version() -> str:
-    try:
-        return version("flowperf")
-    except PackageNotFoundError:  # run from a bare checkout
-        return "0"

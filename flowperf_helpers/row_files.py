@@ -1,0 +1,79 @@
+"""Tidy rows of many snapshots as Parquet, asked by an engine made for that (pyarrow's dataset), not by loops."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.home import storage_error, write_private
+
+__all__ = ["read_rows", "write_rows"]
+
+FETCHED_AT = "fetched_at"
+QUERY = "query"
+
+
+def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: str) -> None:
+    """Write the rows of one snapshot, with the time of asking and the query's name as columns of their own."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    own = [name for name in (FETCHED_AT, QUERY) if name in rows.columns]
+    frame = rows.drop(columns=own).reset_index(drop=True)
+    for name in frame.columns:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype):  # one dtype in all files, whatever the categories
+            frame[name] = frame[name].astype(frame[name].cat.categories.dtype)
+    moment = pd.Timestamp(fetched_at).tz_convert("UTC").as_unit("us")
+    frame.insert(0, FETCHED_AT, pd.Series([moment] * len(frame), dtype="datetime64[us, UTC]"))
+    frame.insert(1, QUERY, pd.Series([query] * len(frame), dtype="str"))
+    frame.attrs = {}
+    sink = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), sink, compression="zstd")
+    write_private(path, sink.getvalue())
+
+
+def read_rows(
+    files: Sequence[Path], *, where: Mapping[str, Any], since: datetime | None, columns: Sequence[str] | None
+) -> pd.DataFrame:
+    """Return the rows of all files that fit, oldest asking first.
+
+    Columns that only some files have are NA elsewhere. Integers come as ``Int64``, truth values as ``boolean``.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+    dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    if not files:
+        return pd.DataFrame({FETCHED_AT: pd.Series(dtype="datetime64[us, UTC]"), QUERY: pd.Series(dtype="str")})
+    try:
+        schemas = [pq.read_schema(file).remove_metadata() for file in files]
+        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        known = [name for name in where if name in schema.names]
+        if len(known) < len(where):
+            return schema.empty_table().select(list(columns or schema.names)).to_pandas(types_mapper=dtypes.get)
+        condition = pc.scalar(True)
+        for name in known:
+            value = where[name]
+            values = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
+            condition &= pc.field(name).isin(values)
+        if since is not None:
+            condition &= pc.field(FETCHED_AT) >= pa.scalar(pd.Timestamp(since).tz_convert("UTC").to_pydatetime())
+        dataset = ds.dataset([str(file) for file in files], schema=schema, format="parquet")
+        chosen = None if columns is None else [FETCHED_AT, *(name for name in columns if name != FETCHED_AT)]
+        table = dataset.to_table(columns=chosen, filter=condition)
+        table = table.sort_by(FETCHED_AT)
+    except (OSError, pa.ArrowException) as error:
+        raise storage_error(files[0].parent, error, "read as Parquet") from error
+    return table.to_pandas(types_mapper=dtypes.get)

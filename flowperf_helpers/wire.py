@@ -1,0 +1,202 @@
+"""One request over HTTP: the only file that speaks it. What breaks on the way becomes an error of ours.
+
+Headers: contract, section A. Connect and read timeouts on every call; redirects only on the same host, as the key
+goes along; a ``.netrc`` file or a proxy's address never replaces the key.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import NamedTuple
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from requests.adapters import BaseAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+
+from flowperf_helpers.credentials import AccountSettings, is_loopback
+from flowperf_helpers.errors import TransportError
+from flowperf_helpers.keys import Credentials
+from flowperf_helpers.paging import Pages
+
+__all__ = ["BrokenError", "Received", "Wire"]
+
+MEDIA_TYPE = "application/vnd.api+json"
+WHOLE_ANSWER = 300.0
+"""Seconds in which a whole body has to arrive, however slowly it drips."""
+MAX_HOPS = 3
+
+
+class Received(NamedTuple):
+    """A whole answer of any status."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class BrokenError(Exception):
+    """Nothing whole arrived, and another attempt may do better; ``error`` is what to raise if there is none."""
+
+    def __init__(self, error: TransportError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+class _KeyAuth(AuthBase):
+    """Sets our header last, so that neither a .netrc file nor an address can replace it."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers.update(self._credentials.headers())
+        return request
+
+
+class Wire:
+    """The connections of one account.
+
+    Parameters
+    ----------
+    settings : AccountSettings
+        Address, revision and key.
+    adapter : requests adapter, optional
+        Replaces the network.
+    timeout : tuple of float
+        Seconds to connect, and between two pieces of an answer.
+    """
+
+    def __init__(self, settings: AccountSettings, *, adapter: BaseAdapter | None, timeout: tuple[float, float]) -> None:
+        self.settings = settings
+        self.timeout = timeout
+        self._pages = Pages(settings.base_url)
+        self._session = requests.Session()
+        self._session.auth = _KeyAuth(settings.credentials)
+        # proxies of the environment are for addresses outside this machine
+        self._session.trust_env = adapter is None and not is_loopback(urlsplit(settings.base_url).hostname)
+        self._session.headers.update(
+            {"revision": settings.revision, "accept": MEDIA_TYPE, "user-agent": f"flowperf/{_version()}"}
+        )
+        if adapter is not None:
+            self._session.mount(settings.base_url, adapter)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        endpoint: str,
+        data: bytes | None,
+        *,
+        before: Callable[[], int | None],
+        after: Callable[[int | None], None],
+    ) -> Received:
+        """Send one request, and again where the same host redirects it.
+
+        Parameters
+        ----------
+        method, url, endpoint, data
+            What to send; ``endpoint`` is for messages.
+        before, after : callable
+            Called around each single send; what ``before`` returns is given to ``after``.
+
+        Raises
+        ------
+        BrokenError
+            No connection, a timeout, a reset, a body cut short.
+        TransportError
+            A certificate that is not accepted, an address that is none.
+        """
+        headers = {"content-type": MEDIA_TYPE} if data is not None else {}
+        for _ in range(MAX_HOPS + 1):
+            prepared = self._session.prepare_request(requests.Request(method, url, data=data, headers=headers))
+            if method == "GET":
+                prepared.url = url  # verbatim: a cursor is not ours to spell anew
+            row = before()
+            try:
+                received = self._transmit(prepared, endpoint)
+            finally:
+                after(row)
+            target = urljoin(url, received.headers.get("Location") or "")
+            may_follow = received.status in (307, 308) or (method == "GET" and received.status in (301, 302))
+            if not may_follow or target == url or not self._pages.is_own(target):
+                break
+            url = target
+        return received
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _transmit(self, prepared: requests.PreparedRequest, endpoint: str) -> Received:
+        """Send once and read the whole body; what goes wrong on the wire is worth another attempt, mostly."""
+        address = f"{self.settings.base_url}{endpoint}"
+        try:
+            options = self._session.merge_environment_settings(prepared.url or address, {}, True, None, None)
+            response = self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **options)
+            with response:
+                return Received(response.status_code, response.headers, self._whole(response))
+        except requests.exceptions.SSLError as error:
+            raise TransportError(
+                f"The certificate of {self.settings.host} was not accepted: check the clock, or "
+                "REQUESTS_CA_BUNDLE where a company's proxy reads along.",
+                url=address,
+            ) from error
+        except requests.exceptions.ProxyError as error:
+            raise BrokenError(
+                TransportError(f"The proxy on the way to {self.settings.host} failed: check HTTPS_PROXY.", url=address)
+            ) from error
+        except requests.exceptions.Timeout as error:
+            raise BrokenError(
+                TransportError(f"{self.settings.host} did not answer {endpoint} in time: try again.", url=address)
+            ) from error
+        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
+            raise BrokenError(
+                TransportError(f"The answer of {endpoint} broke off or came garbled: try again.", url=address)
+            ) from error
+        except requests.exceptions.ConnectionError as error:
+            raise BrokenError(TransportError(self._no_connection(), url=address)) from error
+        except requests.exceptions.RequestException as error:
+            raise TransportError(f"{endpoint} could not be asked: check KLAVIYO_BASE_URL.", url=address) from error
+
+    def _whole(self, response: requests.Response) -> bytes:
+        deadline = time.monotonic() + WHOLE_ANSWER
+        chunks = []
+        for chunk in response.iter_content(1 << 16):
+            chunks.append(chunk)
+            if time.monotonic() > deadline:
+                raise requests.exceptions.ReadTimeout("the body drips")
+        return b"".join(chunks)
+
+    def _no_connection(self) -> str:
+        host = self.settings.host
+        if is_loopback(urlsplit(self.settings.base_url).hostname):
+            return f"Nothing answers at {host} on this machine, or it hung up: is the server running?"
+        return (
+            f"No connection to {host}, or it hung up: check the network. A blocklist against trackers (in a router, a "
+            "Pi-hole or an ad blocker) can lead this name to 0.0.0.0; allow it there."
+        )
+
+    def post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
+        """Post a form with HTTP Basic, as the token endpoint wants it; return status and body."""
+        request = requests.Request(
+            "POST",
+            url,
+            data=form,
+            auth=HTTPBasicAuth(*user),
+            headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
+        )
+        try:
+            received = self._transmit(self._session.prepare_request(request), urlsplit(url).path)
+        except BrokenError as failed:
+            raise failed.error from failed.__cause__
+        return received.status, received.content
+
+
+def _version() -> str:
+    try:
+        return version("flowperf")
+    except PackageNotFoundError:  # run from a bare checkout
+        return "0"
