@@ -1,0 +1,179 @@
+r"""Klaviyo's filter language, as far as reports and lists use it (contract, section C).
+
+::
+
+    filter     = term { "," term }
+    term       = "and(" filter ")" | operator "(" field "," value ")"
+    value      = string | number | true | false | datetime | "[" [ value { "," value } ] "]"
+    string     = '"' ... '"' or "'" ... "'", with backslash escapes
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Condition", "FilterError", "parse_filter"]
+
+MAX_LENGTH = 100_000
+MAX_DEPTH = 8
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      | (?P<moment>\d{4}-\d{2}-\d{2}(?:T[0-9:.]+(?:Z|[+-]\d{2}:?\d{2})?)?)
+      | (?P<number>-?\d+(?:\.\d+)?)
+      | (?P<word>[A-Za-z_][A-Za-z0-9_.\-]*)
+      | (?P<mark>[(),\[\]])
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+Scalar = str | float | bool
+
+
+class FilterError(ValueError):
+    """The expression cannot be read."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One ``operator(field,value)``; a list becomes a tuple."""
+
+    operator: str
+    field: str
+    value: Scalar | tuple[Scalar, ...]
+
+    @property
+    def values(self) -> tuple[Scalar, ...]:
+        """The value, or the values of a list."""
+        return self.value if isinstance(self.value, tuple) else (self.value,)
+
+
+def parse_filter(text: str) -> list[Condition]:
+    """Read an expression.
+
+    Parameters
+    ----------
+    text : str
+        Not URL-encoded.
+
+    Returns
+    -------
+    list of Condition
+        All of them must hold.
+
+    Raises
+    ------
+    FilterError
+        Not in the language above, too long or nested too deep.
+
+    Examples
+    --------
+    >>> parse_filter('equals(flow_id,"T7K2j8")')
+    [Condition(operator='equals', field='flow_id', value='T7K2j8')]
+    """
+    if len(text) > MAX_LENGTH:
+        raise FilterError("the filter is too long")
+    reader = _Reader(_tokens(text))
+    conditions = reader.terms(0)
+    reader.end()
+    return conditions
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    tokens: list[tuple[str, str]] = []
+    at = 0
+    end = len(text.rstrip())
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise FilterError(f"unexpected {text[at : at + 12]!r} at position {at}")
+        tokens.append((str(match.lastgroup), match[str(match.lastgroup)]))
+        at = match.end()
+    return tokens
+
+
+class _Reader:
+    """Recursive descent over the tokens."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def terms(self, depth: int) -> list[Condition]:
+        if depth > MAX_DEPTH:
+            raise FilterError("nested too deep")
+        found = self._term(depth)
+        while self._peek() == ("mark", ","):
+            self._at += 1
+            found += self._term(depth)
+        return found
+
+    def end(self) -> None:
+        if self._at < len(self._tokens):
+            raise FilterError(f"unexpected {self._tokens[self._at][1]!r} after the end")
+
+    def _term(self, depth: int) -> list[Condition]:
+        operator = self._take("word")
+        self._mark("(")
+        if operator == "and":
+            inside = self.terms(depth + 1)
+            self._mark(")")
+            return inside
+        field = self._take("word")
+        self._mark(",")
+        value = self._value()
+        self._mark(")")
+        return [Condition(operator, field, value)]
+
+    def _value(self) -> Scalar | tuple[Scalar, ...]:
+        if self._peek() != ("mark", "["):
+            return self._scalar()
+        self._at += 1
+        values: list[Scalar] = []
+        while self._peek() != ("mark", "]"):
+            if values:
+                self._mark(",")
+            values.append(self._scalar())
+        self._at += 1
+        return tuple(values)
+
+    def _scalar(self) -> Scalar:
+        kind, text = self._peek()
+        self._at += 1
+        if kind == "string":
+            return _ESCAPE.sub(_unescaped, text[1:-1])
+        if kind == "moment":
+            return text
+        if kind == "number":
+            return float(text)
+        if kind == "word" and text in ("true", "false"):
+            return text == "true"
+        raise FilterError(
+            f"a value was expected, not {text!r}" if text else "the filter ends where a value was expected"
+        )
+
+    def _peek(self) -> tuple[str, str]:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ("end", "")
+
+    def _take(self, kind: str) -> str:
+        got, text = self._peek()
+        if got != kind:
+            raise FilterError(f"a name was expected, not {text!r}" if text else "the filter ends too early")
+        self._at += 1
+        return text
+
+    def _mark(self, mark: str) -> None:
+        if self._peek() != ("mark", mark):
+            raise FilterError(f"{mark!r} was expected, not {self._peek()[1]!r}")
+        self._at += 1
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = match[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16))
+    return _ESCAPES.get(code, code)

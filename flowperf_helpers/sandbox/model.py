@@ -1,0 +1,148 @@
+"""What the invented account is made of: metrics, flows, messages, variations.
+
+Only shapes; who and what is invented stands in `shop_metrics` and `shop_flows`, what happens to them in `stories`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date
+
+__all__ = ["EPOCH", "ZONE", "Cell", "Flow", "Message", "Metric", "Variation", "World"]
+
+EPOCH = date(2025, 5, 19)
+"""First day on which the account sent anything, a Monday."""
+
+ZONE = "Europe/Copenhagen"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric as Klaviyo shows it, and how often the account's messages lead to it.
+
+    Attributes
+    ----------
+    factor : float
+        Conversions per conversion to the main metric (``RplOrd`` has 1).
+    order_value : float or None
+        Median value of one event in EUR; None for a metric that carries no values.
+    """
+
+    id: str
+    name: str | None
+    integration: dict[str, str | None] | None = field(hash=False)
+    factor: float
+    order_value: float | None = None
+
+    @property
+    def integration_name(self) -> str | None:
+        """Name of the integration, where it tells one."""
+        return None if self.integration is None else self.integration.get("name")
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One arm of a test; ``share`` of the message's recipients get it from ``starts`` on."""
+
+    id: str
+    name: str
+    share: float
+    starts: date
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message with its true rates, each a probability per delivered message.
+
+    Attributes
+    ----------
+    per_day : float
+        Mean recipients a day in spring 2025.
+    lost : float
+        Share that bounces (e-mail) or fails (text, push).
+    segments : int
+        Segments per text; 0 elsewhere.
+    """
+
+    id: str
+    name: str
+    channel: str
+    per_day: float
+    opens: float
+    clicks: float
+    converts: float
+    lost: float
+    unsubscribes: float
+    complains: float
+    segments: int = 0
+    starts: date = EPOCH
+    ends: date | None = None
+    variations: tuple[Variation, ...] = ()
+    status: str = "live"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A flow; ``listed`` is false for one that was deleted and only lives on in reports."""
+
+    id: str
+    name: str | None
+    status: str
+    archived: bool
+    trigger_type: str
+    metric_id: str | None
+    created: str
+    updated: str
+    messages: tuple[Message, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+    listed: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is counted on its own: a message, or one variation of it while a test runs."""
+
+    flow: Flow
+    message: Message
+    variation: Variation | None
+    share: float
+    starts: date
+    ends: date | None
+
+    @property
+    def key(self) -> str:
+        """Name that the random numbers hang on."""
+        return self.message.id if self.variation is None else f"{self.message.id}/{self.variation.id}"
+
+
+@dataclass(frozen=True)
+class World:
+    """One variant of the account."""
+
+    variant: str
+    metrics: tuple[Metric, ...]
+    flows: tuple[Flow, ...]
+    tells_stories: bool
+
+    def metric(self, metric_id: str) -> Metric | None:
+        """The metric of an id, or None."""
+        return next((m for m in self.metrics if m.id == metric_id), None)
+
+    def flow(self, flow_id: str) -> Flow | None:
+        """The listed flow of an id, or None."""
+        return next((f for f in self.flows if f.id == flow_id and f.listed), None)
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Everything that is counted on its own, in the account's order."""
+        found: list[Cell] = []
+        for flow in self.flows:
+            for m in flow.messages:
+                first_test = min((v.starts for v in m.variations), default=None)
+                if first_test is None or first_test > m.starts:
+                    found.append(Cell(flow, m, None, 1.0, m.starts, _earlier(m.ends, first_test)))
+                found.extend(Cell(flow, m, v, v.share, v.starts, m.ends) for v in m.variations)
+        return tuple(found)
+
+
+def _earlier(a: date | None, b: date | None) -> date | None:
+    return min((d for d in (a, b) if d is not None), default=None)

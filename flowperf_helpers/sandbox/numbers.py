@@ -1,0 +1,181 @@
+"""How many, per cell and day, once everything has arrived: the account's final counts.
+
+A cell is a message, or one variation of it. Every count is a quantile of a binomial at a random number that hangs on
+(seed, cell, day, purpose), so counts nest by construction: delivered out of recipients, unique opens out of
+delivered, unique clicks out of unique opens (out of delivered where a channel has no opens).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from functools import lru_cache
+
+import numpy as np
+
+from flowperf_helpers.sandbox.draws import Floats, Ints, binomial, key_of, normal, uniform
+from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, World
+from flowperf_helpers.sandbox.stories import STORIES
+from flowperf_helpers.sandbox.world import build_world
+
+__all__ = ["COUNTS", "Numbers", "numbers_of"]
+
+COUNTS = (
+    "recipients", "delivered", "opens_unique", "opens", "clicks_unique", "clicks", "unsubscribe_uniques",
+    "unsubscribes", "spam_complaints",
+)  # fmt: skip
+"""Counts that do not depend on the conversion metric; the others follow from them."""
+
+_WEEKDAYS = np.array([1.04, 1.02, 1.0, 0.99, 0.97, 0.95, 1.03])
+_GROWTH = 0.0005
+"""Growth of the audience per day."""
+_VOLUME_NOISE, _RATE_NOISE, _DAY_NOISE = 0.05, 0.015, 0.004
+"""Standard deviations of the logarithm: volume of a cell's day, a cell's rate on a day, all cells' rate on a day."""
+_SAMPLE = 25
+"""Recipients are a binomial of 25 times their mean: nearly Poisson."""
+_BLOCK = 64
+
+_PURPOSE = {
+    name: number for number, name in enumerate((*COUNTS, "volume", "conversion_uniques", "conversions"), start=1)
+}
+
+
+class Numbers:
+    """Final counts of one world, made on demand and kept.
+
+    Parameters
+    ----------
+    world : World
+        Who sends.
+    seed : int
+        Another seed is another history of the same account.
+    """
+
+    def __init__(self, world: World, seed: int) -> None:
+        self.world = world
+        self.cells = world.cells()
+        self.keys = np.array([key_of(seed, c.key) for c in self.cells], dtype=np.uint64)
+        self._day_key = np.array([key_of(seed, "all cells")], dtype=np.uint64)
+        self._metric_salt = {m.id: key_of(seed, m.id) & 0xFFFFFFFF for m in world.metrics}
+        self._engagement = lru_cache(maxsize=2)(self._make_engagement)
+        self._conversions = lru_cache(maxsize=16)(self._make_conversions)
+
+    def engagement(self, days: int) -> dict[str, Ints]:
+        """Counts of `COUNTS`, each int64 [cell, day], for at least the first ``days`` days since the epoch."""
+        return self._engagement(_rounded(days))
+
+    def conversions(self, metric: Metric, days: int) -> dict[str, Ints]:
+        """``conversion_uniques`` and ``conversions`` of a metric, each int64 [cell, day]."""
+        return self._conversions(metric, _rounded(days))
+
+    def salt(self, metric: Metric) -> int:
+        """A number that sets a metric's random numbers apart."""
+        return self._metric_salt[metric.id]
+
+    def _make_engagement(self, days: int) -> dict[str, Ints]:
+        recipients = self._recipients(days)
+        lost = binomial(recipients, self._column(lambda c: c.message.lost), self._draw("delivered", days))
+        delivered = recipients - lost
+        has_opens = np.array([c.message.opens > 0 for c in self.cells], dtype=bool)[:, None]
+        opens = self._thin("opens_unique", delivered, self._column(lambda c: c.message.opens), days)
+        per_open = self._column(lambda c: c.message.clicks / c.message.opens if c.message.opens else c.message.clicks)
+        clicks = self._thin("clicks_unique", np.where(has_opens, opens, delivered), per_open, days)
+        stops = self._thin("unsubscribe_uniques", delivered, self._column(lambda c: c.message.unsubscribes), days)
+        return {
+            "recipients": recipients,
+            "delivered": delivered,
+            "opens_unique": opens,
+            "opens": opens + self._thin("opens", opens, 0.52, days),
+            "clicks_unique": clicks,
+            "clicks": clicks + self._thin("clicks", clicks, 0.31, days),
+            "unsubscribe_uniques": stops,
+            "unsubscribes": stops + self._thin("unsubscribes", stops, 0.02, days),
+            "spam_complaints": self._thin(
+                "spam_complaints", delivered, self._column(lambda c: c.message.complains), days
+            ),
+        }
+
+    def _make_conversions(self, metric: Metric, days: int) -> dict[str, Ints]:
+        delivered = self._engagement(days)["delivered"]
+        salt = self.salt(metric)
+        chance = self._column(lambda c: min(c.message.converts * metric.factor, 0.5))
+        uniques = self._thin("conversion_uniques", delivered, chance, days, salt)
+        return {
+            "conversion_uniques": uniques,
+            "conversions": uniques + self._thin("conversions", uniques, 0.07, days, salt),
+        }
+
+    def _recipients(self, days: int) -> Ints:
+        numbers = np.arange(days)
+        noise = _VOLUME_NOISE * normal(self._draw("volume", days))
+        mean = self._column(lambda c: c.message.per_day * c.share) * _WEEKDAYS[numbers % 7]
+        mean = mean * np.exp(_GROWTH * numbers + noise) * self._factors("recipients", days) * self._running(days)
+        sample = np.ceil(mean * _SAMPLE)
+        chance = np.divide(mean, sample, out=np.zeros_like(mean), where=sample > 0)
+        return binomial(sample, chance, self._draw("recipients", days))
+
+    def _thin(self, name: str, base: Ints, rate: Floats | float, days: int, salt: int = 0) -> Ints:
+        """Draw how many of ``base`` do something, with a rate that wobbles a little from day to day."""
+        wobble = _RATE_NOISE * normal(self._draw(name, days, salt, 1))
+        together = _DAY_NOISE * normal(uniform(self._day_key[:, None], np.arange(days)[None, :], _PURPOSE[name]))
+        chance = np.clip(rate * np.exp(wobble + together) * self._factors(name, days), 0.0, 0.98)
+        return binomial(base, chance, self._draw(name, days, salt))
+
+    def _draw(self, name: str, days: int, *parts: int) -> Floats:
+        return uniform(self.keys[:, None], np.arange(days)[None, :], _PURPOSE[name], *parts)
+
+    def _column(self, of: Callable[[Cell], float]) -> Floats:
+        return np.array([of(c) for c in self.cells], dtype=np.float64).reshape(-1, 1)
+
+    def _running(self, days: int) -> Floats:
+        """1 on the days on which a cell is sent, else 0."""
+        shown = np.zeros((len(self.cells), days))
+        for row, cell in enumerate(self.cells):
+            first = max((cell.starts - EPOCH).days, 0)
+            last = days if cell.ends is None else max((cell.ends - EPOCH).days, 0)
+            shown[row, first:last] = 1.0
+        return shown
+
+    def _factors(self, name: str, days: int) -> Floats:
+        """What the stories do to a count: factors [cell, day]."""
+        factors = np.ones((len(self.cells), days))
+        if not self.world.tells_stories:
+            return factors
+        for story in STORIES:
+            if _TOUCHES.get(story.statistic) != name:
+                continue
+            first = (story.first_day - EPOCH).days
+            last = days if story.last_day is None else (story.last_day - EPOCH).days + 1
+            for row, cell in enumerate(self.cells):
+                arm = None if cell.variation is None else cell.variation.id
+                if cell.message.id == story.flow_message_id and story.variation in (None, arm):
+                    factors[row, first:last] *= story.size
+        return factors
+
+
+_TOUCHES = {
+    "click_rate": "clicks_unique",
+    "spam_complaint_rate": "spam_complaints",
+    "recipients": "recipients",
+}
+"""Which drawn count a story's statistic rests on."""
+
+
+def _rounded(days: int) -> int:
+    return max(-(-days // _BLOCK), 1) * _BLOCK
+
+
+def day_number(day: date) -> int:
+    """Days since the epoch."""
+    return (day - EPOCH).days
+
+
+def day_of(number: int) -> date:
+    """Return the day with a number."""
+    return EPOCH + timedelta(days=number)
+
+
+@lru_cache(maxsize=16)
+def numbers_of(variant: str, seed: int) -> Numbers:
+    """Return the numbers of a variant and seed, once per process."""
+    return Numbers(build_world(variant), seed)

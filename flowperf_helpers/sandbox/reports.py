@@ -1,0 +1,211 @@
+"""A request and the counts of a moment make the results of a values or series report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+
+from flowperf_helpers.catalog import STATISTICS, has_meaning
+from flowperf_helpers.sandbox.arrivals import Ledger
+from flowperf_helpers.sandbox.draws import Floats, Ints
+from flowperf_helpers.sandbox.grammar import Condition
+from flowperf_helpers.sandbox.model import EPOCH, Cell
+from flowperf_helpers.sandbox.periods import buckets
+from flowperf_helpers.sandbox.rules import Asked
+
+__all__ = ["make_report"]
+
+_UNIQUES = ("opens_unique", "clicks_unique", "unsubscribe_uniques", "conversion_uniques")
+_RETURNING = 4
+"""Per cent of the uniques of all days but the largest that come back in the window and are counted once."""
+_CREDITS_PER_SEGMENT, _EUR_PER_CREDIT = 3, 0.0085
+_NULL_WITHOUT_MEANING = (
+    "opens", "opens_unique", "open_rate", "click_to_open_rate", "text_message_credit_usage_amount",
+    "text_message_spend", "text_message_roi",
+)  # fmt: skip
+"""Statistics that are null on channels without them; the others are 0 there. Klaviyo's own choice is not known."""
+
+Grouping = tuple[str | None, ...]
+
+
+def make_report(
+    asked: Asked, ledger: Ledger, *, denominator: str = "delivered", week_starts: str = "monday"
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Answer a report request.
+
+    Parameters
+    ----------
+    asked : Asked
+        The checked request.
+    ledger : Ledger
+        The counts as known now.
+    denominator : {"delivered", "recipients"}
+        What opens, clicks, unsubscribes, complaints and conversions are divided by.
+    week_starts : {"monday", "sunday"}
+        For weekly buckets.
+
+    Returns
+    -------
+    results : list of dict
+        ``groupings`` and ``statistics``, in the account's order; groups without a recipient are left out.
+    date_times : list of str
+        Starts of the buckets, wall time labelled ``+00:00``; empty for a values report.
+    """
+    starts = [asked.period.start]
+    if asked.interval is not None:
+        starts = buckets(asked.period, asked.interval, week_starts)
+    rows = _rows(ledger.numbers.cells, asked)
+    summed = _Summed(ledger, asked, starts, rows)
+    sums = summed.sums
+    results: list[dict[str, Any]] = []
+    sent = sums["recipients"].sum(axis=1) > 0
+    columns = {name: _column(name, sums, denominator) for name in asked.statistics}
+    as_lists = {name: column.tolist() for name, column in columns.items()}
+    for index, (grouping, cells) in enumerate(rows.items()):
+        if not sent[index]:
+            continue
+        channel = ledger.numbers.cells[cells[0]].message.channel
+        statistics = {
+            name: _shown(name, channel, as_lists[name][index], asked.interval is None) for name in asked.statistics
+        }
+        results.append({"groupings": dict(zip(asked.group_by, grouping, strict=True)), "statistics": statistics})
+    labels = [] if asked.interval is None else [start.strftime("%Y-%m-%dT%H:%M:%S+00:00") for start in starts]
+    return results, labels
+
+
+def _rows(cells: tuple[Cell, ...], asked: Asked) -> dict[Grouping, list[int]]:
+    """Which cells make which row; a flow with two tags stands in two rows when tags are asked."""
+    rows: dict[Grouping, list[int]] = {}
+    by_tag = any(name in ("tag_id", "tag_name") for name in asked.group_by)
+    for index, cell in enumerate(cells):
+        if not all(_holds(c, cell) for c in asked.conditions):
+            continue
+        for tag in (cell.flow.tags or ((None, None),)) if by_tag else ((None, None),):
+            grouping = tuple(_GROUPS[name](cell, tag) for name in asked.group_by)
+            rows.setdefault(grouping, []).append(index)
+    return rows
+
+
+Tag = tuple[str | None, str | None]
+
+_GROUPS: dict[str, Callable[[Cell, Tag], str | None]] = {
+    "flow_id": lambda cell, tag: cell.flow.id,
+    "flow_name": lambda cell, tag: cell.flow.name,
+    "flow_message_id": lambda cell, tag: cell.message.id,
+    "flow_message_name": lambda cell, tag: cell.message.name,
+    "send_channel": lambda cell, tag: cell.message.channel,
+    "variation": lambda cell, tag: cell.variation.id if cell.variation else None,
+    "variation_name": lambda cell, tag: cell.variation.name if cell.variation else None,
+    "text_message_format": lambda cell, tag: "sms" if cell.message.channel == "sms" else None,
+    "tag_id": lambda cell, tag: tag[0],
+    "tag_name": lambda cell, tag: tag[1],
+}
+
+
+def _holds(condition: Condition, cell: Cell) -> bool:
+    if condition.field in ("tag_id", "tag_name"):
+        tags = {tag[condition.field == "tag_name"] for tag in cell.flow.tags}
+        wanted = set(condition.values)
+        return wanted <= tags if condition.operator == "contains-all" else bool(wanted & tags)
+    return _GROUPS[condition.field](cell, (None, None)) in condition.values
+
+
+class _Summed:
+    """Counts per row and bucket: sums for events, people counted once for uniques."""
+
+    def __init__(self, ledger: Ledger, asked: Asked, starts: list[datetime], rows: dict[Grouping, list[int]]) -> None:
+        self._ledger = ledger
+        self._asked = asked
+        self._of_row = np.repeat(np.arange(len(rows)), [len(cells) for cells in rows.values()])
+        self._of_cell = np.array([cell for cells in rows.values() for cell in cells], dtype=np.int64)
+        self._shape = (len(rows), len(starts))
+        times, parts = self._pieces()
+        bucket = np.searchsorted(np.array(starts, dtype="datetime64[s]"), times, side="right") - 1
+        bucket = np.maximum(bucket, 0)  # an hour that the clock skips has no bucket of its own
+        self.sums = {name: self._total(name, values, bucket) for name, values in parts.items()}
+        per_text = np.array([c.message.segments for c in ledger.numbers.cells], dtype=np.int64)
+        self.sums["segments"] = self._total("segments", parts["delivered"] * per_text[:, None], bucket)
+
+    def _pieces(self) -> tuple[np.ndarray, dict[str, Ints]]:
+        """Counts per cell and piece of time: whole days, and hours where the window or the interval cuts a day."""
+        period, asked = self._asked.period, self._asked
+        midnight = datetime.combine(EPOCH, time.min)
+        first_hour = int((period.start - midnight) / timedelta(hours=1))
+        last_hour = int((period.end - midnight) / timedelta(hours=1))
+        first, last = max(first_hour // 24, 0), min(-(-last_hour // 24), self._ledger.days)
+        counts = self._ledger.counts(asked.metric)
+        if last <= first:
+            none = np.zeros(0, dtype="datetime64[s]")
+            return none, {name: values[:, :0] for name, values in counts.items()}
+        cut = [day for day in {first, last - 1} if first_hour > day * 24 or last_hour < day * 24 + 24]
+        if asked.interval == "hourly":
+            cut = list(range(first, last))
+        times: list[int] = []
+        parts: dict[str, list[Ints]] = {name: [] for name in counts}
+        whole = [day for day in range(first, last) if day not in cut]
+        if whole:
+            times += [day * 24 for day in whole]
+            for name, values in counts.items():
+                parts[name].append(values[:, whole[0] : whole[-1] + 1])
+        for day in sorted(cut):
+            inside = [hour for hour in range(24) if first_hour <= day * 24 + hour < last_hour]
+            times += [day * 24 + hour for hour in inside]
+            for name, values in self._ledger.hours_of(day, day + 1, asked.metric).items():
+                parts[name].append(values[:, 0, inside])
+        order = np.argsort(times)
+        seconds = np.datetime64(EPOCH, "s") + np.array(times)[order] * np.timedelta64(3600, "s")
+        return seconds, {name: np.concatenate(pieces, axis=1)[:, order] for name, pieces in parts.items()}
+
+    def _total(self, name: str, values: Ints, bucket: Ints) -> Ints:
+        out = np.zeros(self._shape, dtype=np.int64)
+        if not values.shape[1] or not self._of_cell.size:
+            return out
+        picked = values[self._of_cell]
+        edges = np.flatnonzero(np.diff(bucket, prepend=-1))
+        sums = np.add.reduceat(picked, edges, axis=1)
+        if name in _UNIQUES:
+            most = np.maximum.reduceat(picked, edges, axis=1)
+            sums = (_RETURNING * most + (100 - _RETURNING) * sums) // 100
+        per_row = np.zeros((self._shape[0], sums.shape[1]), dtype=np.int64)
+        np.add.at(per_row, self._of_row, sums)
+        out[:, bucket[edges]] = per_row
+        return out
+
+
+def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints:
+    """One statistic of all rows and buckets; NaN where it has no value."""
+    entry = STATISTICS[name]
+    if name == "message_segment_count_sum":
+        return sums["segments"]
+    if name == "text_message_credit_usage_amount":
+        return sums["segments"].astype(np.float64) * _CREDITS_PER_SEGMENT
+    if name == "text_message_spend":
+        return np.asarray(np.round(sums["segments"] * (_CREDITS_PER_SEGMENT * _EUR_PER_CREDIT), 4), dtype=np.float64)
+    if name == "conversion_value":
+        return sums["cents"].astype(np.float64) / 100
+    if name in ("bounced", "failed", "bounced_or_failed"):
+        return sums["recipients"] - sums["delivered"]
+    if name in sums:
+        return sums[name]
+    over = entry.denominators[0]
+    if len(entry.denominators) > 1 and entry.kind == "rate":
+        over = denominator
+    if entry.numerators[0] == "conversion_value" and "cents" not in sums:
+        return np.full(sums["recipients"].shape, np.nan)
+    top = np.asarray(_column(entry.numerators[0], sums, denominator), dtype=np.float64)
+    bottom = np.asarray(_column(over, sums, denominator), dtype=np.float64)
+    empty = 0.0 if entry.kind == "rate" else np.nan
+    return np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
+
+
+def _shown(name: str, channel: str, values: list[Any], alone: bool) -> Any:
+    """Return the values as they are sent: null or 0 where the statistic has no meaning on the channel."""
+    if not has_meaning(name, channel):
+        nothing = None if name in _NULL_WITHOUT_MEANING else (0 if STATISTICS[name].is_count else 0.0)
+        values = [nothing] * len(values)
+    elif STATISTICS[name].kind == "ratio":
+        values = [None if value != value else value for value in values]  # NaN is not equal to itself
+    return values[0] if alone else values
