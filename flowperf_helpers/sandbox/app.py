@@ -18,7 +18,8 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
 from flowperf_helpers.sandbox.arrivals import Ledger
-from flowperf_helpers.sandbox.endpoints import ENDPOINTS, Call
+from flowperf_helpers.sandbox.call import Call
+from flowperf_helpers.sandbox.endpoints import ENDPOINTS
 from flowperf_helpers.sandbox.limits import DAY_SPENT, Windows, headers, throttled
 from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of

@@ -84,8 +84,8 @@ def binomial(n: Ints | Floats, p: Floats, u: Floats) -> Ints:
         Between 0 and ``n``.
     """
     shape = np.broadcast_shapes(n.shape, p.shape, u.shape)
-    trials, p, u = (np.broadcast_to(a, shape).astype(np.float64) for a in (n, p, u))
-    flipped = p > 0.5
+    trials = np.broadcast_to(n, shape).astype(np.float64)
+    flipped = np.broadcast_to(p > 0.5, shape)
     p = np.where(flipped, 1 - p, p)
     u = np.where(flipped, 1 - u, u)
     mean = trials * p
@@ -112,7 +112,8 @@ def _walk(n: Floats, p: Floats, u: Floats) -> Floats:
         going = (total < u) & (k < n)
         if not going.all():
             found[left[~going]] = k
-            left, n, u, mass, odds, total = (a[going] for a in (left, n, u, mass, odds, total))
+            left, n, u = left[going], n[going], u[going]
+            mass, odds, total = mass[going], odds[going], total[going]
         mass = mass * odds * (n - k) / (k + 1)
         total = total + mass
         k += 1

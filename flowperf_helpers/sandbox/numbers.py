@@ -29,7 +29,7 @@ COUNTS = (
 _WEEKDAYS = np.array([1.04, 1.02, 1.0, 0.99, 0.97, 0.95, 1.03])
 _GROWTH = 0.0005
 """Growth of the audience per day."""
-_VOLUME_NOISE, _RATE_NOISE, _DAY_NOISE = 0.05, 0.015, 0.004
+_VOLUME_NOISE, _RATE_NOISE, _DAY_NOISE = 0.05, 0.012, 0.003
 """Standard deviations of the logarithm: volume of a cell's day, a cell's rate on a day, all cells' rate on a day."""
 _SAMPLE = 25
 """Recipients are a binomial of 25 times their mean: nearly Poisson."""
