@@ -110,6 +110,7 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
 def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, inner in value.items():
+            yield key, ""
             yield from _texts(inner, f"{place}.{key}" if place else key)
     elif isinstance(value, list):
         for inner in value:
@@ -122,7 +123,7 @@ def _refuse_secrets(content: dict[str, Any], path: Path) -> None:
     for place, text in _texts(content, ""):
         if looks_like_secret(place):
             raise CredentialsError(f"{path} has a name that looks like a key: {_BELONGS}.")
-        if looks_like_secret(text) or _SECRET_WORDS.search(place):
+        if looks_like_secret(text) or (text and _SECRET_WORDS.search(place)):
             raise CredentialsError(f"{path}: {place} looks like a key, and no secret belongs in this file: {_BELONGS}.")
 
 

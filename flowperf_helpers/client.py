@@ -87,7 +87,7 @@ class Client:
         self.attempts = attempts
         self._clock = clock
         self._sleep = sleep
-        self._backoff = tenacity.wait_exponential_jitter(initial=backoff, max=30.0, jitter=backoff)
+        self._backoff = tenacity.wait_exponential(multiplier=backoff, max=30.0) + tenacity.wait_random(0.0, backoff)
         self._warned = False
         self._wire = Wire(settings, adapter=adapter, timeout=timeout)
 

@@ -13,6 +13,8 @@ from typing import NamedTuple
 __all__ = ["DAY", "REPORTS", "Limit", "endpoint_of", "limits_of", "next_free", "scopes_of"]
 
 DAY = 86400.0
+GRAIN = 0.001
+"""Seconds added to each window: no clock on the way is to be trusted finer."""
 REPORTS = ("/api/flow-values-reports", "/api/flow-series-reports")
 
 
@@ -86,10 +88,10 @@ def next_free(times: Sequence[float], limits: Sequence[Limit], now: float) -> fl
     Examples
     --------
     >>> next_free([0.0, 10.0], [Limit(1, 1.0), Limit(2, 60.0)], now=20.0)
-    60.0
+    60.001
     """
     free = now
     for calls, seconds in limits:
         if len(times) >= calls:
-            free = max(free, times[-calls] + seconds)
+            free = max(free, times[-calls] + seconds + GRAIN)
     return free

@@ -1,0 +1,335 @@
+"""Which account, which key, which address."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+
+import pytest
+
+from flowperf_helpers.accounts_file import account_names
+from flowperf_helpers.client import Client
+from flowperf_helpers.credentials import AccountSettings, account_settings
+from flowperf_helpers.errors import (
+    ArgumentError,
+    AuthenticationError,
+    CredentialsError,
+    TransportError,
+    UnknownNameError,
+)
+from flowperf_helpers.home import flowperf_home, private_folder
+from flowperf_helpers.keys import looks_like_secret
+from raw_server import KEY, reply, report, serving
+
+
+def accounts(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "accounts.toml"
+    path.write_text(text)
+    return path
+
+
+def section(tmp_path: Path, text: str, **environ: str) -> AccountSettings:
+    return account_settings("acme", environ=environ, accounts_file=accounts(tmp_path, f"[accounts.acme]\n{text}"))
+
+
+def test_the_sandbox_needs_no_key() -> None:
+    """The embedded account has its own key and address, whatever the environment holds."""
+    settings = account_settings(environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": "https://example.com"})
+    assert ("sandbox", True, "sandbox.invalid") == (settings.name, settings.is_sandbox, settings.host)
+    assert {"Authorization": "Klaviyo-API-Key sandbox-key"} == settings.credentials.headers()
+    assert "RplOrd" == settings.conversion_metric
+
+
+@pytest.mark.parametrize("environ", [{}, {"KLAVIYO_API_KEY": " ", "KLAVIYO_ACCESS_TOKEN": ""}])
+def test_live_without_a_key_names_both_variables(environ: dict[str, str]) -> None:
+    """No key is an error and never becomes the sandbox."""
+    with pytest.raises(CredentialsError, match=r"KLAVIYO_API_KEY.*KLAVIYO_ACCESS_TOKEN"):
+        account_settings("live", environ=environ)
+
+
+def test_live_with_two_secrets_is_refused() -> None:
+    """A key and a token at once is an error that says so and shows neither."""
+    with pytest.raises(CredentialsError, match="both set") as caught:
+        account_settings("live", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_ACCESS_TOKEN": "token-987654"})
+    assert KEY not in str(caught.value)
+
+
+def test_live_sends_what_it_was_given() -> None:
+    """A key goes out as Klaviyo-API-Key, a token as Bearer."""
+    key = account_settings("live", environ={"KLAVIYO_API_KEY": f" {KEY}\n"})
+    token = account_settings("live", environ={"KLAVIYO_ACCESS_TOKEN": "abc.def"})
+    assert {"Authorization": f"Klaviyo-API-Key {KEY}"} == key.credentials.headers()
+    assert {"Authorization": "Bearer abc.def"} == token.credentials.headers()
+    assert ("https://a.klaviyo.com", "2026-10-15") == (key.base_url, key.revision)
+
+
+def test_no_secret_shows() -> None:
+    """Neither repr, vars, a traceback's locals nor pickle give the key away; the fingerprint is stable and short."""
+    settings = account_settings("live", environ={"KLAVIYO_API_KEY": KEY})
+    with pytest.raises(TypeError):
+        vars(settings.credentials)
+    with pytest.raises(CredentialsError, match="account's name"):
+        pickle.dumps(settings)
+    try:
+        settings.credentials.nothing  # type: ignore[attr-defined]  # noqa: B018
+    except AttributeError as error:
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert KEY not in repr(settings) + shown
+    again = account_settings("live", environ={"KLAVIYO_API_KEY": KEY})
+    assert settings.credentials.fingerprint == again.credentials.fingerprint
+    assert 16 == len(settings.credentials.fingerprint)
+    other = account_settings("live", environ={"KLAVIYO_API_KEY": KEY + "x"})
+    assert settings.account_key != other.account_key
+
+
+@pytest.mark.parametrize("key", ["Klaviyo-API-Key pk_123456", "pk_1\r\nX-Evil: 1", "pk_ä"])
+def test_a_key_no_header_can_carry_is_refused(key: str) -> None:
+    """Blanks, line breaks and special letters in a key are named, not sent."""
+    with pytest.raises(CredentialsError, match="KLAVIYO_API_KEY holds"):
+        account_settings("live", environ={"KLAVIYO_API_KEY": key})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8765", "http://localhost:1/", "http://[::1]:9", "https://x.example"])
+def test_addresses_that_are_taken(url: str) -> None:
+    """https anywhere and plain http on this machine, without the slash at the end."""
+    got = account_settings("live", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": url})
+    assert url.rstrip("/") == got.base_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://a.klaviyo.com", "http://127.0.0.1.example.com", "ftp://x", "a.klaviyo.com", "https://u:p@x", "https://x/api",
+     "https://x?y", "https://x:99999", "https://"],
+)  # fmt: skip
+def test_addresses_that_are_refused(url: str) -> None:
+    """Plain http to the network, other schemes, and anything after the host."""
+    with pytest.raises(ArgumentError, match="KLAVIYO_BASE_URL"):
+        account_settings("live", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": url})
+
+
+@pytest.mark.parametrize("revision", ["2026", "2026-13-01", "latest", "2026-10-15\nx: y", "20261015"])
+def test_a_revision_is_a_date(revision: str) -> None:
+    """Anything else is refused before it is sent."""
+    with pytest.raises(ArgumentError, match="KLAVIYO_REVISION"):
+        account_settings("sandbox", environ={"KLAVIYO_REVISION": revision})
+
+
+def test_a_section_as_the_interface_draws_it(tmp_path: Path) -> None:
+    """All keys of interface.md are read."""
+    got = section(
+        tmp_path,
+        'api_key_env = "ACME_KLAVIYO_KEY"\nintegration = "YourIntegration"\nconversion_metric = "Placed Order"\n'
+        'timezone = "Europe/Copenhagen"\nbase_url = "https://a.klaviyo.com"\nattribution_days = 30\n',
+        ACME_KLAVIYO_KEY=KEY,
+    )
+    expected = ("acme", "YourIntegration", "Placed Order", "Europe/Copenhagen", 30)
+    assert expected == (got.name, got.integration, got.conversion_metric, got.timezone, got.attribution_days)
+    assert {"Authorization": f"Klaviyo-API-Key {KEY}"} == got.credentials.headers()
+
+
+def test_the_file_lies_in_the_working_folder_or_where_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accounts.toml here, or FLOWPERF_ACCOUNTS."""
+    path = accounts(tmp_path, '[accounts.acme]\naccess_token_env = "T"\n[accounts.beta]\napi_key_env = "K"\n')
+    assert {"Authorization": "Bearer tok"} == account_settings(
+        "acme", environ={"FLOWPERF_ACCOUNTS": str(path), "T": "tok"}
+    ).credentials.headers()
+    monkeypatch.chdir(tmp_path)
+    assert ["acme", "beta"] == account_names(environ={})
+    with pytest.raises(CredentialsError, match="from K, which is not set"):
+        account_settings("beta", environ={})
+
+
+def test_an_unknown_account_names_its_neighbours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A misspelt account is an error of arguments with the names that look alike."""
+    path = accounts(tmp_path, '[accounts.acme]\napi_key_env = "K"\n')
+    with pytest.raises(UnknownNameError, match="acme") as caught:
+        account_settings("acmee", accounts_file=path)
+    assert ["acme"] == caught.value.near
+    monkeypatch.chdir(tmp_path / "..")
+    with pytest.raises(UnknownNameError, match=r"accounts\.toml") as caught:
+        account_settings("Sandbox", environ={})
+    assert ["sandbox"] == caught.value.near
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f'api_key_env = "{KEY}"', f'integration = "{KEY}"', 'api_key_env = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4"',
+     f'base_url = "https://x/{KEY}"', f'api_key = "{KEY}"', f'[accounts.acme.oauth]\nclient_secret = "{KEY}"',
+     'access_token = "x"', f'"{KEY}" = 1', f'integration = ["{KEY}"]'],
+)  # fmt: skip
+def test_a_key_in_the_file_is_refused(tmp_path: Path, text: str) -> None:
+    """What looks like a key is refused with where it belongs, and is not repeated."""
+    with pytest.raises(CredentialsError, match="environment variable or the system's keyring") as caught:
+        section(tmp_path, text, K="x")
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["YourIntegration", "ACME_KLAVIYO_KEY_FOR_THE_MAIN_STORE_2026", "Europe/Copenhagen",
+                                  "https://a.klaviyo.com", "Placed Order", "01HZXJ0V3K8Q"])  # fmt: skip
+def test_names_are_no_keys(text: str) -> None:
+    """Ordinary values pass."""
+    assert not looks_like_secret(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [('api_key_env = "K"\ncolour = "red"', ArgumentError, "unknown colour.*valid are api_key_env"),
+     ('api_key_env = "K"\nintegratoin = "x"', ArgumentError, "did you mean integration"),
+     ('api_key_env = "K"\nkeyring = "a/b"', CredentialsError, "exactly one"),
+     ('integration = "x"', CredentialsError, "exactly one"),
+     ('api_key_env = "not a name"', ArgumentError, "environment variable"),
+     ("api_key_env = 3", ArgumentError, "text"),
+     ('keyring = "nouser"', ArgumentError, "service/user"),
+     ('api_key_env = "K"\ntimezone = "Mars/Base"', ArgumentError, "Mars/Base"),
+     ('api_key_env = "K"\nattribution_days = 91', ArgumentError, "1 to 90"),
+     ('api_key_env = "K"\nbase_url = "http://x.example"', ArgumentError, "base_url is plain http"),
+     ('oauth = "x"', ArgumentError, r"accounts\.acme\.oauth"),
+     ('[accounts.acme.oauth]\nclient_id_env = "I"', CredentialsError, "lacks client_secret_env, refresh_token_env"),
+     ('api_key_env = "K\n', ArgumentError, "no TOML at line 2")],
+)  # fmt: skip
+def test_what_a_section_may_not_hold(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:
+    """Unknown keys, several or no sources of the key, values of another kind: each has its sentence."""
+    with pytest.raises(error, match=says):
+        section(tmp_path, text, K="x")
+
+
+@pytest.mark.parametrize(
+    "text", ['[accounts.sandbox]\napi_key_env = "K"', '[accounts."a b"]\nx = 1', "[account.x]", ""]
+)
+def test_what_the_file_may_not_hold(tmp_path: Path, text: str) -> None:
+    """Reserved names, names with blanks, other tables and an empty file."""
+    with pytest.raises(ArgumentError):
+        account_names(accounts(tmp_path, text))
+
+
+def test_a_missing_file_that_was_named(tmp_path: Path) -> None:
+    """FLOWPERF_ACCOUNTS that leads nowhere says where it leads."""
+    with pytest.raises(ArgumentError, match="nowhere"):
+        account_settings("acme", environ={"FLOWPERF_ACCOUNTS": str(tmp_path / "nowhere.toml")})
+
+
+def test_the_home_is_the_owners(tmp_path: Path) -> None:
+    """FLOWPERF_HOME is made with what is missing above it, for its owner only."""
+    home = flowperf_home({"FLOWPERF_HOME": str(tmp_path / "a" / "b")})
+    assert tmp_path / "a" / "b" == home
+    assert [0o700, 0o700] == [stat.S_IMODE(path.stat().st_mode) for path in (home, home.parent)]
+    assert home == private_folder(home)
+
+
+KEYRING = """
+import json, pathlib, keyring.backend
+class FileKeyring(keyring.backend.KeyringBackend):
+    priority = 99
+    path = pathlib.Path(__file__).with_name("kept.json")
+    def _all(self): return json.loads(self.path.read_text()) if self.path.exists() else {}
+    def get_password(self, service, user): return self._all().get(service + "/" + user)
+    def set_password(self, service, user, secret):
+        self.path.write_text(json.dumps(self._all() | {service + "/" + user: secret}))
+    def delete_password(self, service, user): raise NotImplementedError
+"""
+
+
+def test_a_key_from_the_keyring(tmp_path: Path) -> None:
+    """A key in the system's keyring is found, and one that is not there is named with the way to put it there."""
+    (tmp_path / "file_keyring.py").write_text(KEYRING)
+    accounts(tmp_path, '[accounts.acme]\nkeyring = "klaviyo/acme"\n[accounts.beta]\nkeyring = "klaviyo/beta"\n')
+    code = (
+        "import keyring; keyring.set_password('klaviyo', 'acme', 'pk_fromthekeyring')\n"
+        "from flowperf_helpers.credentials import account_settings\n"
+        "print(account_settings('acme').credentials.headers())\n"
+        "try: account_settings('beta')\nexcept Exception as error: print(error)"
+    )
+    environ = os.environ | {"PYTHON_KEYRING_BACKEND": "file_keyring.FileKeyring", "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    first, second = done.stdout.splitlines()
+    assert "{'Authorization': 'Klaviyo-API-Key pk_fromthekeyring'}" == first
+    assert "keyring set klaviyo beta" in second
+
+
+OAUTH = '[accounts.acme.oauth]\nclient_id_env = "ID"\nclient_secret_env = "SECRET"\nrefresh_token_env = "REFRESH"\n'
+
+
+def oauth_settings(tmp_path: Path, url: str, refresh: str = "first-refresh") -> AccountSettings:
+    environ = {"ID": "app", "SECRET": "app-secret", "REFRESH": refresh, "KLAVIYO_BASE_URL": url}
+    environ["FLOWPERF_HOME"] = str(tmp_path / "home")
+    return account_settings("acme", environ=environ, accounts_file=accounts(tmp_path, OAUTH))
+
+
+def token(name: str, **more: object) -> bytes:
+    return reply({"access_token": name, "token_type": "Bearer", "expires_in": 3600, "scope": "flows:read"} | more)
+
+
+def test_oauth_gets_keeps_and_uses_tokens(tmp_path: Path) -> None:
+    """A refresh token buys an access token by HTTP Basic; both are kept for the owner and used by the next run."""
+    with serving(token("access-1", refresh_token="second-refresh"), reply(report())) as server:
+        url = server.url
+        settings = oauth_settings(tmp_path, server.url)
+        Client(settings).post("/api/flow-values-reports", {})
+        Client(oauth_settings(tmp_path, server.url)).post("/api/flow-values-reports", {})
+    asked, first, second = server.requests
+    assert asked.startswith("POST /oauth/token ")
+    assert "Authorization: Basic YXBwOmFwcC1zZWNyZXQ=" in asked
+    assert "grant_type=refresh_token&refresh_token=first-refresh" in asked
+    assert all("Authorization: Bearer access-1" in request for request in (first, second))
+    kept = tmp_path / "home" / "tokens" / "acme.json"
+    assert "second-refresh" == json.loads(kept.read_text())["refresh_token"]
+    assert 0o600 == stat.S_IMODE(kept.stat().st_mode)
+    assert settings.credentials.fingerprint == oauth_settings(tmp_path, url).credentials.fingerprint
+    renewed = oauth_settings(tmp_path, url, refresh="another-authorisation")
+    assert settings.credentials.fingerprint != renewed.credentials.fingerprint
+    assert renewed.credentials.needs_refresh()
+
+
+def test_oauth_renews_once_after_a_401(tmp_path: Path) -> None:
+    """A token that Klaviyo no longer takes is renewed once and the call is made again."""
+    refused = reply({"errors": [{"code": "authentication_failed"}]}, status="401 Unauthorized")
+    with serving(token("old"), reply(report()), refused, token("new"), reply(report())) as server:
+        client = Client(oauth_settings(tmp_path, server.url), backoff=0.01)
+        client.get("/api/metrics")
+        answer = client.post("/api/flow-values-reports", {})
+    assert 2 == answer.requests
+    assert "Authorization: Bearer new" in server.requests[-1]
+
+
+def test_oauth_renews_only_once(tmp_path: Path) -> None:
+    """A fresh token that is refused ends in the error of authentication, without a second renewal."""
+    refused = reply({"errors": [{"code": "authentication_failed"}]}, status="401 Unauthorized")
+    with serving(token("fresh"), refused) as server, pytest.raises(AuthenticationError):
+        Client(oauth_settings(tmp_path, server.url)).post("/api/flow-values-reports", {})
+    assert 2 == len(server.requests)
+
+
+def test_oauth_that_was_revoked(tmp_path: Path) -> None:
+    """invalid_grant names the variable of the refresh token and shows no secret."""
+    with (
+        serving(reply({"error": "invalid_grant"}, status="400 Bad Request")) as server,
+        pytest.raises(AuthenticationError, match="REFRESH") as caught,
+    ):
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+    assert ("invalid_grant", 400) == (caught.value.code, caught.value.status)
+    assert "first-refresh" not in str(caught.value)
+
+
+def test_oauth_endpoint_that_answers_html(tmp_path: Path) -> None:
+    """A token endpoint that answers something else is an error of transport."""
+    with serving(reply(raw=b"<html>", status="503 Busy")) as server, pytest.raises(TransportError, match="503"):
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+
+
+def test_a_damaged_token_file_falls_back_to_the_refresh_token_given(tmp_path: Path) -> None:
+    """A token file that is no JSON is not the end: the refresh token of the environment is used again."""
+    private_folder(tmp_path / "home" / "tokens")
+    (tmp_path / "home" / "tokens" / "acme.json").write_text('{"refresh_')
+    with serving(token("access-1"), reply({"data": []})) as server:
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+    assert "refresh_token=first-refresh" in server.requests[0]
