@@ -1,1 +1,77 @@
-"""flowperf: how Klaviyo flows perform."""
+"""flowperf: how Klaviyo flows perform.
+
+::
+
+    from flowperf_helpers import connect
+
+    account = connect("sandbox")
+    account.flow_values(timeframe="2026-W47", statistics=["recipients", "clicks_unique", "click_rate"])
+
+The names below are the public ones. Each is imported when it is used first, so that a script which only shapes an
+answer does not pay for the network, and one that lists metrics does not pay for statistics.
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from flowperf_helpers.account import Account, connect
+    from flowperf_helpers.catalog import how_to_read
+    from flowperf_helpers.compare import rate_difference
+    from flowperf_helpers.errors import FlowperfError
+    from flowperf_helpers.frames import series_frame, to_long, values_frame
+    from flowperf_helpers.planner import Plan
+    from flowperf_helpers.queries import ReportQuery
+    from flowperf_helpers.rollups import roll_up
+    from flowperf_helpers.wishes import Wish
+
+__all__ = [
+    "Account",
+    "FlowperfError",
+    "Plan",
+    "ReportQuery",
+    "Wish",
+    "__version__",
+    "connect",
+    "how_to_read",
+    "rate_difference",
+    "roll_up",
+    "series_frame",
+    "to_long",
+    "values_frame",
+]
+
+_ROOMS = {
+    "Account": "account",
+    "FlowperfError": "errors",
+    "Plan": "planner",
+    "ReportQuery": "queries",
+    "Wish": "wishes",
+    "connect": "account",
+    "how_to_read": "catalog",
+    "rate_difference": "compare",
+    "roll_up": "rollups",
+    "series_frame": "frames",
+    "to_long": "frames",
+    "values_frame": "frames",
+}
+
+try:
+    __version__ = version("flowperf")
+except PackageNotFoundError:  # run from a folder that was never installed
+    __version__ = "0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,237 @@
+"""A plan → frames: store first, then the network, and every answer kept the moment it arrives.
+
+So a plan that meets a spent quota, a crash or Ctrl-C loses nothing: run it again and only what is missing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, tzinfo
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.answers import Answer
+from flowperf_helpers.catalog import GROUPINGS, VALUE_STATISTICS
+from flowperf_helpers.client import Client
+from flowperf_helpers.errors import ApiError, QuotaError
+from flowperf_helpers.frames import join_pages, series_frame, values_frame
+from flowperf_helpers.planner import Part, Plan, Step
+from flowperf_helpers.provenance import finish_series, finish_values
+from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
+from flowperf_helpers.store import Store
+from flowperf_helpers.wishes import Wish
+
+__all__ = ["Collected", "Collector", "collect_frames", "joined"]
+
+_NO_VALUES = "does not support querying for values data"
+"""What Klaviyo says of a conversion metric without values; the one text that is matched (contract, section H)."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One answer and its finished frame, all that was asked in it."""
+
+    answer: Answer
+    frame: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+class Collector:
+    """The way of one account from a query to a finished frame.
+
+    Parameters
+    ----------
+    client, store
+        Of the account.
+    zone : callable
+        The account's zone; called when it is needed first.
+    attribution_days : int
+        For ``is_provisional``.
+    flow_names : callable
+        ``flow_id, flow_name`` of all flows: joined where the revision cannot group by names.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        *,
+        zone: Callable[[], tzinfo],
+        attribution_days: int,
+        flow_names: Callable[[], pd.DataFrame],
+    ) -> None:
+        self.client = client
+        self.store = store
+        self.zone = zone
+        self.attribution_days = attribution_days
+        self.flow_names = flow_names
+        self._without_values: set[str] = set()
+
+    @property
+    def revision(self) -> str:
+        """The revision asked for."""
+        return self.client.settings.revision
+
+    def find(self, query: ReportQuery, *, refresh: bool = False) -> Answer | None:
+        """Return the kept answer that may be served, if there is one."""
+        return self.store.find(
+            query.endpoint, self.revision, query.body(), window_end=self._end(query), refresh=refresh
+        )
+
+    def collect(self, query: ReportQuery, *, refresh: bool = False) -> Collected:
+        """Return the answer to one query, from the store or from Klaviyo; a new one is kept."""
+        answer = self.find(query, refresh=refresh)
+        if answer is not None:
+            return self._shaped(query, answer)
+        answer = self._sent(query)
+        collected = self._shaped(query, answer)
+        self.store.keep(
+            query.endpoint, self.revision, query.body(), answer, window_end=self._end(query), rows=collected.frame
+        )
+        return collected
+
+    def _sent(self, query: ReportQuery) -> Answer:
+        """Send a query; where the metric refuses value statistics, without those three (contract, section E)."""
+        fewer = _without_values(query)
+        if fewer == query or query.conversion_metric_id in self._without_values:
+            return self.client.post(query.endpoint, fewer.body())
+        try:
+            return self.client.post(query.endpoint, query.body())
+        except ApiError as error:
+            if error.status != 400 or _NO_VALUES not in f"{error.detail} {error}".casefold():
+                raise
+            self._without_values.add(query.conversion_metric_id)
+        return self.client.post(query.endpoint, fewer.body())
+
+    def _end(self, query: ReportQuery) -> datetime | None:
+        end = query.timeframe.bounds(self.zone())[1]
+        return None if pd.isna(end) else end
+
+    def _shaped(self, query: ReportQuery, answer: Answer) -> Collected:
+        zone, bounds = self.zone(), query.timeframe.bounds(self.zone())
+        payload = join_pages(answer.pages)
+        raw = values_frame(payload, zone) if query.interval is None else series_frame(payload, zone)
+        refused = [s for s in query.statistics if s in VALUE_STATISTICS and s not in raw.attrs["statistics"]]
+        raw = self._with_groupings(query, raw)
+        if query.interval is None:
+            frame = finish_values(
+                raw,
+                statistics=query.statistics,
+                conversion_metric_id=query.conversion_metric_id,
+                bounds=bounds,
+                zone=zone,
+            )
+        else:
+            frame = finish_series(
+                raw,
+                statistics=query.statistics,
+                conversion_metric_id=query.conversion_metric_id,
+                interval=query.interval,
+                bounds=bounds,
+                asked_at=pd.Timestamp(answer.fetched_at).tz_convert(zone),
+                attribution_days=self.attribution_days,
+            )
+        notes = []
+        if refused and len(raw):
+            notes.append(
+                f"The conversion metric {query.conversion_metric_id} carries no values: {', '.join(refused)} are "
+                "unknown."
+            )
+        return Collected(answer, frame, tuple(notes))
+
+    def _with_groupings(self, query: ReportQuery, raw: pd.DataFrame) -> pd.DataFrame:
+        """Add groupings that were asked and did not come (an empty answer tells none), and names on old revisions."""
+        frame = raw.copy()
+        for name in query.group_by or ():
+            if name not in frame.columns:
+                frame[name] = pd.array([None] * len(frame), dtype="str")
+        if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
+            named = self.flow_names().set_index("flow_id")["flow_name"]
+            frame["flow_name"] = frame["flow_id"].map(named).astype("str")
+        groups = [g for g in GROUPINGS if g in frame.columns]
+        frame = frame[[*groups, *(c for c in frame.columns if c not in groups)]]
+        frame.attrs = dict(raw.attrs)
+        return frame
+
+
+def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -> list[tuple[Wish, list[Collected]]]:
+    """Run a plan; for each wish, in order, the parts of its frame.
+
+    Raises
+    ------
+    QuotaError
+        An endpoint takes no more calls; the other endpoint's requests were sent all the same, and ``kept`` says how
+        many answers of the plan are in the store.
+    """
+    parts: dict[Part, Collected] = {}
+    spent: dict[str, QuotaError] = {}
+    kept = 0
+    for step in plan.steps:
+        if step.query.endpoint in spent and collector.find(step.query, refresh=refresh) is None:
+            continue
+        try:
+            collected = collector.collect(step.query, refresh=refresh)
+        except QuotaError as error:
+            spent[step.query.endpoint] = error
+            continue
+        kept += 1
+        parts |= {part: replace(collected, frame=_cut(step, part, collected)) for part in step.parts}
+    if spent:
+        last = max(spent.values(), key=lambda e: e.retry_at.timestamp() if e.retry_at else float("inf"))
+        raise QuotaError(
+            f"{last} {kept} of {len(plan.steps)} answers are in the store; the next run sends the rest.",
+            endpoint=last.endpoint,
+            retry_at=last.retry_at,
+            kept=kept,
+        ) from last
+    return [
+        (wish, [parts[part] for step in _chronological(plan, i) for part in step.parts if part.wish == i])
+        for i, wish in enumerate(plan.wishes)
+    ]
+
+
+def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
+    """Join the frames of several windows or conversion metrics, with what is to be said about it.
+
+    An interval that two windows share was cut by their border: both its rows are marked partial.
+    """
+    if len(pieces) == 1:
+        return pieces[0], []
+    filled = [piece for piece in pieces if len(piece)] or list(pieces[:1])
+    frame = pd.concat(filled, ignore_index=True)
+    frame = frame[list(dict.fromkeys(c for piece in pieces for c in piece.columns if c in frame.columns))]
+    if "interval_start" not in frame.columns:
+        return frame, []
+    keys = [c for c in frame.columns if c in GROUPINGS or c in ("interval_start", "conversion_metric_id")]
+    cut = frame.duplicated(keys, keep=False)
+    if not cut.any():
+        return frame, []
+    frame[["is_partial", "is_provisional"]] = frame[["is_partial", "is_provisional"]].mask(cut, True).astype(bool)
+    return frame, ["An interval was cut by the border of two requests: its two rows are marked partial."]
+
+
+def _without_values(query: ReportQuery) -> ReportQuery:
+    """Return the query without the three value statistics; recipients stand in where nothing else was asked."""
+    rest = tuple(s for s in query.statistics if s not in VALUE_STATISTICS)
+    return replace(query, statistics=rest or ("recipients",))
+
+
+def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
+    """Return what a part wanted of a step's frame: its rows and its statistics, in its order."""
+    frame = part.cut.select(collected.frame)
+    sent: list[str] = frame.attrs["statistics"]
+    extra = [s for s in sent if s not in part.cut.statistics and (s in step.query.statistics or s == "recipients")]
+    unknown = [s for s in sent if s not in part.cut.statistics and s not in extra]
+    columns = [c for c in frame.columns if c not in sent]
+    shown: Any = frame[[*columns, *part.cut.statistics, *unknown]].copy()
+    shown.attrs = {**collected.frame.attrs, "statistics": [*part.cut.statistics, *unknown]}
+    return shown
+
+
+def _chronological(plan: Plan, wish: int) -> list[Step]:
+    """Return the steps of a wish, earliest window first."""
+    steps = [step for step in plan.steps if any(part.wish == wish for part in step.parts)]
+    windows = [str(window) for window in plan.wishes[wish].windows()]
+    return sorted(steps, key=lambda step: windows.index(str(step.query.timeframe)))

@@ -1,0 +1,102 @@
+"""Queries → plan → frames that say where they come from: one account's way to the reporting API."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.collector import Collected, Collector, collect_frames, joined
+from flowperf_helpers.facts import Facts
+from flowperf_helpers.frames import SCHEMA_VERSION
+from flowperf_helpers.pacing import Pacer
+from flowperf_helpers.planner import Plan, plan_requests
+from flowperf_helpers.queries import SERIES, VALUES, ReportQuery
+from flowperf_helpers.wishes import Wish, as_wish
+
+__all__ = ["Queries", "Reports"]
+
+Queries = ReportQuery | Wish | Sequence[ReportQuery | Wish]
+
+
+class Reports:
+    """Plans and runs the report requests of one account.
+
+    Parameters
+    ----------
+    collector, facts, pacer
+        Of the account.
+    unlimited : bool
+        Whether nobody ever waits (the in-process sandbox).
+    """
+
+    def __init__(self, collector: Collector, facts: Facts, pacer: Pacer, *, unlimited: bool) -> None:
+        self.collector = collector
+        self.facts = facts
+        self.pacer = pacer
+        self.unlimited = unlimited
+
+    def plan(self, queries: Queries, *, refresh: bool = False) -> Plan:
+        """Return the least list of requests, with its cost; sends none of them."""
+        listed = [queries] if isinstance(queries, (ReportQuery, Wish)) else list(queries)
+        status = self.pacer.status().set_index("endpoint")
+        moment = pd.Timestamp(self.pacer.clock(), unit="s", tz="UTC")
+        ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
+        left = {} if self.unlimited else {e: int(status["left_today"][e]) for e in (VALUES, SERIES)}
+        return plan_requests(
+            [as_wish(query).for_revision(self.collector.revision) for query in listed],
+            in_store=lambda query: self.collector.find(query, refresh=refresh) is not None,
+            waits={e: float(ahead[e]) for e in (VALUES, SERIES)},
+            left=left,
+            account=self.facts.settings.name,
+            unlimited=self.unlimited,
+        )
+
+    def run(self, queries: Plan | Queries, *, refresh: bool = False) -> list[pd.DataFrame]:
+        """Return one frame for each query, in order."""
+        plan = queries if isinstance(queries, Plan) else self.plan(queries, refresh=refresh)
+        return [
+            self._described(wish, collected)
+            for wish, collected in collect_frames(self.collector, plan, refresh=refresh)
+        ]
+
+    def one_frame(self, wishes: Sequence[Wish], *, refresh: bool = False) -> pd.DataFrame:
+        """Return the frames of several wishes, which differ in conversion metric and flows, as one."""
+        frames = self.run(wishes, refresh=refresh)
+        frame, notes = joined(frames)
+        if len(frames) > 1:
+            first: list[Any] = [f.attrs for f in frames]
+            frame.attrs = {
+                **first[0],
+                "conversion_metric_id": [a["conversion_metric_id"] for a in first],
+                "fetched_at": min(a["fetched_at"] for a in first),
+                "requests": sum(a["requests"] for a in first),
+                "from_store": all(a["from_store"] for a in first),
+                "notes": list(dict.fromkeys([*(note for a in first for note in a["notes"]), *notes])),
+            }
+        return frame
+
+    def _described(self, wish: Wish, collected: Sequence[Collected]) -> pd.DataFrame:
+        frame, notes = joined([piece.frame for piece in collected])
+        answers = [piece.answer for piece in collected]
+        settings = self.facts.settings
+        attrs: dict[str, Any] = {
+            "account": settings.name,
+            "sandbox": settings.is_sandbox,
+            "revision": answers[-1].revision,
+            "fetched_at": min(answer.fetched_at for answer in answers).isoformat(),
+            "timeframe": str(wish.timeframe),
+            "timezone": str(self.facts.timezone),
+            "currency": self.facts.currency,
+            "interval": wish.interval,
+            "conversion_metric_id": wish.conversion_metric_id,
+            "requests": sum(answer.requests for answer in answers),
+            "from_store": all(answer.from_store for answer in answers),
+            "notes": list(dict.fromkeys([*(note for piece in collected for note in piece.notes), *notes])),
+            "schema_version": SCHEMA_VERSION,
+            "statistics": collected[0].frame.attrs["statistics"],
+        }
+        frame = frame.copy()
+        frame.attrs = attrs  # type: ignore[assignment]
+        return frame

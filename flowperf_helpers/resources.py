@@ -1,0 +1,209 @@
+"""Answers about metrics, flows and messages → tidy frames. Pure: bytes in, frames out.
+
+Klaviyo promises no attribute of these resources (contract, sections A.1 to A.4): whatever is null or left out stays
+NA, a resource without an id is refused, and nothing is filtered that was not asked to be. ::
+
+      metric_id           metric_name integration_id integration_name integration_category
+    0    REcTBe  YourIntegration: Sent SMS  0rG4eQ  YourIntegration                   <NA>
+
+      metric_id flow_id  flow_name flow_status  archived trigger_type                   created  updated
+    0    REcTBe  T7K2j8  Thank you        live     False       Metric 2025-03-01 09:00:00+00:00      NaT
+
+All columns are strings but ``archived`` (``boolean``) and ``created``, ``updated`` (``datetime64[us, UTC]``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.errors import PayloadError
+
+__all__ = [
+    "FLOW_COLUMNS",
+    "METRIC_COLUMNS",
+    "Resource",
+    "TriggerMap",
+    "flow_triggers_frame",
+    "flows_frame",
+    "included",
+    "metrics_frame",
+    "primary",
+    "related_ids",
+    "trigger_map",
+]
+
+METRIC_COLUMNS = ("metric_id", "metric_name", "integration_id", "integration_name", "integration_category")
+FLOW_COLUMNS = ("flow_id", "flow_name", "flow_status", "archived", "trigger_type", "created", "updated")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One resource object of JSON:API.
+
+    Attributes
+    ----------
+    id : str
+        Opaque.
+    attributes, relationships : Mapping
+        Empty where Klaviyo sent none.
+    """
+
+    id: str
+    kind: str
+    attributes: Mapping[str, Any]
+    relationships: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TriggerMap:
+    """Which flows each metric triggers, as far as an answer tells.
+
+    Attributes
+    ----------
+    flow_ids : dict of str to tuple of str or None
+        Per metric id, in Klaviyo's order; None where the answer holds no relationship data for it.
+    flows : DataFrame
+        The flows that came with it, columns `FLOW_COLUMNS`.
+    """
+
+    flow_ids: dict[str, tuple[str, ...] | None]
+    flows: pd.DataFrame
+
+
+def primary(pages: Iterable[bytes]) -> list[Resource]:
+    """Return the resources an answer is about, in order.
+
+    Raises
+    ------
+    PayloadError
+        No JSON, ``data`` that is neither a resource nor a list of them, or a resource without an id.
+    """
+    found = []
+    for page in pages:
+        data = _decoded(page).get("data")
+        if data is None:
+            raise PayloadError("Klaviyo's answer has no data: it cannot be used; ask again.", place="/data")
+        items = [data] if isinstance(data, Mapping) else data
+        found += _resources(items, "/data")
+    return found
+
+
+def included(pages: Iterable[bytes], kind: str) -> list[Resource]:
+    """Return the resources of one type that came along, each once."""
+    found: dict[str, Resource] = {}
+    for page in pages:
+        for resource in _resources(_decoded(page).get("included") or [], "/included"):
+            if resource.kind == kind:
+                found.setdefault(resource.id, resource)
+    return list(found.values())
+
+
+def related_ids(resource: Resource, name: str) -> tuple[str, ...] | None:
+    """Return the ids of a relationship, None where the answer has only links or nothing."""
+    relationship = resource.relationships.get(name)
+    data = relationship.get("data") if isinstance(relationship, Mapping) else None
+    if isinstance(data, Mapping):
+        data = [data]
+    if not isinstance(data, list):
+        return None
+    return tuple(dict.fromkeys(str(item["id"]) for item in data if isinstance(item, Mapping) and item.get("id")))
+
+
+def metrics_frame(pages: Sequence[bytes]) -> pd.DataFrame:
+    """Shape an answer of ``GET /api/metrics``: one row per metric, columns `METRIC_COLUMNS`, all strings."""
+    rows = []
+    for metric in primary(pages):
+        integration = metric.attributes.get("integration")
+        integration = integration if isinstance(integration, Mapping) else {}
+        rows.append(
+            (metric.id, metric.attributes.get("name"), *(integration.get(key) for key in ("id", "name", "category")))
+        )
+    return _texts(dict.fromkeys(rows), METRIC_COLUMNS)
+
+
+def flows_frame(resources: Iterable[Resource]) -> pd.DataFrame:
+    """Shape flow resources: one row per flow, each id once, columns `FLOW_COLUMNS`.
+
+    A resource that is only ``type`` and ``id`` (the guide's answers) gives a row of NA.
+    """
+    flows = list({flow.id: flow for flow in resources}.values())
+    names = {"flow_name": "name", "flow_status": "status", "trigger_type": "trigger_type"}
+    columns: dict[str, Any] = {"flow_id": pd.array([flow.id for flow in flows], dtype="str")}
+    for column, key in names.items():
+        columns[column] = pd.array([_text(flow.attributes.get(key)) for flow in flows], dtype="str")
+    archived = [flow.attributes.get("archived") for flow in flows]
+    columns["archived"] = pd.array([a if isinstance(a, bool) else None for a in archived], dtype="boolean")
+    for key in ("created", "updated"):
+        columns[key] = _times([flow.attributes.get(key) for flow in flows])
+    return pd.DataFrame(columns)[list(FLOW_COLUMNS)]
+
+
+def trigger_map(pages: Sequence[bytes]) -> TriggerMap:
+    """Read ``GET /api/metrics?include=flow-triggers``: the whole account's map of metric to flows."""
+    ids = {metric.id: related_ids(metric, "flow-triggers") for metric in primary(pages)}
+    return TriggerMap(ids, flows_frame(included(pages, "flow")))
+
+
+def flow_triggers_frame(flow_ids: Mapping[str, Sequence[str]], flows: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per metric × flow.
+
+    Parameters
+    ----------
+    flow_ids : mapping of metric id to flow ids
+        In the order wanted.
+    flows : DataFrame
+        Of `flows_frame`; a flow it lacks keeps its row, the rest NA.
+
+    Returns
+    -------
+    DataFrame
+        ``metric_id`` and `FLOW_COLUMNS`.
+    """
+    pairs = [(metric, flow) for metric, ids in flow_ids.items() for flow in ids]
+    frame = _texts(pairs, ("metric_id", "flow_id"))
+    return frame.merge(flows, on="flow_id", how="left", validate="many_to_one")
+
+
+def _decoded(page: bytes) -> Mapping[str, Any]:
+    try:
+        body = json.loads(page)
+    except ValueError as error:
+        raise PayloadError("Klaviyo's answer is not whole JSON: ask again.", place="/") from error
+    if not isinstance(body, Mapping):
+        raise PayloadError("Klaviyo's answer is no JSON:API document: look at what was asked.", place="/")
+    return body
+
+
+def _resources(items: Any, place: str) -> list[Resource]:
+    if not isinstance(items, list):
+        raise PayloadError(f"Klaviyo's answer holds no list at {place}: it cannot be used.", place=place)
+    found = []
+    for i, item in enumerate(items):
+        if not isinstance(item, Mapping) or not isinstance(item.get("id"), (str, int)) or item.get("id") == "":
+            raise PayloadError(f"Klaviyo's answer holds a resource without an id at {place}/{i}.", place=f"{place}/{i}")
+        parts = [item.get(key) for key in ("attributes", "relationships")]
+        attributes, relationships = (part if isinstance(part, Mapping) else {} for part in parts)
+        found.append(Resource(str(item["id"]), str(item.get("type", "")), attributes, relationships))
+    return found
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _texts(rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
+    listed = list(rows)
+    return pd.DataFrame(
+        {name: pd.array([_text(row[i]) for row in listed], dtype="str") for i, name in enumerate(columns)}
+    )
+
+
+def _times(values: Sequence[Any]) -> pd.Series:
+    texts = [value if isinstance(value, str) else None for value in values]
+    times = pd.to_datetime(pd.Series(texts, dtype="object"), utc=True, errors="coerce", format="ISO8601")
+    return times.astype("datetime64[us, UTC]")
