@@ -168,7 +168,7 @@ class _Summed:
         sums = np.add.reduceat(picked, edges, axis=1)
         if name in _UNIQUES:
             most = np.maximum.reduceat(picked, edges, axis=1)
-            sums = (_RETURNING * most + (100 - _RETURNING) * sums) // 100
+            sums = (_RETURNING * most + (100 - _RETURNING) * sums + 50) // 100
         per_row = np.zeros((self._shape[0], sums.shape[1]), dtype=np.int64)
         np.add.at(per_row, self._of_row, sums)
         out[:, bucket[edges]] = per_row
