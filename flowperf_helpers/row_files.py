@@ -19,7 +19,12 @@ QUERY = "query"
 
 
 def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: str) -> None:
-    """Write the rows of one snapshot, with the time of asking and the query's name as columns of their own."""
+    """Write the rows of one snapshot, with the time of asking and the query's name as columns of their own.
+
+    Without a row there is nothing to write: such columns have no dtype worth keeping.
+    """
+    if rows.empty:
+        return
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -58,8 +63,11 @@ def read_rows(
     if not files:
         return pd.DataFrame({FETCHED_AT: pd.Series(dtype="datetime64[us, UTC]"), QUERY: pd.Series(dtype="str")})
     try:
-        schemas = [pq.read_schema(file).remove_metadata() for file in files]
-        schema = pa.unify_schemas(schemas, promote_options="permissive")
+        types: dict[str, set[pa.DataType]] = {}
+        for file in files:
+            for field in pq.read_schema(file):
+                types.setdefault(field.name, set()).add(field.type)
+        schema = pa.schema([(name, _common(found)) for name, found in types.items()])
         known = [name for name in where if name in schema.names]
         if len(known) < len(where):
             return schema.empty_table().select(list(columns or schema.names)).to_pandas(types_mapper=dtypes.get)
@@ -77,3 +85,14 @@ def read_rows(
     except (OSError, pa.ArrowException) as error:
         raise storage_error(files[0].parent, error, "read as Parquet") from error
     return table.to_pandas(types_mapper=dtypes.get)
+
+
+def _common(types: set[Any]) -> Any:
+    """Return a type that all of them fit: the wider one, or text where a column changed its kind between snapshots."""
+    import pyarrow as pa
+
+    fields = [pa.schema([("it", kind)]) for kind in sorted(types, key=str)]
+    try:
+        return pa.unify_schemas(fields, promote_options="permissive").field(0).type
+    except pa.ArrowTypeError:
+        return pa.large_string()

@@ -12,6 +12,7 @@ import traceback
 from pathlib import Path
 
 import pytest
+from raw_server import KEY, reply, report, serving
 
 from flowperf_helpers.accounts_file import account_names
 from flowperf_helpers.client import Client
@@ -25,7 +26,6 @@ from flowperf_helpers.errors import (
 )
 from flowperf_helpers.home import flowperf_home, private_folder
 from flowperf_helpers.keys import looks_like_secret
-from raw_server import KEY, reply, report, serving
 
 
 def accounts(tmp_path: Path, text: str) -> Path:
