@@ -1,0 +1,105 @@
+"""What a frame of ours has: the columns that are needed, the statistics among them, the keys of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from flowperf_helpers.catalog import GROUPINGS, STATISTICS, has_meaning
+from flowperf_helpers.errors import ArgumentError
+
+__all__ = [
+    "NAMES",
+    "TIMES",
+    "carries",
+    "group_keys",
+    "groupings_of",
+    "keep_names",
+    "numbers",
+    "require_columns",
+    "require_unique",
+    "row_keys",
+    "statistics_of",
+]
+
+NAMES = {
+    "flow_name": "flow_id",
+    "flow_message_name": "flow_message_id",
+    "variation_name": "variation",
+    "tag_name": "tag_id",
+}
+"""Columns of names, with the id that they belong to. Names change; ids are what rows are matched by."""
+
+TIMES = ("interval_start", "window_start", "window_end")
+
+_SHOWN = 12
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
+    """Raise an `ArgumentError` that names the missing columns and what is there."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        there = [str(c) for c in frame.columns]
+        more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+        raise ArgumentError(
+            f"{what} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; the frame has "
+            f"{', '.join(there[:_SHOWN]) or 'no columns'}{more}. Ask Klaviyo for what is missing."
+        )
+
+
+def statistics_of(frame: pd.DataFrame) -> list[str]:
+    """Columns that are statistics of the catalogue, in the frame's order."""
+    return [c for c in frame.columns if c in STATISTICS]
+
+
+def groupings_of(frame: pd.DataFrame, *, names: bool = True) -> list[str]:
+    """Columns that say whose row it is, in Klaviyo's order; without names whose id is there, if wished."""
+    found = [c for c in GROUPINGS if c in frame.columns]
+    return found if names else [c for c in found if NAMES.get(c) not in found]
+
+
+def require_unique(frame: pd.DataFrame, keys: Sequence[str], what: str) -> None:
+    """Raise an `ArgumentError` that names the first row that stands there twice."""
+    twice = np.flatnonzero(frame.duplicated(list(keys)))
+    if len(twice):
+        row = frame.iloc[twice[0]]
+        told = ", ".join(f"{k}={row[k]}" for k in keys if not pd.isna(row[k]))
+        raise ArgumentError(
+            f"{what} was given {len(twice)} row{'s' if len(twice) > 1 else ''} twice, the first at position {twice[0]} "
+            f"({told or 'without any key'}): take out what was asked twice, or add the grouping that tells them apart."
+        )
+
+
+def numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """Return one column as floats, NaN where unknown."""
+    try:
+        return np.asarray(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"The column {name} holds something that is no number.") from error
+
+
+def carries(frame: pd.DataFrame, statistic: str) -> npt.NDArray[np.bool_]:
+    """Rows whose channel gives a statistic a meaning; all of them where no channel is told."""
+    if "send_channel" not in frame.columns:
+        return np.ones(len(frame), dtype=bool)
+    codes, channels = pd.factorize(frame["send_channel"])
+    known = np.array([has_meaning(statistic, str(c)) for c in channels] + [True], dtype=bool)
+    return np.asarray(known[codes], dtype=bool)
+
+
+def keep_names(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Names that the frame has for the ids in ``by`` and that are not in ``by`` already."""
+    return [n for n, key in NAMES.items() if key in by and n not in by and n in frame.columns]
+
+
+def group_keys(frame: pd.DataFrame) -> list[str]:
+    """Columns that name a group for good: ids rather than names, and the conversion metric."""
+    return groupings_of(frame, names=False) + [c for c in ("conversion_metric_id",) if c in frame.columns]
+
+
+def row_keys(frame: pd.DataFrame) -> list[str]:
+    """Columns that name a row of a series for good: `group_keys` and the interval's bounds."""
+    return group_keys(frame) + [c for c in ("interval_start", "interval_end") if c in frame.columns]

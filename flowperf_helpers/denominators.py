@@ -1,0 +1,140 @@
+"""Which parts Klaviyo divided by which, read off the rows themselves.
+
+Klaviyo's own sources disagree on whether rates stand on delivered or on recipients (contract, section E). A row that
+has the rate, the count and both candidates tells: only the true one gives the count back within the rate's rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.columns import carries, numbers, require_columns
+from flowperf_helpers.errors import ArgumentError
+
+__all__ = ["Parts", "find_denominators", "parts_of"]
+
+_AGREED = 0.95
+_LEAST_DECIMALS = 4
+_MOST_DECIMALS = 12
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a rate is divided into, and how that is known.
+
+    Attributes
+    ----------
+    numerator, denominator : str
+        Columns of the frame.
+    evidence : str
+        ``"inferred from n rows"``, ``"only candidate"``, or ``"assumed: …"`` with the reason.
+    """
+
+    numerator: str
+    denominator: str
+    evidence: str
+
+    def to_dict(self) -> dict[str, str]:
+        """For ``attrs``."""
+        return {"numerator": self.numerator, "denominator": self.denominator, "evidence": self.evidence}
+
+
+def find_denominators(frame: pd.DataFrame) -> dict[str, Parts]:
+    """Parts of every rate and ratio that the frame's columns allow.
+
+    A candidate fits a row if rate × denominator gives the numerator within half a unit of the rate's last decimal. Rows
+    that all candidates fit (nothing bounced) tell nothing. Where at least 95 % of the telling rows fit one candidate
+    best, it is inferred; otherwise the catalogue's first (delivered) is assumed and the evidence says why.
+
+    Returns
+    -------
+    dict of str to Parts
+        Keyed by rate, in the catalogue's order; a rate without any numerator or denominator column is left out.
+    """
+    found = {}
+    for name, entry in STATISTICS.items():
+        candidates = [
+            (n, d)
+            for n, d in product(entry.numerators, entry.denominators)
+            if n in frame.columns and d in frame.columns
+        ]
+        if candidates:
+            found[name] = _judge(frame, name, candidates)
+    return found
+
+
+def parts_of(frame: pd.DataFrame, rate: str, what: str) -> Parts:
+    """Parts of one rate.
+
+    Raises
+    ------
+    ArgumentError
+        The frame lacks them; names what is missing.
+    """
+    if rate not in STATISTICS or not STATISTICS[rate].numerators:
+        rates = ", ".join(name for name, entry in STATISTICS.items() if entry.numerators)
+        raise ArgumentError(f"{rate!r} is no rate of the catalogue: give one of {rates}.")
+    found = find_denominators(frame).get(rate)
+    if found is None:
+        entry = STATISTICS[rate]
+        require_columns(
+            frame,
+            [
+                next((c for c in names if c in frame.columns), names[0])
+                for names in (entry.numerators, entry.denominators)
+            ],
+            f"{what} of {rate}",
+        )
+        raise ArgumentError(f"{what} of {rate} cannot tell its parts.")
+    return found
+
+
+def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) -> Parts:
+    first = candidates[0]
+    if rate not in frame.columns:
+        return Parts(
+            *first, "only candidate" if len(candidates) == 1 else "assumed: the frame has no such rate to check"
+        )
+    given = numbers(frame, rate)
+    meaning = carries(frame, rate)
+    numerators = np.stack([numbers(frame, n) for n, _ in candidates])
+    denominators = np.stack([numbers(frame, d) for _, d in candidates])
+    usable = meaning & np.isfinite(given) & np.isfinite(numerators + denominators).all(axis=0)
+    usable &= (denominators > 0).all(axis=0)
+    given, numerators, denominators = given[usable], numerators[:, usable], denominators[:, usable]
+    fits = np.abs(given * denominators - numerators) <= _slack(given) * denominators + 1e-9 * (1 + np.abs(numerators))
+    if len(candidates) == 1:
+        wrong = int((~fits[0]).sum())
+        if wrong > (1 - _AGREED) * len(given):
+            return Parts(*first, f"assumed: {wrong} of {len(given)} rows have another rate than these parts give")
+        return Parts(*first, "only candidate")
+    telling = fits.any(axis=0) & ~fits.all(axis=0)
+    votes = fits[:, telling].sum(axis=1)
+    n = int(telling.sum())
+    best = int(votes.argmax())
+    if n == 0:
+        none = len(given) > 0 and not fits.any()
+        why = "no candidate gives the rows' rates back" if none else "no row tells the candidates apart"
+        return Parts(*first, f"assumed: {why}")
+    if votes[best] < _AGREED * n or np.delete(votes, best).max() >= votes[best]:
+        told = ", ".join(f"{v} for {d}" for v, (_, d) in zip(votes, candidates, strict=True))
+        return Parts(*first, f"assumed: {n} rows disagree ({told})")
+    return Parts(*candidates[best], f"inferred from {n} row{'s' if n > 1 else ''}")
+
+
+def _slack(given: Floats) -> float:
+    """Half a unit of the last decimal that the rates are given with."""
+    if not len(given):
+        return 0.0
+    for decimals in range(_LEAST_DECIMALS, _MOST_DECIMALS):
+        if np.all(np.abs(given - np.round(given, decimals)) <= 1e-13 * np.maximum(1.0, np.abs(given))):
+            return 0.5 * 10.0**-decimals
+    return 0.5 * 10.0**-_MOST_DECIMALS
