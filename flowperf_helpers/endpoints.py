@@ -7,10 +7,10 @@ arithmetic here is that of rolling windows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-__all__ = ["DAY", "REPORTS", "Limit", "endpoint_of", "limits_of", "next_free", "scopes_of"]
+__all__ = ["DAY", "REPORTS", "Limit", "endpoint_of", "limits_of", "next_free", "scaled_limits", "scopes_of"]
 
 DAY = 86400.0
 GRAIN = 0.001
@@ -71,6 +71,15 @@ def limits_of(endpoint: str) -> tuple[Limit, ...]:
 def scopes_of(endpoint: str) -> tuple[str, ...]:
     """Return the scopes a key needs for an endpoint; empty where it is not known."""
     return _TABLE.get(endpoint, (_XS, ()))[1]
+
+
+def scaled_limits(scale: float) -> Callable[[str], tuple[Limit, ...]]:
+    """Return `limits_of` with windows that many times shorter, for a sandbox on a scaled clock (tests, benchmarks)."""
+
+    def limits(endpoint: str) -> tuple[Limit, ...]:
+        return tuple(Limit(limit.calls, limit.seconds / scale) for limit in limits_of(endpoint))
+
+    return limits
 
 
 def next_free(times: Sequence[float], limits: Sequence[Limit], now: float) -> float:

@@ -67,7 +67,7 @@ class RawServer:
                 if callable(step):
                     step(connection, self.url)
                 else:
-                    connection.sendall(step.replace(b"{url}", self.url.encode()))
+                    connection.sendall(step)
 
     @staticmethod
     def _read(connection: socket.socket) -> str:

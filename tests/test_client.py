@@ -131,8 +131,11 @@ def test_a_cursor_that_comes_again_is_an_error(method: str) -> None:
     assert 2 == len(asked)
 
 
-@pytest.mark.parametrize("link", ["http://evil.example/api?page_cursor=1", "https://sandbox.invalid/x?page_cursor=1",
-                                  "http://sandbox.invalid:81/x?page_cursor=1", "//evil.example/?page_cursor=2"])  # fmt: skip
+@pytest.mark.parametrize(
+    "link",
+    ["http://evil.example/api?page_cursor=1", "https://sandbox.invalid/x?page_cursor=1",
+     "http://sandbox.invalid:81/x?page_cursor=1", "//evil.example/?page_cursor=2"],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_the_key_goes_to_no_other_host(link: str, method: str) -> None:
     """A next link to another scheme, host or port is refused, and the error names the host only."""
@@ -164,10 +167,11 @@ def test_links_of_any_shape_end_the_pages(links: object) -> None:
 def test_another_revision_warns_once() -> None:
     """Served at another revision than asked: one warning per client, and the answer tells the revision served."""
     client = client_of(lambda request: ok(report(), **{"X-Klaviyo-API-Revision": "2025-01-15"}))
-    with pytest.warns(RevisionWarning, match=r"2025-01-15.*2026-10-15") as caught:
+    with pytest.warns(RevisionWarning, match=r"2025-01-15.*2026-10-15"):
         got = client.post(REPORT, {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         client.get("/api/metrics")
-    assert 1 == len(caught)
     assert "2025-01-15" == got.revision
 
 
@@ -180,8 +184,8 @@ def test_the_revision_asked_for_does_not_warn() -> None:
 
 
 CASES = [
-    (401, {"code": "authentication_failed", "detail": "Incorrect authentication credentials.", "source": {"pointer": "/data/"}},
-     AuthenticationError, "KLAVIYO_API_KEY"),
+    (401, {"code": "authentication_failed", "detail": "Incorrect authentication credentials.",
+           "source": {"pointer": "/data/"}}, AuthenticationError, "KLAVIYO_API_KEY"),
     (400, {"code": "invalid", "detail": "Missing or invalid private key."}, AuthenticationError, "does not accept"),
     (403, {"code": "permission_denied", "detail": "The key lacks flows:read."}, ScopeError, "scope flows:read"),
     (403, {"code": "permission_denied"}, ScopeError, "scope flows:read"),
@@ -282,7 +286,7 @@ def test_every_send_asks_the_ledger(tmp_path: Path) -> None:
     clock = Clock()
     ledger = Ledger(tmp_path / "l.sqlite3")
     pacer = Pacer(ledger, host="h", fingerprint="f", clock=clock, sleep=clock.sleep, quiet=True)
-    steps = [reply(raw=b"", status="502 Bad"), reply(report(next_link="{url}/x?page_cursor=2")), reply(report())]
+    steps = [reply(raw=b"", status="502 Bad"), reply(report(next_link="/x?page_cursor=2")), reply(report())]
     with serving(*steps) as server:
         got = Client(server.settings(), pacer=pacer, clock=clock, sleep=clock.sleep).post(REPORT, {})
     assert 3 == got.requests == len(server.requests) == ledger.used("h", "f", clock())[REPORT]
