@@ -9,6 +9,8 @@ picker                ``value``                               cannot hold
 `statistic_picker`    name of a statistic                     one that the frame lacks
 `interval_picker`     name of an interval                     one that was not fetched
 `channel_picker`      str, ``""`` for all                     a channel without rows
+`volume_picker`       least number of recipients              a number below 0
+`picture_picker`      name of a picture                       a picture that is not offered
 `window_picker`       pair of ISO dates, both included        a day outside the limits, more than a year
 ===================== ======================================= ==========================================
 
@@ -18,7 +20,7 @@ parts in reading order. Nothing here asks Klaviyo: `flowperf_helpers.panels` has
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -38,7 +40,9 @@ __all__ = [
     "integration_picker",
     "interval_picker",
     "metric_picker",
+    "picture_picker",
     "statistic_picker",
+    "volume_picker",
     "window_picker",
 ]
 
@@ -141,6 +145,17 @@ def channel_picker(channels: Iterable[str | None], *, value: str = "") -> w.Drop
     """
     known = sorted({str(name) for name in channels if pd.notna(name)})
     return _dropdown("Channel", [("all channels", ""), *((c, c) for c in known)], value, "Keeps one channel's rows")
+
+
+def volume_picker(*, value: int = 0) -> w.Dropdown:
+    """Choose the least number of recipients, in steps of ten."""
+    options = [("any volume", 0), *((f"{n:,} recipients or more", n) for n in (1, 100, 1_000, 10_000, 100_000))]
+    return _dropdown("Volume", options, value, "Keeps flows with at least as many recipients")
+
+
+def picture_picker(pictures: Mapping[str, str], *, value: str | None = None) -> w.Dropdown:
+    """Choose what is drawn: words for people and the value they stand for."""
+    return _dropdown("Picture", list(pictures.items()), value or next(iter(pictures.values())), "What is drawn")
 
 
 def _dropdown(label: str, options: list[tuple[str, Any]], value: Any, tooltip: str) -> w.Dropdown:

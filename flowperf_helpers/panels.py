@@ -8,8 +8,10 @@ as ``Board(view, frame, statistic=statistic_picker(frame.columns))``. Pictures a
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
+import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -23,7 +25,7 @@ from matplotlib.figure import Figure
 from flowperf_helpers.errors import ArgumentError, FlowperfError
 from flowperf_helpers.plots.canvas import alt_text
 
-__all__ = ["AskButton", "Board", "as_html", "in_words"]
+__all__ = ["AskButton", "Board", "Shown", "as_html", "in_words", "shown"]
 
 DPI = 96
 _INDENT = "0 0 0 118px"
@@ -84,6 +86,36 @@ def _picture(figure: Figure) -> str:
     )
 
 
+class Shown:
+    """A static picture or table with its words, for a cell's last line.
+
+    Attributes
+    ----------
+    html, text : str
+    """
+
+    def __init__(self, markup: str) -> None:
+        self.html = markup
+        self.text = " ".join(html.unescape(part) for part in re.findall(r'alt="([^"]*)"', markup))
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+
+def shown(drawn: Any) -> Shown:
+    """Show what a view returned as a cell's result: static, needs no widgets, has a text alternative.
+
+    Parameters
+    ----------
+    drawn
+        As `as_html`.
+    """
+    return Shown(as_html(drawn))
+
+
 class Board(w.VBox):
     """Pickers above, below them what a function makes of their values; drawn again at each change.
 
@@ -95,7 +127,7 @@ class Board(w.VBox):
     *data
         Whatever the view takes first, usually frames that were fetched before.
     **pickers : widget
-        Anything with a ``value``; Tab visits them in this order.
+        Anything with a ``value``; Tab visits them in this order. What is no widget is handed on as it is.
 
     Attributes
     ----------
@@ -112,18 +144,19 @@ class Board(w.VBox):
     the kernel's log.
     """
 
-    def __init__(self, view: Callable[..., Any], *data: Any, **pickers: w.Widget) -> None:
-        self._view = view
+    def __init__(self, view: Callable[..., Any], *data: Any, **pickers: Any) -> None:
+        self.pickers = {name: picker for name, picker in pickers.items() if isinstance(picker, w.Widget)}
+        fixed = {name: value for name, value in pickers.items() if name not in self.pickers}
+        self._view = functools.partial(view, **fixed)
         self._data = data
-        self.pickers = pickers
         self.error: BaseException | None = None
         self.seconds = 0.0
         self.picture = w.HTML()
         self.message = w.HTML()
-        super().__init__([*pickers.values(), self.message, self.picture])
+        super().__init__([*self.pickers.values(), self.message, self.picture])
         self.add_class("flowperf-board")
         self.redraw()
-        for picker in pickers.values():
+        for picker in self.pickers.values():
             picker.observe(self._changed, "value")
 
     @property

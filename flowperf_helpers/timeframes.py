@@ -17,7 +17,17 @@ import pandas as pd
 from flowperf_helpers.catalog import PRESETS
 from flowperf_helpers.errors import ArgumentError
 
-__all__ = ["MAX_DAYS", "Moments", "Preset", "Timeframe", "Window", "iso_week", "last_complete_week", "parse_timeframe"]
+__all__ = [
+    "MAX_DAYS",
+    "Moments",
+    "Preset",
+    "Timeframe",
+    "Window",
+    "iso_week",
+    "last_complete_week",
+    "parse_timeframe",
+    "recent_weeks",
+]
 
 YEAR_DAYS = 365
 MAX_DAYS = {"hourly": 6, "daily": 59, "weekly": 51 * 7, "monthly": 364}
@@ -216,3 +226,11 @@ def last_complete_week(now: datetime) -> Window:
     """The last ISO week that is over at ``now``, read on the wall clock that ``now`` shows."""
     monday = now.date() - timedelta(days=now.weekday())
     return Window(monday - timedelta(days=7), monday - timedelta(days=1))
+
+
+def recent_weeks(now: datetime, weeks: int) -> Window:
+    """The last complete ISO weeks at ``now``, as one window (51 at most: Klaviyo answers for a year)."""
+    if not 1 <= weeks <= 51:
+        raise ArgumentError(f"{weeks} weeks cannot be asked for at once: give a number from 1 to 51.")
+    last = last_complete_week(now)
+    return Window(last.shift(-7 * (weeks - 1)).first, last.last)
