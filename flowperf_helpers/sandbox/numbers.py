@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from flowperf_helpers.sandbox.draws import Floats, Ints, binomial, key_of, normal, uniform
+from flowperf_helpers.sandbox.draws import Floats, Ints, binomial, key_of, uniform, wobble
 from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, World
 from flowperf_helpers.sandbox.stories import STORIES
 from flowperf_helpers.sandbox.world import build_world
@@ -107,7 +107,7 @@ class Numbers:
 
     def _recipients(self, days: int) -> Ints:
         numbers = np.arange(days)
-        noise = _VOLUME_NOISE * normal(self._draw("volume", days))
+        noise = _VOLUME_NOISE * wobble(self._draw("volume", days))
         mean = self._column(lambda c: c.message.per_day * c.share) * _WEEKDAYS[numbers % 7]
         mean = mean * np.exp(_GROWTH * numbers + noise) * self._factors("recipients", days) * self._running(days)
         sample = np.ceil(mean * _SAMPLE)
@@ -116,9 +116,9 @@ class Numbers:
 
     def _thin(self, name: str, base: Ints, rate: Floats | float, days: int, salt: int = 0) -> Ints:
         """Draw how many of ``base`` do something, with a rate that wobbles a little from day to day."""
-        wobble = _RATE_NOISE * normal(self._draw(name, days, salt, 1))
-        together = _DAY_NOISE * normal(uniform(self._day_key[:, None], np.arange(days)[None, :], _PURPOSE[name]))
-        chance = np.clip(rate * np.exp(wobble + together) * self._factors(name, days), 0.0, 0.98)
+        alone = _RATE_NOISE * wobble(self._draw(name, days, salt, 1))
+        together = _DAY_NOISE * wobble(uniform(self._day_key[:, None], np.arange(days)[None, :], _PURPOSE[name]))
+        chance = np.clip(rate * np.exp(alone + together) * self._factors(name, days), 0.0, 0.98)
         return binomial(base, chance, self._draw(name, days, salt))
 
     def _draw(self, name: str, days: int, *parts: int) -> Floats:
