@@ -1,0 +1,212 @@
+"""The command line: arguments and exit codes, nothing else.
+
+Every command imports its room when it runs, so that ``flowperf --help`` costs no more than Python itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from flowperf_helpers.errors import ArgumentError, FlowperfError
+
+__all__ = ["main"]
+
+ACCOUNT = click.option(
+    "--account", default="sandbox", show_default=True, help='"sandbox", "live", or a section of accounts.toml.'
+)
+INTEGRATION = click.option("--integration", help="Name as Klaviyo spells it; default: the account's setting, else all.")
+
+
+def _manners(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Turn our errors into a sentence on stderr and an exit code; a traceback only with ``--debug``."""
+
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(command)
+    def run(*args: Any, debug: bool, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except FlowperfError as error:
+            _complain(error, debug=debug)
+            sys.exit(error.exit_code)
+        except (click.exceptions.Exit, click.exceptions.Abort, click.ClickException):
+            raise
+        except KeyboardInterrupt:
+            click.echo("flowperf: stopped; what had arrived is kept.", err=True)
+            sys.exit(130)
+        except BrokenPipeError:
+            sys.exit(1)
+        except Exception as error:
+            if debug:
+                raise
+            click.echo(
+                f"flowperf: unexpected {type(error).__name__}: {_one_line(error)} (--debug shows where)", err=True
+            )
+            sys.exit(1)
+
+    return run
+
+
+def _one_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else "no message"
+
+
+def _complain(error: FlowperfError, *, debug: bool) -> None:
+    if debug:
+        import traceback
+
+        click.echo(getattr(error, "traceback", None) or "".join(traceback.format_exception(error)), err=True)
+    click.echo(f"flowperf: {error}", err=True)
+    path = getattr(error, "path", None)
+    if str(path or "").endswith("-FAILED.ipynb"):
+        click.echo(f"flowperf: the notebook as far as it got: {path}", err=True)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("flowperf"), prog_name="flowperf")
+def main() -> None:
+    """How Klaviyo flows perform: from a metric to tidy frames, comparisons and a weekly report.
+
+    Exit codes: 0 done, 1 unexpected, 2 wrong arguments, 3 credentials or permission, 4 quota spent (says when to run
+    again), 5 an answer that cannot be used or no rows where rows were due.
+    """
+
+
+@main.command()
+@ACCOUNT
+@INTEGRATION
+@click.option("--category", help="Category of the integrations, such as eCommerce.")
+@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_manners
+def discover(account: str, integration: str | None, category: str | None, shape: str) -> None:
+    """List an account's metrics and the flows they trigger."""
+    from flowperf_helpers import connect
+    from flowperf_helpers.listing import discovered, print_frame
+
+    print_frame(discovered(connect(account), integration=integration, category=category), shape)
+
+
+@main.command()
+@ACCOUNT
+@INTEGRATION
+@click.option(
+    "--conversion-metric", help="Id, name or \"revenue\"; default: the account's setting, else each flow's own trigger."
+)
+@click.option("--week", help="ISO week such as 2026-W47; default: the last complete one in the account's zone.")
+@click.option("--out", help="Folder, or an address such as s3://bucket/reports.")
+@click.option(
+    "--plan", is_flag=True, help="Show the requests, minutes and share of the day's quota; send no report request."
+)
+@click.option("--notebook", help="A changed copy of the stock notebook.")
+@click.option(
+    "-p", "--parameter", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="A parameter of that copy."
+)
+@click.option("--pdf", is_flag=True, help="Also print a PDF (needs Chromium).")
+@click.option("--allow-partial", is_flag=True, help="Report a week that still runs, marked as such.")
+@click.option("--refresh", is_flag=True, help="Ask Klaviyo again also for what is in the store.")
+@click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Deadline for the whole run.")
+@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of lines.")
+@_manners
+def weekly(
+    account: str,
+    integration: str | None,
+    conversion_metric: str | None,
+    week: str | None,
+    out: str | None,
+    plan: bool,
+    notebook: str | None,
+    parameters: tuple[tuple[str, str], ...],
+    pdf: bool,
+    allow_partial: bool,
+    refresh: bool,
+    timeout: float | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Make the weekly report: .html, .ipynb, .parquet, .xlsx and .json."""
+    if plan:
+        _show_plan(account, week or "", integration or "", conversion_metric or "", allow_partial)
+        return
+    if not out:
+        raise ArgumentError("Where shall the report go? Give a folder with --out (or --plan to see its cost first).")
+    from flowperf_helpers.weekly import run_weekly
+
+    manifest = run_weekly(
+        account,
+        out=out,
+        week=week,
+        integration=integration,
+        conversion_metric=conversion_metric,
+        notebook=notebook,
+        parameters=dict(parameters),
+        pdf=pdf,
+        allow_partial=allow_partial,
+        refresh=refresh,
+        timeout=timeout,
+        say=None if quiet else lambda line: click.echo(line, err=True),
+        stderr=None if quiet else sys.stderr,
+    )
+    if as_json:
+        click.echo(json.dumps(manifest.to_dict(), ensure_ascii=False))
+        return
+    for file in manifest.files:
+        click.echo(file.path)
+    if not quiet:
+        click.echo(f"done in {manifest.seconds:.1f} s, {manifest.headline['requests']} report requests", err=True)
+
+
+def _show_plan(account: str, week: str, integration: str, conversion_metric: str, allow_partial: bool) -> None:
+    from flowperf_helpers import connect
+    from flowperf_helpers.report import plan_week
+
+    plan = plan_week(
+        connect(account),
+        week=week,
+        integration=integration,
+        conversion_metric=conversion_metric,
+        allow_partial=allow_partial,
+    )
+    click.echo(str(plan))
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
+@click.option("--enforce-limits", is_flag=True, help="Answer 429 where Klaviyo would.")
+@click.option("--now", metavar="ISO", help="Freeze the account's clock, such as 2026-11-23T06:00:00+01:00.")
+@_manners
+def sandbox(port: int, enforce_limits: bool, now: str | None) -> None:
+    """Serve the embedded account over HTTP on loopback."""
+    from flowperf_helpers.listing import moment
+    from flowperf_helpers.sandbox import serve
+
+    serve(port, enforce_limits=enforce_limits, now=moment(now) if now else None)
+
+
+@main.command()
+@ACCOUNT
+@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_manners
+def status(account: str, shape: str) -> None:
+    """Show the quota used and left today, and the snapshots kept."""
+    from flowperf_helpers import connect
+    from flowperf_helpers.listing import print_frame
+
+    print_frame(connect(account).status(), shape)
+
+
+@main.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8866, show_default=True)
+@_manners
+def app(port: int) -> None:
+    """Serve the comparison notebooks as pages for colleagues who open no JupyterLab."""
+    from flowperf_helpers.app import serve_app
+
+    serve_app(port)

@@ -1,0 +1,155 @@
+"""Files of a report brought to where they belong: whole or not at all, into a folder or any fsspec address."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowperf_helpers.errors import ArgumentError, StorageError
+
+__all__ = ["Delivered", "check_target", "deliver", "workplace"]
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """One file at its place: kind (``"html"``), path or address, size in bytes."""
+
+    kind: str
+    path: str
+    size: int
+
+
+def is_address(target: str | Path) -> bool:
+    """Whether a target is an fsspec address (``s3://…``, ``memory://…``) and not a local folder."""
+    return "://" in str(target) and not str(target).startswith("file://")
+
+
+def local_folder(target: str | Path) -> Path:
+    """A local target as an absolute path; ``file://`` is understood."""
+    return Path(str(target).removeprefix("file://")).expanduser().absolute()
+
+
+@contextlib.contextmanager
+def workplace() -> Iterator[Path]:
+    """A temporary folder that only its owner can enter, gone afterwards."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="flowperf-"))
+    except OSError as error:
+        raise StorageError(
+            f"No temporary folder could be made ({error.strerror}).", path=tempfile.gettempdir()
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_target(target: str | Path) -> None:
+    """Find out before anything runs whether files can be written there; a local folder is made.
+
+    Raises
+    ------
+    ArgumentError
+        No such kind of address, or its library is not installed.
+    StorageError
+        A file stands in the way, or writing is not allowed.
+    """
+    if is_address(target):
+        _filesystem(target)
+        return
+    folder = local_folder(target)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StorageError(
+            f"Nothing can be written into {target} ({error.strerror}): give another folder with --out.", path=folder
+        ) from error
+
+
+def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str, str]) -> list[Delivered]:
+    """Bring finished files to their target; a reader sees the old file or the new one, never half of one.
+
+    All files are copied beside their places first, so that a full disk is noticed before any old file is replaced.
+
+    Parameters
+    ----------
+    files : mapping
+        Kind to finished file.
+    target : str or Path
+        A folder, made where it is missing, or an fsspec address of one.
+    names : mapping
+        Kind to the file's final name.
+
+    Raises
+    ------
+    StorageError
+        Full disk, no permission, an address that does not answer.
+    """
+    kinds = [kind for kind in names if kind in files]
+    if is_address(target):
+        return _upload(files, str(target), names, kinds)
+    folder = local_folder(target)
+    waiting: list[tuple[str, Path, Path]] = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in kinds:
+            final = folder / names[kind]
+            near = folder / f".{names[kind]}.{os.getpid()}.part"
+            waiting.append((kind, near, final))
+            shutil.copyfile(files[kind], near)
+        for _, near, final in waiting:
+            os.replace(near, final)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise StorageError(
+            f"The report could not be written into {target} ({reason}): what lay there before is untouched.",
+            path=folder,
+        ) from error
+    finally:
+        for _, near, _ in waiting:
+            near.unlink(missing_ok=True)
+    return [Delivered(kind, _shown(target, final), final.stat().st_size) for kind, _, final in waiting]
+
+
+def _shown(target: str | Path, final: Path) -> str:
+    """The path as the caller would write it: relative stays relative."""
+    given = Path(str(target).removeprefix("file://"))
+    return str(given / final.name)
+
+
+def _filesystem(target: str | Path) -> tuple[object, str]:
+    import fsspec
+
+    try:
+        filesystem, path = fsspec.core.url_to_fs(str(target))
+    except (ImportError, ValueError) as error:
+        scheme = str(target).partition("://")[0]
+        raise ArgumentError(
+            f"Nothing here can write to {scheme}:// addresses: install its fsspec library (s3fs for s3, gcsfs for gs)."
+        ) from error
+    return filesystem, path
+
+
+def _upload(files: Mapping[str, Path], target: str, names: Mapping[str, str], kinds: Sequence[str]) -> list[Delivered]:
+    filesystem, path = _filesystem(target)
+    done = []
+    try:
+        filesystem.makedirs(path, exist_ok=True)  # type: ignore[attr-defined]
+        for kind in kinds:
+            # one put per object: object stores show it only when it is whole
+            filesystem.put_file(str(files[kind]), f"{path.rstrip('/')}/{names[kind]}")  # type: ignore[attr-defined]
+            done.append(Delivered(kind, f"{target.rstrip('/')}/{names[kind]}", files[kind].stat().st_size))
+    except Exception as error:
+        raise StorageError(
+            f"The report could not be written to {target} ({type(error).__name__}): {len(done)} of {len(kinds)} files "
+            "are there; run it again.",
+            path=target,
+        ) from error
+    return done

@@ -1,0 +1,101 @@
+"""An executed notebook as one HTML page that asks nobody for anything, and as a PDF where a Chromium is installed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flowperf_helpers.errors import ArgumentError, StorageError
+
+__all__ = ["find_browser", "notebook_page", "print_pdf", "templates_folder"]
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+_BROWSER_FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer",
+)  # fmt: skip
+
+
+def templates_folder() -> Path:
+    """Where the templates, the style and the script of the page lie."""
+    return Path(__file__).parent / "templates"
+
+
+def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
+    """Turn an executed notebook into one HTML file by nbconvert and our template.
+
+    Markdown cells and outputs are shown in their order; code is not (it is in the ``.ipynb``), nor are cells tagged
+    ``notebook-only``, widgets (blank without a kernel) and what the kernel wrote to its stderr.
+
+    Parameters
+    ----------
+    notebook : mapping
+        As JSON values; see `flowperf_helpers.runner.scrub_notebook`.
+    title : str
+        Of the page; escaped here.
+    """
+    import nbformat
+    from nbconvert.exporters import HTMLExporter
+
+    node = nbformat.from_dict(notebook)
+    node.metadata.pop("widgets", None)
+    script = (templates_folder() / "sort.js").read_text(encoding="utf-8")
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(templates_folder())],
+        mathjax_url="",
+        require_js_url="",
+        jquery_url="",
+        mermaid_js_url="",
+        exclude_input=True,
+    )
+    resources = {
+        "flowperf": {
+            "title": title,
+            "style": (templates_folder() / "report.css").read_text(encoding="utf-8"),
+            "script": script,
+            "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        }
+    }
+    page, _ = exporter.from_notebook_node(node, resources=resources)
+    return str(page)
+
+
+def find_browser(names: Sequence[str] = BROWSERS) -> str | None:
+    """Path of an installed Chromium, or None."""
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: float = 120.0) -> None:
+    """Print an HTML file into a PDF.
+
+    Raises
+    ------
+    ArgumentError
+        No Chromium is installed.
+    StorageError
+        It ran and left no file.
+    """
+    browser = browser or find_browser()
+    if browser is None:
+        raise ArgumentError(
+            "A PDF needs Chromium and none is installed: install it (apt install chromium), or print the HTML file "
+            "from any browser."
+        )
+    with tempfile.TemporaryDirectory(prefix="flowperf-print-") as profile:
+        command = [browser, *_BROWSER_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", page.as_uri()]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise StorageError(f"{Path(browser).name} did not print {pdf.name}: {error}.", path=pdf) from error
+    if done.returncode or not pdf.is_file():
+        raise StorageError(
+            f"{Path(browser).name} left no {pdf.name} (it ended with {done.returncode}): print the HTML file by hand.",
+            path=pdf,
+        )

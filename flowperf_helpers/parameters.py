@@ -1,0 +1,188 @@
+"""A notebook's signature: which parameters its tagged cell names, of which type, and whether a given value fits.
+
+papermill only warns about a parameter that the notebook does not know, and keeps every value twice in the file it
+writes. So names, types and anything that looks like a secret are checked here, before a kernel starts.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowperf_helpers import keys
+from flowperf_helpers.errors import ArgumentError, CredentialsError
+
+__all__ = ["Parameter", "check_parameters", "holds_secret", "notebook_parameters", "parse_value"]
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "list": (list,),
+    "dict": (dict,),
+}
+_SECRET_NAME = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credentials?)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of the parameters cell.
+
+    Attributes
+    ----------
+    name : str
+    type : str
+        As annotated (``"str"``), or the type of the default where there is no annotation.
+    default : object
+        The literal that stands there; None where it is no literal.
+    help : str
+        The comment behind it.
+    """
+
+    name: str
+    type: str
+    default: Any
+    help: str
+
+
+def notebook_parameters(notebook: Mapping[str, Any], *, source: str = "the notebook") -> dict[str, Parameter]:
+    """What the cell tagged ``parameters`` of a notebook (as decoded JSON) declares.
+
+    Raises
+    ------
+    ArgumentError
+        No such cell, several of them, or one that is no Python.
+    """
+    tagged = [
+        cell
+        for cell in notebook.get("cells", [])
+        if cell.get("cell_type") == "code" and "parameters" in (cell.get("metadata") or {}).get("tags", [])
+    ]
+    if len(tagged) != 1:
+        raise ArgumentError(
+            f"{source} has {len(tagged) or 'no'} code cells tagged 'parameters' and exactly one is needed: "
+            "copy that cell from the stock notebook."
+        )
+    text = "".join(tagged[0]["source"])
+    try:
+        statements = ast.parse(text).body
+    except SyntaxError as error:
+        raise ArgumentError(f"The parameters cell of {source} is no Python (line {error.lineno}).") from error
+    lines = text.splitlines()
+    found = {}
+    for statement in statements:
+        target, annotation = _target(statement)
+        if target is None:
+            continue
+        default = _literal(getattr(statement, "value", None))
+        line = lines[(statement.end_lineno or statement.lineno) - 1]
+        help_text = line.partition("#")[2].strip() if "#" in line else ""
+        found[target] = Parameter(target, annotation or type(default).__name__, default, help_text)
+    return found
+
+
+def _target(statement: ast.stmt) -> tuple[str | None, str | None]:
+    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+        return statement.target.id, ast.unparse(statement.annotation)
+    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
+        return statement.targets[0].id, None
+    return None, None
+
+
+def _literal(node: ast.expr | None) -> Any:
+    try:
+        return None if node is None else ast.literal_eval(node)
+    except ValueError:
+        return None
+
+
+def parse_value(text: str, parameter: Parameter) -> Any:
+    """Turn the text of a command line into the parameter's type.
+
+    Raises
+    ------
+    ArgumentError
+        The text does not fit.
+    """
+    kind = _base(parameter.type)
+    if kind == "str":
+        return text
+    try:
+        return json.loads({"true": "true", "false": "false"}.get(text.lower(), text))
+    except json.JSONDecodeError as error:
+        raise ArgumentError(f"The parameter {parameter.name} is a {kind}, and {_short(text)} is none.") from error
+
+
+def check_parameters(
+    known: Mapping[str, Parameter],
+    given: Mapping[str, Any],
+    *,
+    environ: Mapping[str, str] | None = None,
+    source: str = "the notebook",
+) -> None:
+    """Refuse what the notebook does not know, what has another type, and whatever looks like a secret.
+
+    Parameters
+    ----------
+    known : mapping
+        Of `notebook_parameters`.
+    given : mapping
+        Name to JSON value.
+    environ : mapping, optional
+        The environment, so that a secret kept there is recognised by its value.
+
+    Raises
+    ------
+    ArgumentError
+        Unknown name (near misses are named) or a value of another type.
+    CredentialsError
+        A name or a value that looks like a secret; neither is repeated in the message.
+    """
+    for name, value in given.items():
+        if _SECRET_NAME.search(name) or holds_secret(value, environ=environ):
+            shown = "A notebook parameter" if keys.looks_like_secret(name) else f"The notebook parameter {_short(name)}"
+            raise CredentialsError(
+                f"{shown} looks like a secret, and parameters are written into the files: "
+                "put the key in KLAVIYO_API_KEY, or name its variable in accounts.toml (api_key_env)."
+            )
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
+            raise ArgumentError(f"{source} has no parameter {_short(name)}: {hint}")
+        kind = _base(known[name].type)
+        wanted = _TYPES.get(kind)
+        if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind != "bool")):
+            raise ArgumentError(f"The parameter {name} is a {kind}, not {_short(repr(value))}.")
+
+
+def holds_secret(value: Any, *, environ: Mapping[str, str] | None = None) -> bool:
+    """Whether a value (or anything inside it) looks like a key, or is the value of a variable named like one.
+
+    >>> holds_secret("pk_" + "0123456789abcdef"), holds_secret("2026-W47")
+    (True, False)
+    """
+    if isinstance(value, dict):
+        return any(_SECRET_NAME.search(str(k)) or holds_secret(v, environ=environ) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return any(holds_secret(part, environ=environ) for part in value)
+    if not isinstance(value, str):
+        return False
+    is_path = "://" in value or value.startswith(("/", "./", "../", "~/"))
+    if any(keys.looks_like_secret(part) for part in (value.split("/") if is_path else [value])):
+        return True
+    kept = (text for name, text in (environ or {}).items() if _SECRET_NAME.search(name) and len(text) >= 6)
+    return any(text in value for text in kept)
+
+
+def _base(annotation: str) -> str:
+    return annotation.partition("|")[0].partition("[")[0].strip()
+
+
+def _short(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,345 @@
+"""What a weekly report asks: at most four report requests for a conversion metric, whatever the number of flows.
+
+1. values of the week;
+2. series by week, 51 weeks that end with it: the strips, and the previous week where Klaviyo's weeks are ISO weeks;
+3. series by day, 59 days that end with it: signals and settling;
+4. values of the same ISO week a year ago where (2) held the previous week, else values of the previous week.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.catalog import DEFAULT_GROUP_BY, STATISTICS
+from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
+from flowperf_helpers.queries import ReportQuery
+from flowperf_helpers.timeframes import Window, iso_week, last_complete_week
+
+__all__ = ["GROUP_BY", "REPORT_STATISTICS", "WeekAnswers", "fetch_week", "plan_week", "report_week"]
+
+GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
+REPORT_STATISTICS = tuple(STATISTICS)
+WEEKS = 51
+DAYS = 59
+YEAR = 364
+EARLIER_MONDAYS = 6
+"""How far back earlier answers are looked at: enough for settling, and for what changed since last time."""
+
+
+@dataclass(frozen=True)
+class WeekAnswers:
+    """Everything that was answered for one report, as tidy frames.
+
+    Attributes
+    ----------
+    account : dict
+        JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days``.
+    window : Window
+        The week.
+    now : Timestamp
+        The account's clock when the report was made, in its zone.
+    partial : bool
+        Whether the week still runs.
+    metrics : DataFrame
+        Conversion metrics of the numbers: ``metric_id, metric_name, integration_name``.
+    values, previous, year_ago : DataFrame or None
+        One row per flow message, channel and variation; None where nobody knows.
+    weekly, daily : DataFrame
+        Series of the same groups.
+    flows, messages : DataFrame
+        Of discovery.
+    history : DataFrame
+        Earlier answers out of the store, with ``fetched_at``; empty on a first run.
+    unknown : dict
+        Why a frame is None: ``{"year_ago": "…"}``.
+    notes : list of str
+        Sentences for the page.
+    log : list of str
+        What was asked and what came from the store.
+    requests : int
+        Report requests that were sent.
+    """
+
+    account: dict[str, Any]
+    window: Window
+    now: pd.Timestamp
+    partial: bool
+    metrics: pd.DataFrame
+    values: pd.DataFrame
+    previous: pd.DataFrame | None
+    year_ago: pd.DataFrame | None
+    weekly: pd.DataFrame
+    daily: pd.DataFrame
+    flows: pd.DataFrame
+    messages: pd.DataFrame
+    history: pd.DataFrame
+    unknown: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    requests: int = 0
+
+    @property
+    def week(self) -> str:
+        """ISO label."""
+        return str(self.window.week)
+
+
+def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = False) -> Window:
+    """The week to report at ``now`` (the account's clock): the one asked for, or the last complete one.
+
+    Raises
+    ------
+    ArgumentError
+        No ISO week, one that has not begun, or one that still runs and may not.
+    """
+    if not week:
+        return last_complete_week(now.to_pydatetime())
+    window = iso_week(week)
+    starts, ends = window.bounds(now.tzinfo)  # type: ignore[arg-type]
+    if starts > now:
+        raise ArgumentError(f"The week {week} lies in the future: it starts on {window.first}, today is {now.date()}.")
+    if ends > now and not allow_partial:
+        raise ArgumentError(
+            f"The week {week} is still running (it ends on {window.last}): wait for it, or give --allow-partial."
+        )
+    return window
+
+
+def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> list[ReportQuery | Any]:
+    from flowperf_helpers.wishes import Wish
+
+    def ask(timeframe: Window, interval: str | None = None) -> Wish:
+        return Wish(metric, timeframe, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
+
+    return [ask(window), ask(_ending(window, WEEKS * 7), "weekly"), ask(_ending(window, DAYS), "daily")]
+
+
+def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> Any:
+    from flowperf_helpers.wishes import Wish
+
+    return Wish(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
+
+
+def _ending(window: Window, days: int) -> Window:
+    return Window(window.shift(7 - days).first, window.last)
+
+
+def plan_week(
+    account: Any, *, week: str = "", integration: str = "", conversion_metric: str = "", allow_partial: bool = False
+) -> Any:
+    """The report requests of a weekly report, not sent: a plan that prints as a table."""
+    window = report_week(account.now(), week, allow_partial=allow_partial)
+    wanted = []
+    for metric, flow_ids in _subjects(account, integration, conversion_metric)[0]:
+        wanted += [*_first_queries(window, metric, flow_ids), _values_of(window.shift(-YEAR), metric, flow_ids)]
+    return account.plan(wanted)
+
+
+def fetch_week(
+    account: Any,
+    *,
+    week: str = "",
+    integration: str = "",
+    conversion_metric: str = "",
+    allow_partial: bool = False,
+    refresh: bool = False,
+) -> WeekAnswers:
+    """Ask for everything a weekly report shows.
+
+    Parameters
+    ----------
+    account : Account
+        Of `flowperf_helpers.connect`.
+    week : str, optional
+        ISO label; empty for the last complete week.
+    integration : str, optional
+        Only flows that this integration's metrics trigger; empty for the account's setting, else all flows.
+    conversion_metric : str, optional
+        Id, name or ``"revenue"``; empty for the account's setting, else each flow's own trigger metric.
+    refresh : bool, optional
+        Ask again also what is in the store.
+
+    Raises
+    ------
+    NoRowsError
+        Live flows are there and not one row came in a year: rows were due.
+    """
+    window = report_week(account.now(), week, allow_partial=allow_partial)
+    subjects, flows, metrics = _subjects(account, integration, conversion_metric)
+    collected: dict[str, list[pd.DataFrame]] = {
+        name: [] for name in ("values", "weekly", "daily", "previous", "year_ago")
+    }
+    log: list[str] = []
+    unknown: dict[str, str] = {}
+    for metric, flow_ids in subjects:
+        values, weekly, daily = account.run(_first_queries(window, metric, flow_ids), refresh=refresh)
+        before = _bucket(weekly, window.previous(), account.timezone)
+        if before is None:
+            unknown["year_ago"] = (
+                "Klaviyo's weeks start on another day here, so the fourth request went to the week before"
+            )
+            (before,) = account.run([_values_of(window.previous(), metric, flow_ids)], refresh=refresh)
+            fourth = ("previous", before)
+        else:
+            (last_year,) = account.run([_values_of(window.shift(-YEAR), metric, flow_ids)], refresh=refresh)
+            fourth = ("year_ago", last_year)
+            collected["previous"].append(before)
+        answers = {"values": values, "weekly": weekly, "daily": daily, fourth[0]: fourth[1]}
+        for name, frame in answers.items():
+            collected[name].append(frame)
+            log.append(_logged(name, frame, window, metric))
+    frames = {name: _joined(parts) for name, parts in collected.items()}
+    values = frames["values"]
+    if values is None or frames["weekly"] is None or frames["daily"] is None:
+        raise NoRowsError("No flow of this account can be asked about: none is triggered by the metrics chosen.")
+    _refuse_empty(values, frames["weekly"], flows, window)
+    if frames["year_ago"] is not None and frames["year_ago"].empty:
+        frames["year_ago"] = None
+        unknown["year_ago"] = "nothing was sent in that week a year ago, or Klaviyo's data do not reach back to it"
+    if frames["previous"] is not None and frames["previous"].empty:
+        frames["previous"] = None
+        unknown["previous"] = "nothing was sent in the week before"
+    sent = sum(int(frame.attrs.get("requests") or 0) for parts in collected.values() for frame in parts)
+    return WeekAnswers(
+        account=_facts(account, values),
+        window=window,
+        now=account.now(),
+        partial=window.bounds(account.timezone)[1] > account.now(),
+        metrics=metrics,
+        values=values,
+        previous=frames["previous"],
+        year_ago=frames["year_ago"],
+        weekly=frames["weekly"],
+        daily=frames["daily"],
+        flows=flows,
+        messages=_messages(account, flows, values),
+        history=_history(account, window, subjects),
+        unknown=unknown,
+        notes=list(
+            dict.fromkeys(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))
+        ),
+        log=log,
+        requests=sent,
+    )
+
+
+def _subjects(
+    account: Any, integration: str, conversion_metric: str
+) -> tuple[list[tuple[str, tuple[str, ...] | None]], pd.DataFrame, pd.DataFrame]:
+    """Pairs of conversion metric and flows (None: all of them), the flows at stake, and the metrics' names."""
+    integration = integration or account.settings.integration or ""
+    conversion_metric = conversion_metric or account.settings.conversion_metric or ""
+    metrics = account.metrics()
+    flows = account.flows()
+    flow_ids: tuple[str, ...] | None = None
+    if integration:
+        chosen = account.metrics(integration=integration)
+        flow_ids = tuple(dict.fromkeys(account.flows_triggered_by(list(chosen["metric_id"]))["flow_id"]))
+        if not flow_ids:
+            raise UnknownNameError(
+                f"No flow is triggered by a metric of the integration {integration}: "
+                "leave --integration out to report all flows."
+            )
+        flows = flows[flows["flow_id"].isin(flow_ids)].reset_index(drop=True)
+    if conversion_metric:
+        subjects = [(str(account.conversion_metric(conversion_metric)), flow_ids)]
+    else:
+        subjects = list(account.own_triggers(flow_ids).items())
+    named = metrics[metrics["metric_id"].isin([metric for metric, _ in subjects])]
+    return subjects, flows, named[["metric_id", "metric_name", "integration_name"]].reset_index(drop=True)
+
+
+def _bucket(weekly: pd.DataFrame, window: Window, zone: Any) -> pd.DataFrame | None:
+    """The rows of one week out of a weekly series, if its labels are ISO Mondays; rows without a send are left out."""
+    starts = weekly["interval_start"]
+    if not len(weekly) or (starts.dt.weekday != 0).any():
+        return None
+    rows = weekly[starts == window.bounds(zone)[0]]
+    rows = rows[rows["recipients"].fillna(0) > 0]
+    frame = rows.drop(columns=["is_partial", "is_provisional"]).rename(
+        columns={"interval_start": "window_start", "interval_end": "window_end"}
+    )
+    frame = frame.reset_index(drop=True)
+    frame.attrs = {k: v for k, v in weekly.attrs.items() if k not in ("requests", "interval")}
+    return frame
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    attrs = dict(parts[0].attrs)
+    frame = pd.concat([part.copy(deep=False) for part in parts], ignore_index=True)
+    frame.attrs = attrs
+    return frame
+
+
+def _refuse_empty(values: pd.DataFrame, weekly: pd.DataFrame, flows: pd.DataFrame, window: Window) -> None:
+    """Nothing at all is an answer to distrust; a silent week after busy ones is news."""
+    live = flows[flows["flow_status"].eq("live") & ~flows["archived"].fillna(False).astype(bool)]
+    if len(values) or (len(weekly) and weekly["recipients"].fillna(0).sum() > 0):
+        return
+    reason = (
+        f"{len(live)} live flows are there"
+        if len(live)
+        else f"{len(flows)} flows are there, none of them live"
+        if len(flows)
+        else "it has no flows"
+    )
+    raise NoRowsError(
+        f"Klaviyo sent no row for {window.week} nor for the 51 weeks up to it, though {reason}: check the integration, "
+        "the conversion metric and the key's account."
+        if len(flows)
+        else f"There is nothing to report for {window.week}: the account answers that it has no flows."
+    )
+
+
+def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "title": "Nordlys Outfitters" if account.is_sandbox else account.name,
+        "timezone": str(account.timezone),
+        "currency": account.currency,
+        "revision": values.attrs.get("revision") or account.revision,
+        "sandbox": bool(account.is_sandbox),
+        "attribution_days": int(account.attribution_days),
+        "asked_at": values.attrs.get("fetched_at"),
+    }
+
+
+def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Messages of discovery; the report needs them only for rows that the answer does not hold."""
+    live = flows.loc[flows["flow_status"].isin(["live", "manual"]), "flow_id"]
+    frame: pd.DataFrame = account.messages(list(live))
+    return frame
+
+
+def _history(account: Any, window: Window, subjects: Sequence[tuple[str, tuple[str, ...] | None]]) -> pd.DataFrame:
+    """Earlier answers out of the store; the sandbox first gives what it would have answered on earlier Mondays."""
+    since = account.now() - pd.Timedelta(weeks=EARLIER_MONDAYS + 1)
+    frame: pd.DataFrame = account.history(kind="series", since=since)
+    if account.is_sandbox:
+        asked = set(frame["fetched_at"].dt.tz_convert("UTC")) if len(frame) else set()
+        mondays = [account.now() - pd.Timedelta(weeks=weeks) for weeks in range(EARLIER_MONDAYS, 0, -1)]
+        missing = [monday for monday in mondays if monday.tz_convert("UTC") not in asked]
+        for monday in missing:
+            then = account.again(now=monday.to_pydatetime())
+            week = last_complete_week(monday.to_pydatetime())
+            for metric, flow_ids in subjects:
+                then.run(_first_queries(week, metric, flow_ids)[1:])
+        if missing:
+            frame = account.history(kind="series", since=since)
+    metrics = [metric for metric, _ in subjects]
+    return frame[frame["conversion_metric_id"].isin(metrics)].reset_index(drop=True) if len(frame) else frame
+
+
+def _logged(name: str, frame: pd.DataFrame, window: Window, metric: str) -> str:
+    facts = frame.attrs
+    asked = facts.get("timeframe")
+    source = "from the store" if facts.get("from_store") else f"asked, {facts.get('requests', 1)} requests"
+    return f"{name}: {asked}, conversion metric {metric}: {len(frame)} rows {source}"

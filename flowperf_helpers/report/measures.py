@@ -1,0 +1,194 @@
+"""The numbers of a weekly report: frames in, frames out. No text is made here and nothing is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pandas as pd
+
+from flowperf_helpers.report.gather import WeekAnswers
+
+__all__ = [
+    "RATES",
+    "STRIP_WEEKS",
+    "before_at_equal_age",
+    "changes",
+    "effects",
+    "flow_names",
+    "four_weeks",
+    "strips",
+    "totals",
+    "week_table",
+]
+
+RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
+"""Rates that are compared with the week before, in the order of the page."""
+
+STRIP_WEEKS = 12
+CHANGE_COLUMNS = [
+    "flow_id", "flow_message_id", "statistic", "numerator_before", "denominator_before", "rate_before",
+    "numerator_after", "denominator_after", "rate_after", "difference", "low", "high", "p_value", "q_value", "verdict",
+]  # fmt: skip
+_AGE_SLACK = pd.Timedelta(hours=36)
+
+
+def before_at_equal_age(answers: WeekAnswers) -> tuple[pd.DataFrame | None, bool]:
+    """The week before as it stood when it was as old as this week is now.
+
+    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds an
+    answer about the week before that was given a week earlier (within 36 hours), that one is taken.
+
+    Returns
+    -------
+    frame : DataFrame or None
+        Rows like those of ``answers.previous``.
+    equal : bool
+        Whether it is of equal age. False: the week before as it stands today.
+    """
+    history, previous = answers.history, answers.previous
+    if previous is None or not len(history) or "interval_start" not in history:
+        return previous, False
+    starts, ends = answers.window.previous().bounds(answers.account["timezone"])
+    length = history["interval_end"] - history["interval_start"]
+    week = history[
+        (history["interval_start"] == starts) & (history["interval_end"] == ends) & (length > timedelta(days=5))
+    ]
+    asked = pd.Timestamp(answers.account["asked_at"])
+    then = asked - timedelta(days=7)
+    week = week[(week["fetched_at"] - then).abs() <= _AGE_SLACK]
+    if not len(week):
+        return previous, False
+    # the widest of the answers: somebody may have asked about a single flow on that day
+    widest = week.groupby(["fetched_at", "query"], sort=True).size()
+    fetched_at, query = widest[widest == widest.max()].index[-1]
+    latest = week[(week["fetched_at"] == fetched_at) & (week["query"] == query)]
+    keys = [c for c in ("flow_id", "flow_message_id", "send_channel", "variation") if c in previous and c in latest]
+    latest = latest.drop_duplicates(keys)
+    latest = latest[latest["recipients"].fillna(0) > 0]
+    frame = latest.reindex(columns=[c for c in previous.columns if c in latest.columns]).reset_index(drop=True)
+    frame.attrs = dict(previous.attrs)
+    return frame, True
+
+
+def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame | None:
+    """Counts summed and rates rebuilt, over everything or per group."""
+    from flowperf_helpers.rollups import roll_up
+
+    if frame is None:
+        return None
+    if by:
+        return roll_up(frame, by=list(by))
+    return roll_up(frame.assign(everything="all"), by=["everything"])
+
+
+def changes(
+    before: pd.DataFrame | None, after: pd.DataFrame, *, by: Sequence[str] = ("flow_id",), rates: Sequence[str] = RATES
+) -> pd.DataFrame:
+    """Every rate of every group beside the week before, with one false-discovery correction over all of them.
+
+    Returns
+    -------
+    DataFrame
+        One row per group and rate: the columns of `compare_rates` and ``statistic``; empty without a week before.
+    """
+    from flowperf_helpers.compare import compare_rates
+
+    if before is None or not len(before) or not len(after):
+        return pd.DataFrame(columns=[c for c in CHANGE_COLUMNS if c != "flow_message_id" or c in by])
+    parts = [compare_rates(before, after, rate=rate, by=tuple(by)).assign(statistic=rate) for rate in rates]
+    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    return _corrected(table)
+
+
+def _corrected(table: pd.DataFrame) -> pd.DataFrame:
+    """One Benjamini-Hochberg correction over all comparisons of the page; verdicts follow it."""
+    from flowperf_helpers.rates import q_values
+
+    known = table["p_value"].notna()
+    q = pd.Series(q_values(table["p_value"].to_numpy(dtype=float)), index=table.index)
+    verdict = table["verdict"].astype("str").copy()
+    chance = known & (q > 0.05) & verdict.isin(["higher", "lower"])
+    verdict[chance] = "no evidence of a change"
+    return table.assign(q_value=q, verdict=verdict)
+
+
+def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
+    """This week's numbers per group, and the counts and money of the week before beside them (``…_before``)."""
+    now = totals(after, by)
+    assert now is not None
+    then = totals(before, by)
+    kept = ["recipients", "delivered", "conversions", "conversion_value", *RATES]
+    if then is None:
+        then = now.iloc[:0]
+    then = then[[*by, *(c for c in kept if c in then)]]
+    table = now.merge(then, on=list(by), how="outer", suffixes=("", "_before"), sort=False)
+    table.attrs = dict(after.attrs)
+    return table
+
+
+def strips(weekly: pd.DataFrame, *, last: pd.Timestamp, by: Sequence[str] = ("flow_id",)) -> pd.DataFrame:
+    """The last 12 weeks per group: ``interval_start, is_provisional``, deliveries, rates and money."""
+    starts = sorted(weekly["interval_start"].unique())
+    recent = weekly[weekly["interval_start"].isin([s for s in starts if s <= last][-STRIP_WEEKS:])]
+    flags = recent.groupby("interval_start")[["is_partial", "is_provisional"]].any()
+    table = totals(recent, [*by, "interval_start"])
+    assert table is not None
+    return table.merge(flags, left_on="interval_start", right_index=True, how="left")
+
+
+def four_weeks(weekly: pd.DataFrame, *, last: pd.Timestamp) -> pd.DataFrame:
+    """Message sends of the last four weeks per group, each week's sends counted as trials of their own.
+
+    A person mailed in two weeks is two trials: right for comparing variations, which are drawn anew for every send.
+    """
+    starts = sorted(s for s in weekly["interval_start"].unique() if s <= last)[-4:]
+    recent = weekly[weekly["interval_start"].isin(starts)]
+    keys = [c for c in recent.columns if pd.api.types.is_string_dtype(recent[c])]
+    counts = [c for c in recent.columns if pd.api.types.is_integer_dtype(recent[c])]
+    table = recent.groupby(keys, dropna=False, sort=False)[counts].sum(min_count=1).reset_index()
+    table.attrs = dict(weekly.attrs)
+    return table
+
+
+def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence[str], *, rate: str) -> pd.DataFrame:
+    """Where the change of each flow's rate came from, message by message.
+
+    Returns
+    -------
+    DataFrame
+        ``flow_id, statistic`` and the columns of `decompose`.
+    """
+    from flowperf_helpers.effects import decompose
+
+    parts = []
+    for flow_id in flow_ids:
+        then = before[before["flow_id"] == flow_id] if before is not None else after.iloc[:0]
+        now = after[after["flow_id"] == flow_id]
+        if len(then) and len(now) and pd.concat([then, now])["flow_message_id"].nunique() > 1:
+            split = decompose(then, now, rate=rate, by="flow_message_id")
+            parts.append(split.assign(flow_id=flow_id, statistic=rate))
+    if not parts:
+        return pd.DataFrame(
+            columns=[
+                "flow_id",
+                "statistic",
+                "flow_message_id",
+                "mix_effect",
+                "within_effect",
+                "total_effect",
+                "is_new",
+                "is_gone",
+            ]
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def flow_names(answers: WeekAnswers) -> dict[str, str]:
+    """Flow id to name: as Klaviyo's report names it, else discovery, else the id."""
+    names: dict[str, str] = {}
+    for frame in (answers.weekly, answers.values, answers.flows):
+        if "flow_name" in frame:
+            known = frame.dropna(subset=["flow_id", "flow_name"])
+            names |= dict(zip(known["flow_id"], known["flow_name"], strict=True))
+    return names

@@ -1,0 +1,141 @@
+"""Everything of a week that asks for a look, as one list: what moved, what stopped, who won, what left its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flowperf_helpers import formats
+from flowperf_helpers.names import short_name
+
+__all__ = ["Signal", "change_signals", "duel_signals", "duels_won", "limit_signals", "rank", "to_frame"]
+
+_WORSE = {"unsubscribe_rate", "spam_complaint_rate", "bounce_rate", "failed_rate", "bounced_or_failed_rate"}
+_URGENCY = {"stopped": 0, "complaints": 1, "change": 2, "limits": 3, "winner": 4}
+
+
+@dataclass(frozen=True)
+class Signal:
+    """One thing to look at.
+
+    Attributes
+    ----------
+    kind : {"change", "stopped", "winner", "limits"}
+    flow_id, flow_message_id, statistic : str
+        Where; a message's id is empty where it is the flow as a whole.
+    sentence : str
+        For people, made from the numbers.
+    q_value : float
+        Strength; NaN where it is not a test.
+    worth : float
+        Money the flow made more (less) than the week before; NaN where unknown. Only for ordering.
+    since : str
+        Date, where one is known.
+    """
+
+    kind: str
+    flow_id: str
+    flow_message_id: str
+    statistic: str
+    sentence: str
+    q_value: float = float("nan")
+    worth: float = float("nan")
+    since: str = ""
+
+    @property
+    def urgency(self) -> int:
+        """Order of the kinds on the page: silence and complaints before everything else."""
+        return _URGENCY["complaints"] if self.statistic == "spam_complaint_rate" else _URGENCY.get(self.kind, 9)
+
+
+def change_signals(table: pd.DataFrame, names: Mapping[str, str], *, equal_age: bool) -> list[Signal]:
+    """Rates of flows that moved beyond chance."""
+    moved = table[table["verdict"].isin(["higher", "lower"])] if len(table) else table
+    found = []
+    for row in moved.itertuples():
+        rate = str(row.statistic)
+        if rate == "conversion_rate" and not equal_age:
+            continue  # a fresh week always looks poorer than an old one
+        label = formats.statistic_label(rate).lower()
+        verb = "rose" if row.verdict == "higher" else "fell"
+        extra = float(row.difference) * float(row.denominator_after)
+        sentence = (
+            f"{label.capitalize()} of “{_name(names, row.flow_id)}” {verb} from {formats.percent_text(row.rate_before)} to "
+            f"{formats.percent_text(row.rate_after)} ({formats.points_text(row.difference)}, 95 % interval "
+            f"{formats.points_text(row.low)} to {formats.points_text(row.high)}): about "
+            f"{formats.count_text(abs(extra))} {_events(rate)} {'more' if extra > 0 else 'fewer'} than at the rate before."
+        )
+        found.append(Signal("change", str(row.flow_id), "", rate, sentence, float(row.q_value)))
+    return found
+
+
+def duels_won(duels: pd.DataFrame) -> pd.DataFrame:
+    """The winning rows of `variation_duel`: best of their message, and better than the others beyond chance."""
+    return duels[duels["is_best"].fillna(False).astype(bool) & duels["verdict"].eq("higher")] if len(duels) else duels
+
+
+def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) -> list[Signal]:
+    """Variations that win their test; ``duels`` is the frame of `variation_duel`."""
+    found = []
+    for row in duels_won(duels).to_dict("records"):
+        name = row.get("variation_name")
+        label = row["variation"] if name is None or pd.isna(name) else name
+        sentence = (
+            f"Variation “{short_name(label, 60)}” wins in “{_name(names, row['flow_id'])}”: click rate "
+            f"{formats.percent_text(row['rate'])} over {period}, the best with a probability of "
+            f"{formats.percent_text(row['probability_best'])}."
+        )
+        found.append(Signal("winner", str(row["flow_id"]), str(row["flow_message_id"]), "click_rate", sentence))
+    return found
+
+
+def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]:
+    """Silent flows, and points and runs outside their control limits; ``found`` is the frame of `find_signals`."""
+    signals = []
+    for row in found.to_dict("records"):
+        kind = "stopped" if row["direction"] == "stopped" else "limits"
+        flow_id = str(row["flow_id"])
+        sentence = str(row["sentence"])
+        name = _name(names, flow_id)
+        text = sentence if name in sentence else f"“{name}”: {sentence}"
+        message = "" if kind == "stopped" else _text(row.get("flow_message_id"))
+        signals.append(
+            Signal(kind, flow_id, message, str(row["statistic"]), text, since=_day(row.get("interval_start")))
+        )
+    return signals
+
+
+def rank(signals: list[Signal], worth: Mapping[str, float]) -> list[Signal]:
+    """One signal per flow and statistic (the strongest kind), urgent ones first, then by the money at stake."""
+    best: dict[tuple[str, str, str], Signal] = {}
+    for signal in sorted(signals, key=lambda s: s.urgency):
+        key = (signal.flow_id, signal.statistic, "winner" if signal.kind == "winner" else "")
+        best.setdefault(key, signal)
+    return sorted(best.values(), key=lambda s: (s.urgency, -abs(worth.get(s.flow_id, 0.0)), s.flow_id))
+
+
+def to_frame(signals: list[Signal]) -> pd.DataFrame:
+    """Signals as a table."""
+    columns = ["kind", "flow_id", "flow_message_id", "statistic", "since", "q_value", "sentence"]
+    return pd.DataFrame([{c: getattr(s, c) for c in columns} for s in signals], columns=columns)
+
+
+def _name(names: Mapping[str, str], flow_id: object) -> str:
+    return short_name(names.get(str(flow_id), str(flow_id)), 60)
+
+
+def _events(rate: str) -> str:
+    return {
+        "open_rate": "opens", "click_rate": "clicks", "conversion_rate": "conversions",
+        "unsubscribe_rate": "unsubscribes", "spam_complaint_rate": "complaints",
+    }.get(rate, "events")  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return "" if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]
+
+
+def _day(value: object) -> str:
+    return "" if value is None or pd.isna(value) else f"{pd.Timestamp(value):%Y-%m-%d}"  # type: ignore[call-overload, arg-type]

@@ -1,0 +1,292 @@
+"""What the page shows of each flow, ready to print: texts, numbers to sort by, and small pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from flowperf_helpers import formats
+from flowperf_helpers.names import short_name
+from flowperf_helpers.report.drawing import interval_bar, strip
+
+__all__ = ["Cell", "FlowView", "Table", "cell", "flow_views", "generic_table"]
+
+TABLE_RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
+_NAME_WIDTH = 90
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, and the number a reader may sort by (None: sorted by text)."""
+
+    text: str | Markup
+    number: float | None = None
+    is_number: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A printable table."""
+
+    heads: list[str]
+    rows: list[list[Cell]]
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class FlowView:
+    """One flow on the page."""
+
+    flow_id: str
+    anchor: str
+    name: str
+    status: str
+    facts: list[str]
+    strip: Markup
+    cells: list[Cell]
+    changes: Table
+    messages: Table
+    variations: Table
+    effects: Table
+    signals: list[str] = field(default_factory=list)
+
+
+def cell(value: Any, statistic: str, currency: str | None = None) -> Cell:
+    """A number of a statistic."""
+    known = value is not None and not pd.isna(value)
+    return Cell(
+        formats.statistic_text(value if known else None, statistic, currency), float(value) if known else None, True
+    )
+
+
+def generic_table(frame: pd.DataFrame, *, caption: str = "", currency: str | None = None, limit: int = 60) -> Table:
+    """Any frame as a printable table: numbers right, dates short, names cut."""
+    heads = [str(c).replace("_", " ").capitalize() for c in frame.columns]
+    rows = [
+        [_any_cell(value, str(column), currency) for column, value in zip(frame.columns, row, strict=True)]
+        for row in frame.head(limit).itertuples(index=False)
+    ]
+    rest = len(frame) - limit
+    more = f" The first {limit} of {len(frame)} rows; the rest is in the spreadsheet." if rest > 0 else ""
+    return Table(heads, rows, caption + more)
+
+
+def _any_cell(value: Any, column: str, currency: str | None) -> Cell:
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
+        return Cell(formats.MISSING)
+    if isinstance(value, pd.Timestamp):
+        text = f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
+        return Cell(text, value.timestamp(), False)
+    if isinstance(value, bool):
+        return Cell("yes" if value else "no")
+    if isinstance(value, int | float) or hasattr(value, "dtype"):
+        name = column.removesuffix("_before").removesuffix("_after")
+        if name.startswith("share") or name in ("mix_effect", "within_effect", "total_effect"):
+            text = formats.points_text(value) if "effect" in name else formats.percent_text(value)
+            return Cell(text, float(value), True)
+        if float(value) != int(float(value)) and formats.unit_of(name) == "count":
+            return Cell(f"{float(value):,.2f}", float(value), True)
+        return cell(value, name, currency)
+    return Cell(short_name(value, 240))
+
+
+def flow_views(
+    table: pd.DataFrame,
+    *,
+    strips: pd.DataFrame,
+    changes: pd.DataFrame,
+    messages: pd.DataFrame,
+    duels: pd.DataFrame,
+    effects: pd.DataFrame,
+    signals: Iterable[Any],
+    names: Mapping[str, str],
+    message_names: Mapping[str, str],
+    statuses: Mapping[str, str],
+    currency: str | None,
+) -> list[FlowView]:
+    """One view per row of the ranked flow table, in its order."""
+    by_flow: dict[str, list[str]] = {}
+    for signal in signals:
+        by_flow.setdefault(signal.flow_id, []).append(signal.sentence)
+    groups = {name: _groups(frame) for name, frame in
+              (("strips", strips), ("changes", changes), ("messages", messages), ("duels", duels), ("effects", effects))}  # fmt: skip
+    views = []
+    for index, row in enumerate(table.to_dict("records"), start=1):
+        flow_id = str(row["flow_id"])
+        part = {name: frames.get(flow_id) for name, frames in groups.items()}
+        views.append(
+            FlowView(
+                flow_id,
+                f"flow-{index}",
+                short_name(names.get(flow_id, flow_id), _NAME_WIDTH),
+                statuses.get(flow_id, "not in discovery"),
+                _facts(row, currency),
+                _strip(part["strips"]),
+                [*_week_cells(row, currency)],
+                _change_table(part["changes"]),
+                _message_table(part["messages"], message_names, currency),
+                _duel_table(part["duels"]),
+                _effect_table(part["effects"], message_names),
+                by_flow.get(flow_id, []),
+            )
+        )
+    return views
+
+
+def _groups(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(key): part for key, part in frame.groupby("flow_id", sort=False)} if len(frame) else {}
+
+
+def _facts(row: Mapping[str, Any], currency: str | None) -> list[str]:
+    value, before = row.get("conversion_value"), row.get("conversion_value_before")
+    if value is None or pd.isna(value):
+        return []
+    text = f"{formats.money_text(value, currency)} by send date"
+    if before is not None and not pd.isna(before):
+        text += f", {formats.money_text(value - before, currency, plus=True)} on the week before"
+    return [text]
+
+
+def _week_cells(row: Mapping[str, Any], currency: str | None) -> list[Cell]:
+    value, before = row.get("conversion_value"), row.get("conversion_value_before")
+    known = value is not None and before is not None and not pd.isna(value) and not pd.isna(before)
+    moved = float(value) - float(before) if known else None  # type: ignore[arg-type]
+    return [
+        cell(row.get("delivered"), "delivered"),
+        cell(row.get("open_rate"), "open_rate"),
+        cell(row.get("click_rate"), "click_rate"),
+        cell(row.get("conversion_rate"), "conversion_rate"),
+        cell(value, "conversion_value", currency),
+        Cell(formats.money_text(moved, currency, plus=True), moved, True),
+    ]
+
+
+def _strip(frame: pd.DataFrame | None) -> Markup:
+    if frame is None:
+        return Markup("")
+    frame = frame.sort_values("interval_start")
+    bars = [None if pd.isna(v) else float(v) for v in frame["delivered"]]
+    line = [None if pd.isna(v) else float(v) for v in frame["click_rate"]]
+    labels = [
+        f"Week of {start:%-d %b}: {formats.count_text(n)} delivered, click rate {formats.percent_text(r)}"
+        for start, n, r in zip(frame["interval_start"], bars, line, strict=True)
+    ]
+    words = f"{len(bars)} weeks, bars: delivered, line: click rate. {labels[0]}. {labels[-1]}." if labels else ""
+    return strip(bars, line, words=words, provisional=list(frame["is_provisional"].fillna(False)), labels=labels)
+
+
+def _change_table(frame: pd.DataFrame | None) -> Table:
+    heads = ["Rate", "Before", "Now", "Change", "95 % interval", "", "Verdict", "Rests on"]
+    if frame is None:
+        return Table(heads, [])
+    bounds = pd.concat([frame["low"].abs(), frame["high"].abs()]).dropna()
+    rows = []
+    for row in frame.to_dict("records"):
+        rate = str(row["statistic"])
+        verdict = str(row["verdict"])
+        interval = f"{formats.points_text(row['low'])} to {formats.points_text(row['high'])}"
+        if pd.isna(row["low"]):
+            interval = formats.MISSING
+        bar = interval_bar(
+            row["low"], row["high"], row["difference"], span=float(bounds.max()) if len(bounds) else 0.0,
+            words=f"{formats.points_text(row['difference'])}, {interval}", verdict=verdict,
+        )  # fmt: skip
+        rests = f"{formats.count_text(row['denominator_before'])} and {formats.count_text(row['denominator_after'])}"
+        rows.append(
+            [
+                Cell(formats.statistic_label(rate)),
+                cell(row["rate_before"], rate),
+                cell(row["rate_after"], rate),
+                Cell(formats.points_text(row["difference"]), _float(row["difference"]), True),
+                Cell(interval, None, True),
+                Cell(bar),
+                Cell(formats.verdict_text(verdict)),
+                Cell(rests, None, True),
+            ]
+        )
+    return Table(heads, rows)
+
+
+def _message_table(frame: pd.DataFrame | None, names: Mapping[str, str], currency: str | None) -> Table:
+    heads = ["Message", "Channel", "Delivered", "Week before", "Open rate", "Click rate", "Conversion rate", "Value"]
+    if frame is None:
+        return Table(heads, [])
+    rows = [
+        [
+            Cell(short_name(names.get(str(row["flow_message_id"]), str(row["flow_message_id"])), _NAME_WIDTH)),
+            Cell(formats.MISSING if pd.isna(row["send_channel"]) else short_name(row["send_channel"], 30)),
+            cell(row.get("delivered"), "delivered"),
+            cell(row.get("delivered_before"), "delivered"),
+            cell(row.get("open_rate"), "open_rate"),
+            cell(row.get("click_rate"), "click_rate"),
+            cell(row.get("conversion_rate"), "conversion_rate"),
+            cell(row.get("conversion_value"), "conversion_value", currency),
+        ]
+        for row in frame.to_dict("records")
+    ]
+    return Table(heads, rows)
+
+
+def _duel_table(frame: pd.DataFrame | None) -> Table:
+    heads = [
+        "Variation",
+        "Recipients",
+        "Click rate",
+        "95 % interval",
+        "Probability to be best",
+        "Klaviyo’s own rule",
+        "Verdict",
+    ]
+    if frame is None:
+        return Table(heads, [])
+    rows = []
+    for row in frame.to_dict("records"):
+        name = row.get("variation_name")
+        label = row.get("variation") if name is None or pd.isna(name) else name
+        rows.append(
+            [
+                Cell(short_name(label, _NAME_WIDTH)),
+                cell(row.get("recipients", row.get("denominator")), "recipients"),
+                cell(row.get("rate"), "click_rate"),
+                Cell(formats.interval_text(row.get("low"), row.get("high"), "click_rate"), None, True),
+                Cell(formats.percent_text(row.get("probability_best")), _float(row.get("probability_best")), True),
+                Cell(_text(row.get("klaviyo_rule"))),
+                Cell(_text(row.get("verdict"))),
+            ]
+        )
+    return Table(heads, rows)
+
+
+def _effect_table(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Table:
+    heads = ["Message", "Who was mailed", "How it did", "Together", ""]
+    if frame is None:
+        return Table(heads, [])
+    rows = []
+    for row in frame.to_dict("records"):
+        key = str(row["flow_message_id"])
+        news = "new" if bool(row.get("is_new")) else "gone" if bool(row.get("is_gone")) else ""
+        rows.append(
+            [
+                Cell(short_name(names.get(key, key), _NAME_WIDTH)),
+                *(
+                    Cell(formats.points_text(row[c]), _float(row[c]), True)
+                    for c in ("mix_effect", "within_effect", "total_effect")
+                ),
+                Cell(news),
+            ]
+        )
+    return Table(heads, rows)
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "met" if value else "not met"
+    return formats.MISSING if value is None or pd.isna(value) else str(value)

@@ -1,0 +1,270 @@
+"""One weekly report from its parameters to its files: check, run the notebook, make the page, deliver, tell.
+
+This process never computes a number. The notebook does, in its kernel, and leaves the data files in a folder whose
+name it is given (`WeeklyReport.save`); here they are joined by the executed notebook and the page made of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, TextIO
+
+from flowperf_helpers.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
+from flowperf_helpers.errors import ArgumentError, StorageError
+from flowperf_helpers.parameters import check_parameters, notebook_parameters
+from flowperf_helpers.runner import KernelFailure, read_notebook, run_notebook, scrub_notebook, stock_notebook
+
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "run_weekly"]
+
+NOTEBOOK = "05_weekly_report.ipynb"
+KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
+OURS = ("account", "week", "integration", "conversion_metric", "allow_partial", "refresh", "bundle")
+"""Parameters that `flowperf weekly` fills; a changed copy of the notebook has to keep them."""
+
+_WEEK = re.compile(r"\d{4}-W\d{2}")
+_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    account, week : str
+    files : list of Delivered
+        In the order html, ipynb, parquet, xlsx, json, pdf.
+    headline : dict
+        Content of the ``.json`` file.
+    seconds : float
+        Wall time.
+    """
+
+    account: str
+    week: str
+    files: list[Delivered]
+    headline: dict[str, Any] = field(repr=False)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, for ``--json``."""
+        return asdict(self)
+
+
+def file_names(account: str, week: str) -> dict[str, str]:
+    """Kind to file name, such as ``weekly-acme-2026-W47.html``."""
+    return {kind: f"weekly-{account}-{week}.{kind}" for kind in KINDS}
+
+
+def run_weekly(
+    account: str = "sandbox",
+    *,
+    out: str | Path,
+    week: str | None = None,
+    integration: str | None = None,
+    conversion_metric: str | None = None,
+    notebook: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    pdf: bool = False,
+    allow_partial: bool = False,
+    refresh: bool = False,
+    timeout: float | None = None,
+    say: Callable[[str], None] | None = None,
+    stderr: TextIO | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Make one account's report of one week.
+
+    Parameters
+    ----------
+    account : str
+        ``"sandbox"``, ``"live"`` or a section of ``accounts.toml``.
+    out : path or address
+        Folder, or an fsspec address of one.
+    week : str, optional
+        ISO label; without it the last complete week in the account's zone.
+    notebook : path, optional
+        A changed copy of the stock notebook.
+    parameters : mapping, optional
+        Further parameters of that copy.
+    timeout : float, optional
+        Deadline of the whole run in seconds.
+    say : callable, optional
+        Gets one line at a time of what is being done.
+    stderr : text file, optional
+        Gets what the kernel writes to its stderr while it runs.
+
+    Raises
+    ------
+    ArgumentError
+        Unknown parameter, unknown or future week, unusable notebook.
+    KernelFailure
+        A cell failed; the notebook is kept as ``weekly-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
+    StorageError
+        The files could not be written.
+    """
+    import os
+
+    started = time.monotonic()
+    tell = say or (lambda line: None)
+    environ = os.environ if environ is None else environ
+    source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
+    values: dict[str, Any] = {
+        "account": account,
+        "week": _checked_week(week, allow_partial=allow_partial, frozen=account == "sandbox"),
+        "integration": integration or "",
+        "conversion_metric": conversion_metric or "",
+        "allow_partial": allow_partial,
+        "refresh": refresh,
+        **(parameters or {}),
+    }
+    check_run(source, values, environ=environ)
+    check_target(out)
+    with workplace() as work, _lock(account, out, environ, timeout):
+        warming = threading.Thread(target=_warm_up, daemon=True)
+        warming.start()
+        tell(f"running {source.name} for account {account}, week {values['week'] or 'last complete'}")
+        bundle = work / "bundle"
+        bundle.mkdir(mode=0o700)
+        left = None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
+        try:
+            executed = run_notebook(
+                source, parameters={**values, "bundle": str(bundle)}, cwd=Path.cwd(), timeout=left, stderr=stderr
+            )
+        except KernelFailure as failure:
+            raise _keep_failed(failure, account, values["week"], out, bundle) from failure
+        warming.join()
+        headline = _headline(bundle, source)
+        for line in headline.get("log", []):
+            tell(line)
+        clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
+        files = _finish(clean, bundle, work, headline, pdf=pdf)
+        delivered = deliver(files, out, names=file_names(account, headline["week"]))
+    return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
+
+
+def check_run(source: Path, values: Mapping[str, Any], *, environ: Mapping[str, str]) -> None:
+    """Refuse everything that can be refused without a kernel and without a request.
+
+    Raises
+    ------
+    ArgumentError, CredentialsError
+        See `flowperf_helpers.parameters.check_parameters` and `flowperf_helpers.credentials.account_settings`.
+    """
+    from flowperf_helpers.credentials import account_settings
+
+    known = notebook_parameters(read_notebook(source), source=source.name)
+    missing = [name for name in OURS if name not in known]
+    if missing:
+        raise ArgumentError(
+            f"{source.name} lacks the parameters {', '.join(missing)}, which `flowperf weekly` fills: "
+            f"copy the parameters cell of {NOTEBOOK} into it."
+        )
+    check_parameters(known, values, environ=environ, source=source.name)
+    if not _ACCOUNT.fullmatch(values["account"]):
+        raise ArgumentError(
+            "An account's name is made of letters, digits, dots, dashes and underscores (it becomes part of file names)."
+        )
+    account_settings(values["account"], environ=environ)
+
+
+def _checked_week(week: str | None, *, allow_partial: bool, frozen: bool) -> str:
+    """A label that is an ISO week and not surely in the future; the kernel, which knows the zone, has the last word."""
+    if not week:
+        return ""
+    label = week.strip().upper()
+    try:
+        if not _WEEK.fullmatch(label):
+            raise ValueError(label)
+        monday = date.fromisocalendar(int(label[:4]), int(label[6:]), 1)
+    except ValueError as error:
+        raise ArgumentError(f"{week[:40]!r} is no ISO week: write it as 2026-W47.") from error
+    latest = datetime.now(UTC) + timedelta(hours=14)
+    if not frozen and monday > latest.date():
+        raise ArgumentError(f"The week {label} lies in the future: it starts on {monday}.")
+    if not frozen and not allow_partial and monday + timedelta(days=7) > latest.date():
+        raise ArgumentError(
+            f"The week {label} is still running (it ends on {monday + timedelta(days=6)}): wait for it, or give "
+            "--allow-partial."
+        )
+    return label
+
+
+def _warm_up() -> None:
+    """Import what makes the page while the kernel works."""
+    import nbconvert.exporters  # noqa: F401
+
+
+@contextmanager
+def _lock(account: str, out: str | Path, environ: Mapping[str, str], timeout: float | None) -> Any:
+    """Let one run of a report at a time write to one place; the second waits for the first."""
+    import filelock
+
+    from flowperf_helpers.home import flowperf_home, private_folder
+
+    place = str(out) if is_address(out) else str(local_folder(out))
+    mark = hashlib.sha256(f"{account}\n{place}".encode()).hexdigest()[:16]
+    path = private_folder(flowperf_home(environ) / "locks") / f"weekly-{mark}.lock"
+    try:
+        with filelock.FileLock(path, timeout=-1 if timeout is None else timeout, mode=0o600):
+            yield
+    except filelock.Timeout as error:
+        raise StorageError(
+            f"Another run of this report is at work and did not end within {timeout:g} seconds: run it again later.",
+            path=path,
+        ) from error
+
+
+def _headline(bundle: Path, source: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((bundle / "headline.json").read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ArgumentError(
+            f"{source.name} ran to its end and saved no numbers: its last cell has to call report.save(bundle)."
+        ) from error
+
+
+def _finish(
+    clean: dict[str, Any], bundle: Path, work: Path, headline: Mapping[str, Any], *, pdf: bool
+) -> dict[str, Path]:
+    """Put the notebook, the page and the PDF beside the data files of the kernel."""
+    from flowperf_helpers.page import notebook_page, print_pdf
+
+    for cell in clean["cells"]:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = re.sub(r"(?m)^bundle = .*$", 'bundle = ""', "".join(cell["source"]))
+    mark = "SANDBOX: " if headline.get("sandbox") else ""
+    title = f"{mark}{headline['account']['title']}, week {headline['week']}"
+    files = {kind: bundle / f"data.{kind}" for kind in ("parquet", "xlsx")} | {"json": bundle / "headline.json"}
+    files |= {"ipynb": work / "report.ipynb", "html": work / "report.html"}
+    try:
+        files["ipynb"].write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        files["html"].write_text(notebook_page(clean, title=title), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"The page could not be written ({error.strerror}).", path=work) from error
+    if pdf:
+        files["pdf"] = work / "report.pdf"
+        print_pdf(files["html"], files["pdf"])
+    return files
+
+
+def _keep_failed(failure: KernelFailure, account: str, week: str, out: str | Path, bundle: Path) -> KernelFailure:
+    """Keep the notebook as far as it got, without the machine in it, and name it."""
+    clean = scrub_notebook(failure.notebook, forget={str(bundle): "", str(bundle.parent): ""})
+    name = f"weekly-{account}-{week or 'latest'}-FAILED.ipynb"
+    kept = bundle.parent / name
+    kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    place = deliver({"ipynb": kept}, out, names={"ipynb": name})[0].path
+    return KernelFailure(
+        str(failure), path=place, cause_name=failure.cause_name, exit_code=failure.exit_code,
+        traceback=failure.traceback, notebook=None,
+    )  # fmt: skip
