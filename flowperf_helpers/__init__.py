@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flowperf_helpers.account import Account, connect
     from flowperf_helpers.catalog import how_to_read
-    from flowperf_helpers.compare import rate_difference
     from flowperf_helpers.errors import FlowperfError
     from flowperf_helpers.frames import series_frame, to_long, values_frame
     from flowperf_helpers.planner import Plan
     from flowperf_helpers.queries import ReportQuery
+    from flowperf_helpers.rates import rate_difference
     from flowperf_helpers.rollups import roll_up
     from flowperf_helpers.wishes import Wish
 
@@ -52,7 +52,7 @@ _ROOMS = {
     "Wish": "wishes",
     "connect": "account",
     "how_to_read": "catalog",
-    "rate_difference": "compare",
+    "rate_difference": "rates",
     "roll_up": "rollups",
     "series_frame": "frames",
     "to_long": "frames",

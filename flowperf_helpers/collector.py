@@ -31,11 +31,11 @@ _NO_VALUES = "does not support querying for values data"
 
 @dataclass(frozen=True)
 class Collected:
-    """One answer and its finished frame, all that was asked in it."""
+    """One answer and its finished frame; ``refused`` names statistics that the conversion metric cannot have."""
 
     answer: Answer
     frame: pd.DataFrame
-    notes: tuple[str, ...]
+    refused: tuple[str, ...] = ()
 
 
 class Collector:
@@ -94,16 +94,16 @@ class Collector:
 
     def _sent(self, query: ReportQuery) -> Answer:
         """Send a query; where the metric refuses value statistics, without those three (contract, section E)."""
-        fewer = _without_values(query)
-        if fewer == query or query.conversion_metric_id in self._without_values:
-            return self.client.post(query.endpoint, fewer.body())
-        try:
-            return self.client.post(query.endpoint, query.body())
-        except ApiError as error:
-            if error.status != 400 or _NO_VALUES not in f"{error.detail} {error}".casefold():
-                raise
-            self._without_values.add(query.conversion_metric_id)
-        return self.client.post(query.endpoint, fewer.body())
+        fewer, before = _without_values(query), self.client.requests
+        if query.conversion_metric_id not in self._without_values:
+            try:
+                return self.client.post(query.endpoint, query.body())
+            except ApiError as error:
+                if fewer == query or error.status != 400 or _NO_VALUES not in f"{error.detail} {error}".casefold():
+                    raise
+                self._without_values.add(query.conversion_metric_id)
+        answer = self.client.post(query.endpoint, fewer.body())
+        return replace(answer, requests=self.client.requests - before)
 
     def _end(self, query: ReportQuery) -> datetime | None:
         end = query.timeframe.bounds(self.zone())[1]
@@ -133,13 +133,7 @@ class Collector:
                 asked_at=pd.Timestamp(answer.fetched_at).tz_convert(zone),
                 attribution_days=self.attribution_days,
             )
-        notes = []
-        if refused and len(raw):
-            notes.append(
-                f"The conversion metric {query.conversion_metric_id} carries no values: {', '.join(refused)} are "
-                "unknown."
-            )
-        return Collected(answer, frame, tuple(notes))
+        return Collected(answer, frame, tuple(refused) if len(raw) else ())
 
     def _with_groupings(self, query: ReportQuery, raw: pd.DataFrame) -> pd.DataFrame:
         """Add groupings that were asked and did not come (an empty answer tells none), and names on old revisions."""
@@ -181,7 +175,9 @@ def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -
     if spent:
         last = max(spent.values(), key=lambda e: e.retry_at.timestamp() if e.retry_at else float("inf"))
         raise QuotaError(
-            f"{last} {kept} of {len(plan.steps)} answers are in the store; the next run sends the rest.",
+            f"{last} {kept} of {len(plan.steps)} answers of this plan are in the store; the next run sends the rest."
+            if len(plan.steps) > 1
+            else str(last),
             endpoint=last.endpoint,
             retry_at=last.retry_at,
             kept=kept,

@@ -79,6 +79,12 @@ class Reports:
 
     def _described(self, wish: Wish, collected: Sequence[Collected]) -> pd.DataFrame:
         frame, notes = joined([piece.frame for piece in collected])
+        refused = [s for s in wish.statistics if any(s in piece.refused for piece in collected)]
+        if refused:
+            notes.append(
+                f"The conversion metric {wish.conversion_metric_id} carries no values, so these are unknown: "
+                f"{', '.join(refused)}."
+            )
         answers = [piece.answer for piece in collected]
         settings = self.facts.settings
         attrs: dict[str, Any] = {
@@ -93,7 +99,7 @@ class Reports:
             "conversion_metric_id": wish.conversion_metric_id,
             "requests": sum(answer.requests for answer in answers),
             "from_store": all(answer.from_store for answer in answers),
-            "notes": list(dict.fromkeys([*(note for piece in collected for note in piece.notes), *notes])),
+            "notes": notes,
             "schema_version": SCHEMA_VERSION,
             "statistics": collected[0].frame.attrs["statistics"],
         }
