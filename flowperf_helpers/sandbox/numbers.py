@@ -8,7 +8,7 @@ delivered, unique clicks out of unique opens (out of delivered where a channel h
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,7 @@ from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, World
 from flowperf_helpers.sandbox.stories import STORIES
 from flowperf_helpers.sandbox.world import build_world
 
-__all__ = ["COUNTS", "Numbers", "numbers_of"]
+__all__ = ["COUNTS", "Numbers", "day_number", "numbers_of"]
 
 COUNTS = (
     "recipients", "delivered", "opens_unique", "opens", "clicks_unique", "clicks", "unsubscribe_uniques",
@@ -168,11 +168,6 @@ def _rounded(days: int) -> int:
 def day_number(day: date) -> int:
     """Days since the epoch."""
     return (day - EPOCH).days
-
-
-def day_of(number: int) -> date:
-    """Return the day with a number."""
-    return EPOCH + timedelta(days=number)
 
 
 @lru_cache(maxsize=16)

@@ -6,6 +6,7 @@ the clipped start; lengths are measured on the wall clock; a window may reach in
 
 from __future__ import annotations
 
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -98,9 +99,4 @@ def _exists(wall: datetime) -> bool:
 def _months_back(day: date, months: int) -> date:
     number = day.year * 12 + day.month - 1 - months
     year, month = divmod(number, 12)
-    for last in (day.day, 30, 29, 28):
-        try:
-            return date(year, month + 1, last)
-        except ValueError:
-            continue
-    return date(year, month + 1, 1)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Problem", "bad_filter", "invalid", "invalid_parameter", "not_found"]
+__all__ = ["Problem", "invalid", "invalid_parameter", "not_found"]
 
 
 class Problem(Exception):
@@ -66,11 +66,6 @@ def invalid(detail: str, pointer: str = "/data") -> Problem:
 def invalid_parameter(detail: str, parameter: str) -> Problem:
     """Return a 400 about a query parameter."""
     return Problem(400, "invalid", "Invalid input.", detail, parameter=parameter)
-
-
-def bad_filter(detail: str, place: str) -> Problem:
-    """Return a 400 about a filter; ``place`` is a pointer, or the name of a query parameter."""
-    return invalid(detail, place) if place.startswith("/") else invalid_parameter(detail, place)
 
 
 def not_found(kind: str, resource_id: str) -> Problem:

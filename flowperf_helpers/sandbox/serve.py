@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from datetime import datetime
 
@@ -35,7 +36,12 @@ def make_sandbox_server(
         The port is taken.
     """
     app = sandbox_app(enforce_limits=enforce_limits, now=now, variant=variant)
-    return make_server(HOST, port, app, threaded=True, request_handler=_Handler)
+    # bound here: make_server itself would end the process when the port is taken
+    with socket.create_server((HOST, port)) as bound:
+        port = bound.getsockname()[1]
+        server = make_server(HOST, port, app, threaded=True, request_handler=_Handler, fd=bound.fileno())
+    server.server_port = port  # not told to a server that was given a socket
+    return server
 
 
 def serve(

@@ -42,10 +42,6 @@ class Story:
     size: float
     variation: str | None = None
 
-    def holds(self, day: date) -> bool:
-        """Whether the story holds on a day."""
-        return self.first_day <= day and (self.last_day is None or day <= self.last_day)
-
 
 STORIES: tuple[Story, ...] = (
     Story("click rate fell", "XbChk1", "Wc1aEm", "click_rate", date(2026, 11, 16), None, "lower", 0.60),
