@@ -25,7 +25,7 @@ from flowperf_helpers.errors import FlowperfError, PayloadError, TransportError
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.paging import Pages
 from flowperf_helpers.refusals import RETRIED, error_of, is_authentication, retry_after
-from flowperf_helpers.wire import BrokenError, Received, Wire
+from flowperf_helpers.wire import WHOLE_ANSWER, BrokenError, Received, Wire
 
 __all__ = ["Client", "RevisionWarning"]
 
@@ -62,6 +62,8 @@ class Client:
         Seconds to connect, and between two pieces of an answer.
     backoff : float
         Seconds of the first backoff; it doubles, with jitter, up to 30.
+    whole : float
+        Seconds in which a whole body has to arrive, however slowly it drips.
 
     Raises
     ------
@@ -80,6 +82,7 @@ class Client:
         attempts: int = 4,
         timeout: tuple[float, float] = (10.0, 60.0),
         backoff: float = 0.5,
+        whole: float = WHOLE_ANSWER,
     ) -> None:
         self.settings = settings
         self.pacer = pacer if pacer is not None else Pacer(None, clock=clock, sleep=sleep)
@@ -89,7 +92,7 @@ class Client:
         self._sleep = sleep
         self._backoff = tenacity.wait_exponential(multiplier=backoff, max=30.0) + tenacity.wait_random(0.0, backoff)
         self._warned = False
-        self._wire = Wire(settings, adapter=adapter, timeout=timeout)
+        self._wire = Wire(settings, adapter=adapter, timeout=timeout, whole=whole)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> list[bytes]:
         """Return all pages of a list or the one body of a resource.

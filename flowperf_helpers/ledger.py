@@ -178,12 +178,19 @@ class Ledger:
             )
         return storage_error(self.path, error, "used as the ledger of calls")
 
+    def _is_whole(self) -> bool:
+        try:
+            return self._once(lambda db: db.execute("PRAGMA quick_check").fetchone()[0]) == "ok"
+        except sqlite3.OperationalError as error:
+            raise self._refusal(error) from error
+        except sqlite3.DatabaseError:
+            return False
+
     def _set_aside(self, damage: sqlite3.DatabaseError) -> None:
         try:
             with filelock.FileLock(self.path.with_suffix(".lock"), timeout=self.lock_timeout, mode=0o600):
-                with contextlib.suppress(sqlite3.DatabaseError):
-                    self._once(lambda db: db.execute("SELECT count(*), max(let_go) FROM calls").fetchone())
-                    return  # another process has mended it meanwhile
+                if self._is_whole():  # another process has mended it meanwhile
+                    return
                 aside = self.path.with_name(f"{self.path.stem}-damaged-{time.time_ns()}{self.path.suffix}")
                 os.replace(self.path, aside)
                 for tail in ("-journal", "-wal", "-shm"):

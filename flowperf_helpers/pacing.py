@@ -229,4 +229,5 @@ def _bar(endpoint: str, seconds: float, free: float) -> Any:
         unit="s",
         bar_format="{desc}: {bar} {n:.0f}/{total:.0f} s",
         leave=False,
+        mininterval=0.2 if _in_notebook() or sys.stderr.isatty() else 30.0,  # a log file wants few lines
     )

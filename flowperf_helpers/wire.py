@@ -21,7 +21,7 @@ from flowperf_helpers.errors import TransportError
 from flowperf_helpers.keys import Credentials
 from flowperf_helpers.paging import Pages
 
-__all__ = ["BrokenError", "Received", "Wire"]
+__all__ = ["WHOLE_ANSWER", "BrokenError", "Received", "Wire"]
 
 MEDIA_TYPE = "application/vnd.api+json"
 WHOLE_ANSWER = 300.0
@@ -67,11 +67,21 @@ class Wire:
         Replaces the network.
     timeout : tuple of float
         Seconds to connect, and between two pieces of an answer.
+    whole : float
+        Seconds in which a whole body has to arrive.
     """
 
-    def __init__(self, settings: AccountSettings, *, adapter: BaseAdapter | None, timeout: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        settings: AccountSettings,
+        *,
+        adapter: BaseAdapter | None,
+        timeout: tuple[float, float],
+        whole: float = WHOLE_ANSWER,
+    ) -> None:
         self.settings = settings
         self.timeout = timeout
+        self.whole = whole
         self._pages = Pages(settings.base_url)
         self._session = requests.Session()
         self._session.auth = _KeyAuth(settings.credentials)
@@ -162,9 +172,9 @@ class Wire:
             raise TransportError(f"{endpoint} could not be asked: check KLAVIYO_BASE_URL.", url=address) from error
 
     def _whole(self, response: requests.Response) -> bytes:
-        deadline = time.monotonic() + WHOLE_ANSWER
+        deadline = time.monotonic() + self.whole
         chunks = []
-        for chunk in response.iter_content(1 << 16):
+        for chunk in response.iter_content(1 << 14):
             chunks.append(chunk)
             if time.monotonic() > deadline:
                 raise requests.exceptions.ReadTimeout("the body drips")

@@ -170,6 +170,47 @@ def test_redirects_in_a_circle(tmp_path: Path) -> None:
     assert len(server.requests) <= 4
 
 
+def test_a_body_that_drips(tmp_path: Path) -> None:
+    """A server that sends a byte now and then, never a whole answer, is left when the time for it is over."""
+    gone = threading.Event()
+
+    def drip(connection: socket.socket, url: str) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        while not gone.wait(0.05):
+            connection.sendall(b"1\r\nx\r\n")
+
+    with serving(drip) as server:
+        client = Client(server.settings(), attempts=1, timeout=(2.0, 2.0), whole=0.4)
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="in time"):
+            client.get("/api/metrics")
+        assert 2 > time.monotonic() - started
+        gone.set()
+
+
+def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+    """https to a server that speaks plain http is an error of transport at once, without further attempts."""
+    with serving(reply({})) as server:
+        settings = account_settings(
+            "live", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": server.url.replace("http:", "https:")}
+        )
+        with pytest.raises(TransportError, match="certificate"):
+            Client(settings, timeout=(2.0, 2.0)).get("/api/metrics")
+        assert ["TLS"] == server.requests
+
+
+def test_a_proxy_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead proxy on the way to Klaviyo is named as the culprit."""
+    with serving(reply({})) as server:
+        dead = server.url
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, dead)
+    for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(TransportError, match="proxy"):
+        Client(account_settings("live", environ={"KLAVIYO_API_KEY": KEY}), attempts=1).get("/api/metrics")
+
+
 def test_a_body_that_nests_without_end(tmp_path: Path) -> None:
     """JSON too deep to read is an error of ours."""
     with serving(reply(raw=b"[" * 200_000)) as server, pytest.raises(TransportError):
@@ -221,6 +262,28 @@ def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
         with pytest.raises(StorageError, match="FLOWPERF_HOME"):
             Client(server.settings(), pacer=pacer).get("/api/metrics")
         assert [] == server.requests
+
+
+def test_a_folder_that_takes_no_files() -> None:
+    """Where no file can be made the error says so, even for root."""
+    with pytest.raises(StorageError, match="could not be made"):
+        Pacer(Ledger(Path("/proc/self/ledger.sqlite3"))).before("/api/metrics")
+
+
+def test_many_find_the_damage_at_once(tmp_path: Path) -> None:
+    """Eight threads meet a damaged ledger: it is set aside once, and every call is a row of the new one."""
+    path = tmp_path / "ledger.sqlite3"
+    path.write_bytes(b"\x00no database" * 500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StorageWarning)
+        pacer = Pacer(Ledger(path), paced=False)
+        threads = [threading.Thread(target=pacer.before, args=("/api/metrics",)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert 8 == rows_of(tmp_path)
+    assert 1 == len(list(tmp_path.glob("ledger-damaged-*")))
 
 
 def test_a_ledger_that_is_a_folder(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from flowperf_helpers.errors import (
 )
 from flowperf_helpers.ledger import Ledger
 from flowperf_helpers.pacing import Pacer
+from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 from flowperf_helpers.wsgi import WSGIAdapter
 
 
@@ -334,3 +335,16 @@ def test_a_redirect_on_the_same_host_is_followed() -> None:
     assert 2 == got.requests
     assert server.requests[1].startswith("POST /api/flow-values-reports/ ")
     assert server.requests[1].endswith('{"a": 1}')
+
+
+def test_the_embedded_account_without_a_socket() -> None:
+    """All pages of the sandbox's metrics come in-process, unpaced, at the revision asked for."""
+    clock = Clock()
+    client = Client(
+        account_settings("sandbox", environ={}), adapter=WSGIAdapter(sandbox_app(now=SANDBOX_NOW)), sleep=clock.sleep
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ids = {metric["id"] for page in client.get("/api/metrics") for metric in json.loads(page)["data"]}
+    assert {"RplOrd", "REcTBe"} <= ids
+    assert [] == clock.slept

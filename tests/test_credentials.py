@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import stat
-import subprocess
 import sys
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 
+import keyring
+import keyring.errors
 import pytest
+from keyring.backend import KeyringBackend
 from raw_server import KEY, reply, report, serving
 
 from flowperf_helpers.accounts_file import account_names
@@ -224,36 +226,55 @@ def test_the_home_is_the_owners(tmp_path: Path) -> None:
     assert home == private_folder(home)
 
 
-KEYRING = """
-import json, pathlib, keyring.backend
-class FileKeyring(keyring.backend.KeyringBackend):
-    priority = 99
-    path = pathlib.Path(__file__).with_name("kept.json")
-    def _all(self): return json.loads(self.path.read_text()) if self.path.exists() else {}
-    def get_password(self, service, user): return self._all().get(service + "/" + user)
-    def set_password(self, service, user, secret):
-        self.path.write_text(json.dumps(self._all() | {service + "/" + user: secret}))
-    def delete_password(self, service, user): raise NotImplementedError
-"""
+class Rings(KeyringBackend):
+    """A keyring of this test's own."""
+
+    priority = 99  # type: ignore[assignment]
+
+    def __init__(self, *, locked: bool = False) -> None:
+        self.kept: dict[str, str] = {}
+        self.locked = locked
+
+    def get_password(self, service: str, username: str) -> str | None:
+        if self.locked:
+            raise keyring.errors.KeyringLocked("locked")
+        return self.kept.get(f"{service}/{username}")
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        if self.locked:
+            raise keyring.errors.KeyringLocked("locked")
+        self.kept[f"{service}/{username}"] = password
 
 
-def test_a_key_from_the_keyring(tmp_path: Path) -> None:
-    """A key in the system's keyring is found, and one that is not there is named with the way to put it there."""
-    (tmp_path / "file_keyring.py").write_text(KEYRING)
-    accounts(tmp_path, '[accounts.acme]\nkeyring = "klaviyo/acme"\n[accounts.beta]\nkeyring = "klaviyo/beta"\n')
-    code = (
-        "import keyring; keyring.set_password('klaviyo', 'acme', 'pk_fromthekeyring')\n"
-        "from flowperf_helpers.credentials import account_settings\n"
-        "print(account_settings('acme').credentials.headers())\n"
-        "try: account_settings('beta')\nexcept Exception as error: print(error)"
-    )
-    environ = os.environ | {"PYTHON_KEYRING_BACKEND": "file_keyring.FileKeyring", "PYTHONPATH": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
-    )
-    first, second = done.stdout.splitlines()
-    assert "{'Authorization': 'Klaviyo-API-Key pk_fromthekeyring'}" == first
-    assert "keyring set klaviyo beta" in second
+@pytest.fixture
+def rings() -> Iterator[Rings]:
+    before, own = keyring.get_keyring(), Rings()
+    keyring.set_keyring(own)
+    yield own
+    keyring.set_keyring(before)
+
+
+def test_a_key_from_the_keyring(tmp_path: Path, rings: Rings) -> None:
+    """A key in the system's keyring is found by service and user."""
+    rings.kept["my/service/acme"] = "pk_fromthekeyring"
+    got = section(tmp_path, 'keyring = "my/service/acme"')
+    assert {"Authorization": "Klaviyo-API-Key pk_fromthekeyring"} == got.credentials.headers()
+
+
+def test_a_keyring_that_is_empty_or_locked(tmp_path: Path, rings: Rings) -> None:
+    """An empty place is named with the way to fill it, a locked keyring with the other way."""
+    with pytest.raises(CredentialsError, match="keyring set klaviyo acme"):
+        section(tmp_path, 'keyring = "klaviyo/acme"')
+    rings.locked = True
+    with pytest.raises(CredentialsError, match="unlock it"):
+        section(tmp_path, 'keyring = "klaviyo/acme"')
+
+
+def test_no_keyring_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the optional library is missing, the message says how to install it."""
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(CredentialsError, match=r"flowperf\[keyring\]"):
+        section(tmp_path, 'keyring = "klaviyo/acme"')
 
 
 OAUTH = '[accounts.acme.oauth]\nclient_id_env = "ID"\nclient_secret_env = "SECRET"\nrefresh_token_env = "REFRESH"\n'
@@ -333,3 +354,39 @@ def test_a_damaged_token_file_falls_back_to_the_refresh_token_given(tmp_path: Pa
     with serving(token("access-1"), reply({"data": []})) as server:
         Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
     assert "refresh_token=first-refresh" in server.requests[0]
+
+
+def test_oauth_kept_in_the_keyring(tmp_path: Path, rings: Rings) -> None:
+    """A bare refresh token in the keyring is used, and what comes back is kept there and nowhere else."""
+    rings.kept["klaviyo/acme"] = "bare-refresh"
+    text = OAUTH.replace('refresh_token_env = "REFRESH"', 'keyring = "klaviyo/acme"')
+    with serving(token("access-1", refresh_token="rotated"), reply({"data": []})) as server:
+        environ = {"ID": "app", "SECRET": "s", "KLAVIYO_BASE_URL": server.url, "FLOWPERF_HOME": str(tmp_path / "h")}
+
+        def settings() -> AccountSettings:
+            return account_settings("acme", environ=environ, accounts_file=accounts(tmp_path, text))
+
+        first = settings()
+        Client(first).get("/api/metrics")
+        again = settings()
+        assert not again.credentials.needs_refresh()
+    assert "refresh_token=bare-refresh" in server.requests[0]
+    assert "rotated" == json.loads(rings.kept["klaviyo/acme"])["refresh_token"]
+    assert first.credentials.fingerprint == again.credentials.fingerprint
+    assert [] == list((tmp_path / "h").rglob("*.json"))
+
+
+def test_oauth_renewed_by_another_process_is_taken(tmp_path: Path) -> None:
+    """Of two that need a token, one asks and the other takes what it got."""
+    with serving(token("shared"), reply({"data": []})) as server:
+        first, second = oauth_settings(tmp_path, server.url), oauth_settings(tmp_path, server.url)
+        Client(first).get("/api/metrics")
+        Client(second).get("/api/metrics")
+    assert 1 == sum("/oauth/token" in request for request in server.requests)
+    assert "Bearer shared" in server.requests[-1]
+
+
+def test_no_refresh_token_at_all(tmp_path: Path) -> None:
+    """A variable that is not set is named."""
+    with pytest.raises(CredentialsError, match="from REFRESH, which is not set"):
+        oauth_settings(tmp_path, "https://x.example", refresh="")
