@@ -59,16 +59,9 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def sandbox_url() -> Iterator[str]:
     """Serve the sandbox, its clock frozen, on a free loopback port; the address without a path."""
-    from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
-    from werkzeug.serving import WSGIRequestHandler, make_server
+    from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server
 
-    class Handler(WSGIRequestHandler):
-        wbufsize = -1
-
-        def log_request(self, *args: object, **kwargs: object) -> None:
-            """Keep the test output clean."""
-
-    server = make_server("127.0.0.1", 0, sandbox_app(now=SANDBOX_NOW), threaded=True, request_handler=Handler)
+    server = make_sandbox_server(0, now=SANDBOX_NOW)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
