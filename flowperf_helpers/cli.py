@@ -209,4 +209,4 @@ def app(port: int) -> None:
     """Serve the comparison notebooks as pages for colleagues who open no JupyterLab."""
     from flowperf_helpers.app import serve_app
 
-    serve_app(port)
+    sys.exit(serve_app(port=port))

@@ -23,7 +23,7 @@ from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.parameters import check_parameters, notebook_parameters
 from flowperf_helpers.runner import KernelFailure, read_notebook, run_notebook, scrub_notebook, stock_notebook
 
-__all__ = ["NOTEBOOK", "Manifest", "file_names", "run_weekly"]
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
@@ -172,7 +172,7 @@ def check_run(source: Path, values: Mapping[str, Any], *, environ: Mapping[str, 
     check_parameters(known, values, environ=environ, source=source.name)
     if not _ACCOUNT.fullmatch(values["account"]):
         raise ArgumentError(
-            "An account's name is made of letters, digits, dots, dashes and underscores (it becomes part of file names)."
+            "An account's name, as part of file names, is made of letters, digits, dots, dashes and underscores."
         )
     account_settings(values["account"], environ=environ)
 
@@ -255,6 +255,24 @@ def _finish(
         files["pdf"] = work / "report.pdf"
         print_pdf(files["html"], files["pdf"])
     return files
+
+
+def make_page(executed: str | Path, html: str | Path) -> Path:
+    """Make the page of a notebook that something else executed (papermill's own command, a scheduler's operator).
+
+    Parameters
+    ----------
+    executed, html : path
+        The executed notebook; the page to write.
+    """
+    from flowperf_helpers.page import notebook_page
+
+    page = Path(html)
+    try:
+        page.write_text(notebook_page(scrub_notebook(read_notebook(executed)), title=page.stem), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"The page {page.name} could not be written ({error.strerror}).", path=page) from error
+    return page
 
 
 def _keep_failed(failure: KernelFailure, account: str, week: str, out: str | Path, bundle: Path) -> KernelFailure:

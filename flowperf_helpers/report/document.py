@@ -12,7 +12,7 @@ import pandas as pd
 from flowperf_helpers.catalog import how_to_read
 from flowperf_helpers.names import short_name
 from flowperf_helpers.report import exports, measures, outlook
-from flowperf_helpers.report.gather import WeekAnswers
+from flowperf_helpers.report.answers import WeekAnswers
 from flowperf_helpers.report.sections import Section, render
 from flowperf_helpers.report.sentences import Sentence, five_sentences
 from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
@@ -56,13 +56,13 @@ class WeeklyReport:
     @cached_property
     def changes(self) -> pd.DataFrame:
         """Rates of every flow beside the week before, corrected together."""
-        return measures.changes(self.before, self.answers.values)
+        return measures.changes(self.before, self.answers.current)
 
     @cached_property
     def account_changes(self) -> pd.DataFrame:
         """Rates of the account beside the week before."""
         before = None if self.before is None else self.before.assign(everything="all")
-        return measures.changes(before, self.answers.values.assign(everything="all"), by=("everything",))
+        return measures.changes(before, self.answers.current.assign(everything="all"), by=("everything",))
 
     @cached_property
     def duels(self) -> pd.DataFrame:
@@ -90,7 +90,7 @@ class WeeklyReport:
     @cached_property
     def flows(self) -> pd.DataFrame:
         """Flows ranked by what changed: those with a signal first, then by the money that moved."""
-        table = measures.week_table(self.answers.values, self.before, by=["flow_id"])
+        table = measures.week_table(self.answers.current, self.before, by=["flow_id"])
         order = {signal.flow_id: i for i, signal in reversed(list(enumerate(self.signals)))}
         missing = [f for f in order if f not in set(table["flow_id"])]
         if missing:
@@ -105,14 +105,14 @@ class WeeklyReport:
 
     @cached_property
     def messages(self) -> pd.DataFrame:
-        """This week's messages beside the week before."""
-        return measures.week_table(self.answers.values, self.before, by=["flow_id", "flow_message_id", "send_channel"])
+        """Messages of the week beside the week before."""
+        return measures.week_table(self.answers.current, self.before, by=["flow_id", "flow_message_id", "send_channel"])
 
     @cached_property
     def effects(self) -> pd.DataFrame:
         """Where each flow's change of click rate came from."""
         return measures.effects(
-            self.before, self.answers.values, list(self.flows["flow_id"])[:DETAILED_FLOWS], rate="click_rate"
+            self.before, self.answers.current, list(self.flows["flow_id"])[:DETAILED_FLOWS], rate="click_rate"
         )
 
     @cached_property
@@ -145,7 +145,7 @@ class WeeklyReport:
     @cached_property
     def tiles(self) -> list[Tile]:
         """Headline numbers."""
-        now = measures.totals(self.answers.values)
+        now = measures.totals(self.answers.current)
         assert now is not None
         return make_tiles(
             now,
@@ -187,7 +187,7 @@ class WeeklyReport:
 
     @cached_property
     def _worth(self) -> dict[str, float]:
-        table = measures.week_table(self.answers.values, self.before, by=["flow_id"])
+        table = measures.week_table(self.answers.current, self.before, by=["flow_id"])
         if "conversion_value" not in table:
             return {}
         then = table.get("conversion_value_before", pd.Series(0.0, index=table.index))
@@ -253,7 +253,7 @@ class WeeklyReport:
     def message_names(self) -> dict[str, str]:
         """Message id to name."""
         names: dict[str, str] = {}
-        for frame in (self.answers.messages, self.answers.weekly, self.answers.values):
+        for frame in (self.answers.messages, self.answers.weekly, self.answers.current):
             if "flow_message_name" in frame:
                 known = frame.dropna(subset=["flow_message_id", "flow_message_name"])
                 names |= dict(zip(known["flow_message_id"], known["flow_message_name"], strict=True))
@@ -293,6 +293,7 @@ class WeeklyReport:
         from flowperf_helpers.files import write_headline, write_parquet, write_sheets
 
         place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
         write_parquet(self.tidy(), place / "data.parquet")
         write_sheets(self.tables(), place / "data.xlsx", title=self.title, currency=self.currency)
         write_headline(self.headline(), place / "headline.json")

@@ -1,4 +1,4 @@
-"""Small pictures as inline SVG: a few hundred bytes each, coloured by the page's style, readable in the dark and on paper.
+"""Small pictures as inline SVG: a few hundred bytes each, coloured by the page's style, for the dark and for paper.
 
 The page of a large account holds hundreds of strips. Drawn as SVG text they cost microseconds, follow the reader's
 light or dark setting, and carry their words in ``<title>``.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from flowperf_helpers.names import clean_name
-from flowperf_helpers.report.gather import WeekAnswers
+from flowperf_helpers.report.answers import WeekAnswers
 
 if TYPE_CHECKING:
     from flowperf_helpers.report.document import WeeklyReport
@@ -29,7 +29,8 @@ def named(frame: pd.DataFrame, flows: Mapping[str, str], messages: Mapping[str, 
         ("flow_message_id", messages or {}, "flow_message_name"),
     ):
         if key in table and column not in table and names:
-            table.insert(int(table.columns.get_loc(key)) + 1, column, table[key].map(names).astype("str"))  # type: ignore[arg-type]
+            place = list(table.columns).index(key) + 1
+            table.insert(place, column, table[key].map(names).astype("str"))
     return table
 
 
@@ -45,7 +46,7 @@ def tidy(answers: WeekAnswers) -> pd.DataFrame:
     """
     renamed = {"window_start": "interval_start", "window_end": "interval_end"}
     parts = {
-        "values": answers.values, "previous": answers.previous, "year_ago": answers.year_ago,
+        "values": answers.current, "previous": answers.previous, "year_ago": answers.year_ago,
         "weekly": answers.weekly, "daily": answers.daily,
     }  # fmt: skip
     frames = [f.rename(columns=renamed).assign(frame=name) for name, f in parts.items() if f is not None and len(f)]
@@ -59,7 +60,7 @@ def tidy(answers: WeekAnswers) -> pd.DataFrame:
     table = table[order]
     table.attrs = {
         k: v
-        for k, v in answers.values.attrs.items()
+        for k, v in answers.current.attrs.items()
         if k in ("account", "revision", "fetched_at", "currency", "schema_version", "sandbox")
     }
     return table
@@ -125,7 +126,8 @@ def headline(report: WeeklyReport) -> dict[str, Any]:
         "sentences": [{"role": s.role, "heading": s.heading, "text": s.text} for s in report.sentences],
         "numbers": [
             {
-                "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value, "low": t.low, "high": t.high,
+                "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value,
+                "low": t.low, "high": t.high,
                 "previous": t.previous, "year_ago": t.year_ago, "difference": t.difference, "verdict": t.verdict,
                 "is_provisional": t.provisional, "text": t.value_text, "definition": t.definition,
             }
@@ -133,7 +135,8 @@ def headline(report: WeeklyReport) -> dict[str, Any]:
         ],
         "signals": [
             {"kind": s.kind, "flow_id": s.flow_id, "flow_name": clean_name(report.names.get(s.flow_id, s.flow_id)),
-             "flow_message_id": s.flow_message_id or None, "statistic": s.statistic, "since": s.since or None, "text": s.sentence}
+             "flow_message_id": s.flow_message_id or None, "statistic": s.statistic, "since": s.since or None,
+             "text": s.sentence}
             for s in report.signals
         ],
         "compared_at_equal_age": report.equal_age,

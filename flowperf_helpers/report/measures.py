@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pandas as pd
 
-from flowperf_helpers.report.gather import WeekAnswers
+from flowperf_helpers.report.answers import WeekAnswers
 
 __all__ = [
     "RATES",
@@ -114,7 +114,7 @@ def _corrected(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
-    """This week's numbers per group, and the counts and money of the week before beside them (``…_before``)."""
+    """Numbers of the week per group, and the counts and money of the week before beside them (``…_before``)."""
     now = totals(after, by)
     assert now is not None
     then = totals(before, by)
@@ -165,7 +165,7 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     for flow_id in flow_ids:
         then = before[before["flow_id"] == flow_id] if before is not None else after.iloc[:0]
         now = after[after["flow_id"] == flow_id]
-        if len(then) and len(now) and pd.concat([then, now])["flow_message_id"].nunique() > 1:
+        if len(then) and len(now) and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
             split = decompose(then, now, rate=rate, by="flow_message_id")
             parts.append(split.assign(flow_id=flow_id, statistic=rate))
     if not parts:
@@ -187,7 +187,7 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
 def flow_names(answers: WeekAnswers) -> dict[str, str]:
     """Flow id to name: as Klaviyo's report names it, else discovery, else the id."""
     names: dict[str, str] = {}
-    for frame in (answers.weekly, answers.values, answers.flows):
+    for frame in (answers.weekly, answers.current, answers.flows):
         if "flow_name" in frame:
             known = frame.dropna(subset=["flow_id", "flow_name"])
             names |= dict(zip(known["flow_id"], known["flow_name"], strict=True))

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pandas as pd
 
 from flowperf_helpers import formats
-from flowperf_helpers.report.gather import WeekAnswers
+from flowperf_helpers.report.answers import WeekAnswers
 
 __all__ = ["Settling", "disagreements", "restated", "settling", "unsent"]
 
@@ -48,7 +48,7 @@ def unsent(answers: WeekAnswers) -> pd.DataFrame:
     """Flows and messages that have no number this week, with the reason."""
     from flowperf_helpers.honesty import honest_rows
 
-    table = honest_rows(answers.flows, answers.messages, answers.values)
+    table = honest_rows(answers.flows, answers.messages, answers.current)
     keep = [
         c
         for c in (
@@ -128,7 +128,7 @@ def settling(answers: WeekAnswers) -> Settling:
         )  # fmt: skip
     per_day = days.groupby(["interval_start", "interval_end"], as_index=False)["conversions"].sum()
     per_day.attrs = dict(answers.daily.attrs)
-    ahead = forecast(per_day, curve)
+    ahead = forecast(pd.DataFrame(per_day), curve)
     if so_far is None or ahead["final"].isna().any():
         return Settling(open_days, curve, so_far, None, None, None, "", note)
     final = float(ahead["final"].sum())
@@ -150,5 +150,5 @@ def disagreements(answers: WeekAnswers) -> pd.DataFrame:
     bucket = answers.weekly[answers.weekly["interval_start"] == starts]
     if not len(bucket):
         return pd.DataFrame()
-    table = reconcile(answers.values, bucket)
+    table = reconcile(answers.current, bucket)
     return table[~table["agrees"].astype(bool)].reset_index(drop=True)

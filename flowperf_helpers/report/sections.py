@@ -49,7 +49,7 @@ def _environment() -> jinja2.Environment:
 
 
 def _name(text: object, width: int = 90) -> Markup:
-    """A stranger's name: cut, isolated from the direction of the text around it, the whole of it as a tooltip if cut."""
+    """A stranger's name: cut, isolated from the direction of the text around it, with a tooltip if cut."""
     full, short = clean_name(text), short_name(text, width)
     title = Markup(' title="{}"').format(full[:400]) if full != short else Markup("")
     return Markup("<bdi{}>{}</bdi>").format(title, escape(short))

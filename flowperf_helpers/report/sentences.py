@@ -74,9 +74,9 @@ def _moved(signals: Sequence[Signal], comparisons: int, first_week: bool) -> Sen
             "and none shows evidence of a change.",
         )  # fmt: skip
     rest = len(moved) - _SHOWN
-    text = " ".join(s.sentence for s in moved[:_SHOWN])
-    more = f" {_counted(rest, 'more signal')} below." if rest > 0 else ""
-    return Sentence("moved", heading, text + more, moved[0].flow_id)
+    text = "; ".join(s.short for s in moved[:_SHOWN])
+    more = f"; {_counted(rest, 'more signal')} below" if rest > 0 else ""
+    return Sentence("moved", heading, text[0].upper() + text[1:] + more + ".", moved[0].flow_id)
 
 
 def _worth(tiles: Sequence[Tile], equal_age: bool) -> Sentence:
@@ -93,7 +93,7 @@ def _worth(tiles: Sequence[Tile], equal_age: bool) -> Sentence:
         age = "at the same age" if equal_age else "as it stands today, with a head start in age"
         text += f", {amount} {more} than the week before {age}"
     if value.year_ago is not None:
-        text += f" and {formats.money_text(value.value - value.year_ago, value.currency, plus=True)} on the same week a year ago"
+        text += f" (the same week a year ago, long complete, ended at {value.beside('year_ago')})"
     return Sentence(
         "worth", heading, text + "; Klaviyo tells no spread of money, so whether that is chance stays open."
     )
@@ -113,7 +113,8 @@ def _stopped(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
 def _settling(open_days: int, forecast: str) -> Sentence:
     if not open_days:
         return Sentence("settling", "Settling", "The week is settled: every day is older than the attribution window.")
-    days = f"{_counted(open_days, 'day')} of the week {'is' if open_days == 1 else 'are'} younger than the attribution window"
+    are = "is" if open_days == 1 else "are"
+    days = f"{_counted(open_days, 'day')} of the week {are} younger than the attribution window"
     return Sentence(
         "settling",
         "Settling",
@@ -135,7 +136,7 @@ def _first(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
         "limits": f"“{name}”: see what was different on those days.",
     }.get(top.kind)
     if top.statistic == "spam_complaint_rate":
-        advice = f"“{name}”: complaints endanger the delivery of everything else, so find what its recipients did not expect."
+        advice = f"“{name}”: complaints endanger the delivery of everything else, find what people did not expect."
     if advice is None:
         label = formats.statistic_label(top.statistic).lower()
         advice = f"“{name}”: what changed in it, or in who receives it, when the {label} moved?"

@@ -25,8 +25,8 @@ class Signal:
     kind : {"change", "stopped", "winner", "limits"}
     flow_id, flow_message_id, statistic : str
         Where; a message's id is empty where it is the flow as a whole.
-    sentence : str
-        For people, made from the numbers.
+    sentence, short : str
+        For people, made from the numbers: with the interval, and as a part of a longer sentence.
     q_value : float
         Strength; NaN where it is not a test.
     worth : float
@@ -40,6 +40,7 @@ class Signal:
     flow_message_id: str
     statistic: str
     sentence: str
+    short: str
     q_value: float = float("nan")
     worth: float = float("nan")
     since: str = ""
@@ -54,20 +55,23 @@ def change_signals(table: pd.DataFrame, names: Mapping[str, str], *, equal_age: 
     """Rates of flows that moved beyond chance."""
     moved = table[table["verdict"].isin(["higher", "lower"])] if len(table) else table
     found = []
-    for row in moved.itertuples():
-        rate = str(row.statistic)
+    for row in moved.to_dict("records"):
+        rate = str(row["statistic"])
         if rate == "conversion_rate" and not equal_age:
             continue  # a fresh week always looks poorer than an old one
         label = formats.statistic_label(rate).lower()
-        verb = "rose" if row.verdict == "higher" else "fell"
-        extra = float(row.difference) * float(row.denominator_after)
+        verb = "rose" if row["verdict"] == "higher" else "fell"
+        extra = float(row["difference"]) * float(row["denominator_after"])
+        name = _name(names, row["flow_id"])
+        change = f"from {formats.percent_text(row['rate_before'])} to {formats.percent_text(row['rate_after'])}"
+        about = f"about {formats.count_text(abs(extra))} {_events(rate)} {'more' if extra > 0 else 'fewer'}"
+        interval = f"{formats.points_text(row['low'])} to {formats.points_text(row['high'])}"
         sentence = (
-            f"{label.capitalize()} of “{_name(names, row.flow_id)}” {verb} from {formats.percent_text(row.rate_before)} to "
-            f"{formats.percent_text(row.rate_after)} ({formats.points_text(row.difference)}, 95 % interval "
-            f"{formats.points_text(row.low)} to {formats.points_text(row.high)}): about "
-            f"{formats.count_text(abs(extra))} {_events(rate)} {'more' if extra > 0 else 'fewer'} than at the rate before."
+            f"{label.capitalize()} of “{name}” {verb} {change} ({formats.points_text(row['difference'])}, "
+            f"95 % interval {interval}): {about} than at the rate before."
         )
-        found.append(Signal("change", str(row.flow_id), "", rate, sentence, float(row.q_value)))
+        short = f"the {label} of “{name}” {verb} {change} ({about})"
+        found.append(Signal("change", str(row["flow_id"]), "", rate, sentence, short, float(row["q_value"])))
     return found
 
 
@@ -82,12 +86,13 @@ def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) 
     for row in duels_won(duels).to_dict("records"):
         name = row.get("variation_name")
         label = row["variation"] if name is None or pd.isna(name) else name
+        flow, variation = _name(names, row["flow_id"]), short_name(label, 60)
         sentence = (
-            f"Variation “{short_name(label, 60)}” wins in “{_name(names, row['flow_id'])}”: click rate "
-            f"{formats.percent_text(row['rate'])} over {period}, the best with a probability of "
-            f"{formats.percent_text(row['probability_best'])}."
+            f"Variation “{variation}” wins in “{flow}”: click rate {formats.percent_text(row['rate'])} over {period}, "
+            f"the best with a probability of {formats.percent_text(row['probability_best'])}."
         )
-        found.append(Signal("winner", str(row["flow_id"]), str(row["flow_message_id"]), "click_rate", sentence))
+        short = f"in “{flow}” the variation “{variation}” wins"
+        found.append(Signal("winner", str(row["flow_id"]), str(row["flow_message_id"]), "click_rate", sentence, short))
     return found
 
 
@@ -101,9 +106,10 @@ def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]
         name = _name(names, flow_id)
         text = sentence if name in sentence else f"“{name}”: {sentence}"
         message = "" if kind == "stopped" else _text(row.get("flow_message_id"))
-        signals.append(
-            Signal(kind, flow_id, message, str(row["statistic"]), text, since=_day(row.get("interval_start")))
-        )
+        label = formats.statistic_label(str(row["statistic"])).lower()
+        short = f"the {label} of “{name}” left its limits ({row['direction']})"
+        since = _day(row.get("interval_start"))
+        signals.append(Signal(kind, flow_id, message, str(row["statistic"]), text, short, since=since))
     return signals
 
 

@@ -112,12 +112,12 @@ def flow_views(
     by_flow: dict[str, list[str]] = {}
     for signal in signals:
         by_flow.setdefault(signal.flow_id, []).append(signal.sentence)
-    groups = {name: _groups(frame) for name, frame in
-              (("strips", strips), ("changes", changes), ("messages", messages), ("duels", duels), ("effects", effects))}  # fmt: skip
+    frames = {"strips": strips, "changes": changes, "messages": messages, "duels": duels, "effects": effects}
+    groups = {name: _groups(frame) for name, frame in frames.items()}
     views = []
     for index, row in enumerate(table.to_dict("records"), start=1):
         flow_id = str(row["flow_id"])
-        part = {name: frames.get(flow_id) for name, frames in groups.items()}
+        part = {name: of.get(flow_id) for name, of in groups.items()}
         views.append(
             FlowView(
                 flow_id,
@@ -141,7 +141,7 @@ def _groups(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {str(key): part for key, part in frame.groupby("flow_id", sort=False)} if len(frame) else {}
 
 
-def _facts(row: Mapping[str, Any], currency: str | None) -> list[str]:
+def _facts(row: Mapping[Any, Any], currency: str | None) -> list[str]:
     value, before = row.get("conversion_value"), row.get("conversion_value_before")
     if value is None or pd.isna(value):
         return []
@@ -151,7 +151,7 @@ def _facts(row: Mapping[str, Any], currency: str | None) -> list[str]:
     return [text]
 
 
-def _week_cells(row: Mapping[str, Any], currency: str | None) -> list[Cell]:
+def _week_cells(row: Mapping[Any, Any], currency: str | None) -> list[Cell]:
     value, before = row.get("conversion_value"), row.get("conversion_value_before")
     known = value is not None and before is not None and not pd.isna(value) and not pd.isna(before)
     moved = float(value) - float(before) if known else None  # type: ignore[arg-type]
