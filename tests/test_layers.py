@@ -23,8 +23,8 @@ FLOORS: dict[int, str] = {
     3: """planner collector discovery directory facts reports opening
           rates denominators rollups trials effects reconciliation honesty duels compare signals settling""",
     4: "account plots tables explain",
-    5: "search_picker window_picker controls panels views_choosing views_reports",
-    6: "parameters runner delivery page report weekly fleet",
+    5: "search_picker window_picker controls panels views_choosing views_values views_series",
+    6: "parameters runner delivery page report weekly rehearsal fleet",
     7: "questions listing app cli",
 }
 ORDER = {room: (floor, place) for floor, rooms in FLOORS.items() for place, room in enumerate(rooms.split())}
