@@ -128,23 +128,27 @@ class Pacer:
         StorageError
             The ledger cannot be used.
         """
-        start = self.clock()
+        start, slept = self.clock(), 0.0
         bar: Any = None
         try:
             while True:
                 now = self.clock()
+                if now < start:  # set back while we waited
+                    start, slept = now, 0.0
+                elif now == start:  # a clock that stands still, as the sandbox's does
+                    now += slept
                 free, row = self._take(endpoint, now)
                 if free <= now:
                     return row
-                if now < start:  # the clock was set back while we waited
-                    start = now
                 if free - now > self.ceiling:
                     raise self.quota_error(endpoint, free)
                 if bar is None and free - now > SHOWN_FROM and not self.quiet:
                     bar = _bar(endpoint, free - now, free)
-                self.sleep(min(free - now, _SLICE) if bar is not None else free - now)
+                pause = min(free - now, _SLICE) if bar is not None else free - now
+                self.sleep(pause)
+                slept += pause
                 if bar is not None:
-                    bar.update(max(0.0, min(self.clock() - start, bar.total) - bar.n))
+                    bar.update(max(0.0, min(now + pause - start, bar.total) - bar.n))
         finally:
             if bar is not None:
                 bar.close()
@@ -200,7 +204,10 @@ class Pacer:
 
     def _take(self, endpoint: str, now: float) -> tuple[float, int | None]:
         if self.ledger is None:
-            return self._blocks.get(endpoint, now), None
+            free = self._blocks.get(endpoint, now)
+            if free <= now:
+                self._blocks.pop(endpoint, None)
+            return free, None
         return self.ledger.take((self.host, self.fingerprint, endpoint), self.limits(endpoint), now, paced=self.paced)
 
     def _free_at(self, endpoint: str, now: float) -> float:

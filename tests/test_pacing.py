@@ -181,6 +181,18 @@ def test_a_clock_set_back_does_not_block_for_ever(tmp_path: Path, back: float) -
     assert now == call(pace)
 
 
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_clock_that_stands_still_does_not_block(tmp_path: Path, counted: bool) -> None:
+    """The sandbox's day does not move: what was slept counts as passed."""
+    slept: list[float] = []
+    ledger = Ledger(tmp_path / "ledger.sqlite3") if counted else None
+    pace = Pacer(ledger, host="h", fingerprint="f", clock=lambda: 1000.0, sleep=slept.append, quiet=True)
+    pace.block(VALUES, 17)
+    for _ in range(3):
+        pace.after(pace.before(VALUES))
+    assert 17 <= sum(slept) < 200
+
+
 def test_status_says_used_left_and_when(tmp_path: Path) -> None:
     """One row per report endpoint and per other endpoint used."""
     clock = Clock(1_700_000_000.0)
