@@ -1,0 +1,30 @@
+"""Pictures: a frame in, axes out. Nothing here shows, saves or changes matplotlib's settings.
+
+Every function takes the frame first and the rest by keyword, makes axes only where none are given, says the finding in
+its title and SANDBOX where the numbers are invented, and leaves a sentence for those who do not see it (`alt_text`).
+"""
+
+from flowperf_helpers.plots.canvas import alt_text
+from flowperf_helpers.plots.comparison import plot_comparison
+from flowperf_helpers.plots.duel import plot_duel
+from flowperf_helpers.plots.effects import plot_effects
+from flowperf_helpers.plots.funnel import plot_funnel
+from flowperf_helpers.plots.heatmap import plot_heatmap
+from flowperf_helpers.plots.multiples import plot_small_multiples
+from flowperf_helpers.plots.series import plot_series
+from flowperf_helpers.plots.settling import plot_forecast, plot_settling
+from flowperf_helpers.plots.values import plot_values
+
+__all__ = [
+    "alt_text",
+    "plot_comparison",
+    "plot_duel",
+    "plot_effects",
+    "plot_forecast",
+    "plot_funnel",
+    "plot_heatmap",
+    "plot_series",
+    "plot_settling",
+    "plot_small_multiples",
+    "plot_values",
+]

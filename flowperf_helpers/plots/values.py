@@ -1,0 +1,139 @@
+"""One number per flow, message or channel: a dot with what is known of its precision, no bar that pretends more."""
+
+from __future__ import annotations
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from flowperf_helpers.columns import require_columns
+from flowperf_helpers.formats import MISSING, axis_title, interval_text, statistic_label, statistic_text, unit_of
+from flowperf_helpers.plots.canvas import (
+    canvas,
+    few_ticks,
+    headline,
+    label_rows,
+    nothing_to_draw,
+    plural,
+    put_alt,
+    tick_format,
+)
+from flowperf_helpers.plots.rows import (
+    label_column,
+    labels_of,
+    nothing_known,
+    noun_of,
+    one_row_each,
+    parts_of,
+    with_interval,
+)
+from flowperf_helpers.style import COLORS, HATCH, INK, MUTED, PALE, styled
+
+__all__ = ["plot_values"]
+
+
+@styled
+def plot_values(
+    frame: pd.DataFrame, *, statistic: str, by: str = "flow_name", top: int = 20, ax: Axes | None = None
+) -> Axes:
+    """Dot plot of one statistic, largest first; rates with their 95 % interval.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Values frame. Rows that share ``by`` are rolled up first. Columns ``low`` and ``high`` are drawn where given,
+        else a rate's interval is computed from its counts where those are there.
+    statistic : str
+        Column to draw.
+    by : str
+        Column that names the rows.
+    top : int
+        Rows shown; the others become one hatched range.
+    ax : Axes, optional
+        To draw on.
+
+    Returns
+    -------
+    Axes
+        With ``alt_text(ax)``.
+    """
+    by = label_column(frame, by, "plot_values")
+    require_columns(frame, [statistic], "plot_values")
+    noun, attrs = noun_of(by), dict(frame.attrs)
+    rows = one_row_each(frame, by)
+    known = rows[rows[statistic].notna()]
+    if not len(known):
+        return nothing_to_draw(canvas(ax, height=2.2), nothing_known(statistic, noun, rows), attrs)
+    known = with_interval(known, statistic).sort_values(statistic, ascending=False, kind="stable")
+    shown, rest = known.head(top), known.iloc[top:]
+    labels = labels_of(shown, by) + ([f"{len(rest):,} other {noun}s"] if len(rest) else [])
+    ax = canvas(ax, height=1.5 + 0.29 * len(labels))
+    currency = attrs.get("currency")
+    values, low, high = (shown[c].astype("float64").to_numpy() for c in (statistic, "low", "high"))
+    for row, (start, end) in enumerate(zip(low, high, strict=True)):
+        if start == start and end == end:
+            ax.plot([start, end], [row, row], color=COLORS["blue"], alpha=0.45, linewidth=4.5, solid_capstyle="butt")
+    ax.plot(values, range(len(shown)), "o", color=COLORS["blue"], markersize=6.5, markeredgecolor="white", zorder=3)
+    for row, value in enumerate(values):
+        ax.annotate(statistic_text(value, statistic, currency), (1, row), xycoords=("axes fraction", "data"),
+                    xytext=(6, 0), textcoords="offset points", va="center", fontsize=9, color=INK)  # fmt: skip
+    if len(rest):
+        _rest(ax, rest[statistic].astype("float64"), len(shown), statistic, currency)
+    hang = label_rows(ax, labels)
+    ends = pd.Series([*values, *high, *rest[statistic].astype("float64").head(1)]).max()
+    ax.set_xlim(*_span(pd.concat([known[statistic], shown["low"]]).astype("float64"), float(ends), statistic))
+    few_ticks(ax, whole=unit_of(statistic) == "count" and float(ends) < 10)
+    ax.xaxis.set_major_formatter(tick_format(statistic, currency))
+    parts = parts_of(rows, statistic)
+    ax.set_xlabel(axis_title(statistic, currency, denominator=parts[1] if parts else None), color=MUTED)
+    has_interval = bool(shown["low"].notna().any())
+    finding, alt = _words(known, labels, statistic, currency, noun, has_interval)
+    unknown = len(rows) - len(known)
+    notes = [
+        f"{statistic_label(statistic)} by {noun}",
+        "dot: value" + (", line: 95 % interval" if has_interval else ""),
+        f"{plural(unknown, noun)} without a value" if unknown else "",
+    ]
+    headline(ax, finding, " · ".join(note for note in notes if note), attrs, hang=hang)
+    put_alt(ax, alt, attrs)
+    return ax
+
+
+def _span(values: pd.Series, end: float, statistic: str) -> tuple[float, float]:
+    """From zero, except for rates that all lie far from it: dots are read by position, not by length."""
+    least = float(values.min())
+    if unit_of(statistic) == "fraction" and least > 0.4 * end > 0:
+        room = 0.12 * (end - least) or 0.05 * end
+        return max(0.0, least - room), end + room / 2
+    return min(0.0, least * 1.05), (end or 1.0) * 1.04
+
+
+def _rest(ax: Axes, values: pd.Series, row: int, statistic: str, currency: str | None) -> None:
+    """Draw the rows beyond the top as one hatched range from their least to their largest value."""
+    low, high = float(values.min()), float(values.max())
+    ax.barh(row, high - low, left=low, height=0.42, facecolor="white", edgecolor=PALE, hatch=HATCH, linewidth=0.8)
+    text = statistic_text(low, statistic, currency) + (
+        "" if low == high else f" – {statistic_text(high, statistic, currency)}"
+    )
+    ax.annotate(text, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+                va="center", fontsize=9, color=MUTED)  # fmt: skip
+
+
+def _words(
+    known: pd.DataFrame, labels: list[str], statistic: str, currency: str | None, noun: str, has_interval: bool
+) -> tuple[str, str]:
+    first, last = known.iloc[0], known.iloc[-1]
+    best = statistic_text(first[statistic], statistic, currency)
+    label = statistic_label(statistic)
+    interval = interval_text(first["low"], first["high"], statistic, currency)
+    precise = f" (95 % interval {interval})" if has_interval and interval != MISSING else ""
+    if len(known) == 1:
+        return f"{labels[0]}: {label.lower()} {best}", f"{label} of {labels[0]} is {best}{precise}."
+    finding = f"{labels[0]} has the highest {label.lower()}: {best}"
+    worst = statistic_text(last[statistic], statistic, currency)
+    if first[statistic] == last[statistic]:
+        finding = f"All {len(known)} {noun}s have the same {label.lower()}: {best}"
+    alt = (
+        f"Dot plot of {label.lower()} for {plural(len(known), noun)}: the highest is {labels[0]} with {best}{precise}, "
+        f"the lowest {worst}."
+    )
+    return finding, alt
