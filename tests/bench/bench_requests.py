@@ -19,7 +19,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from flowperf_helpers.account import connect
 from flowperf_helpers.credentials import account_settings
-from flowperf_helpers.endpoints import DAY, Limit, limits_of
+from flowperf_helpers.endpoints import scaled_limits
 from flowperf_helpers.ledger import Ledger
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
@@ -63,14 +63,11 @@ def account(url: str, home: Path) -> Any:
     environ = {"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": url, "FLOWPERF_HOME": str(home)}
     settings = account_settings("live", environ=environ)
 
-    def fast(endpoint: str) -> tuple[Limit, ...]:
-        return tuple(Limit(n, s if s == DAY else s / SCALE) for n, s in limits_of(endpoint))
-
     pacer = Pacer(
         Ledger(home / "ledger.sqlite3"),
         host=settings.host,
         fingerprint=settings.credentials.fingerprint if settings.credentials else "",
-        limits=fast,
+        limits=scaled_limits(SCALE),
         quiet=True,
     )
     return connect("live", environ=environ, home=home, pacing=pacer, timezone="Europe/Copenhagen")
