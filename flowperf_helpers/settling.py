@@ -255,6 +255,8 @@ def _links(history: pd.DataFrame, statistic: str, by: list[str], window: int) ->
 
 
 def _curve(links: pd.DataFrame, window: int) -> pd.DataFrame:
+    from scipy.special import expit, logit
+
     pairs = links.loc[links["since"] >= 0, ["since", "age"]].drop_duplicates().to_numpy()
     nodes = linked_ages(pairs, window)
     links = links[links["age"].isin(nodes)]
@@ -282,8 +284,8 @@ def _curve(links: pd.DataFrame, window: int) -> pd.DataFrame:
     phi = overdispersion(links["start"].to_numpy(), lower, upper, last, arrived, share)
     error = np.sqrt(phi) * share_errors(cells, seen, truncated, share)
     with np.errstate(divide="ignore", invalid="ignore"):
-        logit, spread = np.log(share / (1 - share)), error / (share * (1 - share))
-    bounds = [1 / (1 + np.exp(-(logit + z * spread))) for z in (-_Z, _Z)]
+        spread = error / (share * (1 - share))
+        bounds = [expit(logit(share) + z * spread) for z in (-_Z, _Z)]
     between = (ages >= nodes[0]) & (ages <= window)
     for name, values in (("share", share), ("low", bounds[0]), ("high", bounds[1])):
         values = np.where(share >= 1, 1.0, np.where(share <= 0, 0.0, values))
