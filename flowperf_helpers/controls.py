@@ -21,7 +21,7 @@ parts in reading order. Nothing here asks Klaviyo: `flowperf_helpers.panels` has
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import ipywidgets as w
@@ -41,6 +41,7 @@ __all__ = [
     "interval_picker",
     "metric_picker",
     "picture_picker",
+    "row_pickers",
     "statistic_picker",
     "volume_picker",
     "window_picker",
@@ -153,9 +154,9 @@ def volume_picker(*, value: int = 0) -> w.Dropdown:
     return _dropdown("Volume", options, value, "Keeps flows with at least as many recipients")
 
 
-def picture_picker(pictures: Mapping[str, str], *, value: str | None = None) -> w.Dropdown:
+def picture_picker(pictures: Mapping[str, str], *, value: str | None = None, label: str = "Picture") -> w.Dropdown:
     """Choose what is drawn: words for people and the value they stand for."""
-    return _dropdown("Picture", list(pictures.items()), value or next(iter(pictures.values())), "What is drawn")
+    return _dropdown(label, list(pictures.items()), value or next(iter(pictures.values())), "What is drawn")
 
 
 def _dropdown(label: str, options: list[tuple[str, Any]], value: Any, tooltip: str) -> w.Dropdown:
@@ -172,6 +173,46 @@ def _dropdown(label: str, options: list[tuple[str, Any]], value: Any, tooltip: s
     )
 
 
-def window_picker(*, earliest: date, latest: date, value: Sequence[date | str] | None = None) -> WindowPicker:
-    """Choose first and last day out of those between two limits, both included; see `WindowPicker`."""
-    return WindowPicker(earliest=earliest, latest=latest, value=value)
+def row_pickers(frame: pd.DataFrame, flows: pd.DataFrame) -> dict[str, w.Widget]:
+    """Make the two pickers that choose among a frame's rows, under the names that views take.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Values or series; its channels are on offer.
+    flows : DataFrame
+        Of ``account.flows``; all of them are chosen at the start.
+
+    Returns
+    -------
+    dict
+        ``channel`` and ``flow_ids``.
+    """
+    return {"channel": channel_picker(frame["send_channel"]), "flow_ids": flow_picker(flows, value=flows["flow_id"])}
+
+
+def window_picker(
+    *,
+    earliest: date | None = None,
+    latest: date | None = None,
+    now: datetime | None = None,
+    value: Sequence[date | str] | None = None,
+) -> WindowPicker:
+    """Choose first and last day out of those between two limits, both included; see `WindowPicker`.
+
+    Parameters
+    ----------
+    earliest : date, optional
+        Default two years before ``latest``.
+    latest : date, optional
+        Default the day before ``now``: the running day is not over.
+    now : datetime, optional
+        The account's clock; needed where ``latest`` is left out.
+    value : pair of dates, optional
+        Default the last complete ISO week.
+    """
+    if latest is None:
+        if now is None:
+            raise ArgumentError("A window needs its latest day, or the account's now: give one of them.")
+        latest = now.date() - timedelta(days=1)
+    return WindowPicker(earliest=earliest or latest - timedelta(days=730), latest=latest, value=value)

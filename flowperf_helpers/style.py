@@ -47,8 +47,13 @@ COLORS = {
 INK, MUTED, PALE, GRID = "#1B1F24", "#59636E", "#C4CAD1", "#E4E7EB"
 HATCH = "////"
 
+def _darker(color: str) -> tuple[float, float, float]:
+    red, green, blue = to_rgb(color)
+    return 0.62 * red, 0.62 * green, 0.62 * blue
+
+
 SERIES = tuple(COLORS[name] for name in ("blue", "vermillion", "green", "orange", "purple", "sky"))
-TEXT = tuple(to_hex([0.62 * part for part in to_rgb(color)]) for color in SERIES)
+TEXT = tuple(to_hex(_darker(color)) for color in SERIES)
 """The same colours dark enough to be read as words."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
