@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from flowperf_helpers.report.document import WeeklyReport
 from flowperf_helpers.report.answers import WeekAnswers, report_week
+from flowperf_helpers.report.document import WeeklyReport
 from flowperf_helpers.report.gather import fetch_week, plan_week
 from flowperf_helpers.report.sections import Section
 

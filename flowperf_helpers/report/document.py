@@ -11,13 +11,13 @@ import pandas as pd
 
 from flowperf_helpers.catalog import how_to_read
 from flowperf_helpers.names import short_name
-from flowperf_helpers.report import exports, measures, outlook
+from flowperf_helpers.report import exports, measures, outlook, owed
 from flowperf_helpers.report.answers import WeekAnswers
 from flowperf_helpers.report.sections import Section, render
 from flowperf_helpers.report.sentences import Sentence, five_sentences
 from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
 from flowperf_helpers.report.tiles import HEADLINE, Tile, make_tiles
-from flowperf_helpers.report.views import FlowView, flow_views, generic_table
+from flowperf_helpers.report.views import FlowView, flow_views
 
 __all__ = ["WeeklyReport"]
 
@@ -211,16 +211,31 @@ class WeeklyReport:
 
     def honest_section(self) -> Section:
         """What has no number and why; what changed since last time; what still settles; where answers disagree."""
-        return render("honest", report=self, table=generic_table, currency=self.currency)
+        return render(
+            "honest",
+            report=self,
+            unsent=owed.unsent_table(self.honest, self.names),
+            restated=owed.restated_table(outlook.restated_weeks(self.restated), self.currency),
+            curve=owed.settling_table(self.settling.curve),
+            disagreements=owed.disagreement_table(self.reconciled, self.names, self.currency),
+        )
 
     def closing_section(self) -> Section:
         """How each number is defined; account, zone, currency, revision, requests spent, when asked, versions."""
-        return render("closing", report=self, definitions=self.definitions, facts=exports.provenance(self))
+        return render(
+            "closing", report=self, definitions=self.definitions, facts=exports.provenance(self), divisors=self.divisors
+        )
 
     @property
     def definitions(self) -> pd.DataFrame:
         """Definitions of the statistics on the page."""
         return how_to_read([*HEADLINE, "recipients", "opens_unique", "clicks_unique", "conversion_uniques"])
+
+    @cached_property
+    def divisors(self) -> list[str]:
+        """What each rate of this answer is divided by, as far as its rows tell."""
+        now = measures.totals(self.answers.current)
+        return exports.divisor_sentences({} if now is None else now.attrs.get("denominators", {}))
 
     @cached_property
     def anchors(self) -> dict[str, str]:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.names import clean_name
 from flowperf_helpers.report.answers import WeekAnswers
+from flowperf_helpers.report.tiles import HEADLINE
 
 if TYPE_CHECKING:
     from flowperf_helpers.report.document import WeeklyReport
 
-__all__ = ["HEADLINE_VERSION", "headline", "named", "provenance", "tidy", "versions"]
+__all__ = ["HEADLINE_VERSION", "divisor_sentences", "headline", "named", "provenance", "tidy", "versions"]
 
 HEADLINE_VERSION = 1
 """Of the JSON file; raised when a field goes or changes its meaning, not when one is added."""
@@ -85,6 +87,16 @@ def provenance(report: WeeklyReport) -> list[tuple[str, str]]:
         ("Made at", f"{answers.now:%Y-%m-%d %H:%M %Z}"),
         ("Report requests spent", str(answers.requests) if answers.requests else "0: everything was in the store"),
         ("Made with", ", ".join(f"{name} {number}" for name, number in versions().items())),
+    ]
+
+
+def divisor_sentences(denominators: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What rates were divided by, in words; ``denominators`` are those that `roll_up` found."""
+    labels = {rate: STATISTICS[rate].label for rate in denominators if rate in HEADLINE}
+    return [
+        f"{label}: divided by {STATISTICS[found['denominator']].label.lower()} ({found['evidence']})."
+        for (rate, label) in labels.items()
+        if (found := denominators[rate]).get("denominator") in STATISTICS
     ]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from flowperf_helpers import formats
 from flowperf_helpers.report.answers import WeekAnswers
 
-__all__ = ["Settling", "disagreements", "restated", "settling", "unsent"]
+__all__ = ["Settling", "disagreements", "restated", "restated_weeks", "settling", "unsent"]
 
 LEAST_CHANGE = 0.005
 """Restatements smaller than this fraction are counted, not listed."""
@@ -63,6 +63,9 @@ def unsent(answers: WeekAnswers) -> pd.DataFrame:
         if c in table
     ]
     rows = table.loc[table["reason"] != "sent", keep].drop_duplicates()
+    if "variation" in answers.current and "flow_message_id" in rows:
+        # a variation is a message of its own in discovery and a grouping of its parent in the answer
+        rows = rows[~rows["flow_message_id"].isin(answers.current["variation"].dropna())]
     seen = answers.weekly.loc[answers.weekly["recipients"].fillna(0) > 0, ["flow_id", "flow_name"]].drop_duplicates(
         "flow_id"
     )
@@ -105,6 +108,23 @@ def restated(answers: WeekAnswers) -> pd.DataFrame:
     return table.sort_values(["interval_start", "statistic"], ascending=[False, True]).reset_index(drop=True)
 
 
+def restated_weeks(table: pd.DataFrame) -> pd.DataFrame:
+    """Sum restatements of messages per week and statistic.
+
+    Returns
+    -------
+    DataFrame
+        ``interval_start, statistic, before, after, change, share`` (fraction of before), ``messages`` (how many).
+    """
+    if not len(table):
+        return pd.DataFrame(columns=["interval_start", "statistic", "before", "after", "change", "share", "messages"])
+    numbers = table.astype({"before": "float64", "after": "float64", "change": "float64"})
+    groups = numbers.groupby(["interval_start", "statistic"], sort=False)
+    weeks = groups[["before", "after", "change"]].sum().assign(messages=groups.size()).reset_index()
+    weeks.insert(5, "share", weeks["change"] / weeks["before"].where(weeks["before"] > 0))
+    return weeks
+
+
 def settling(answers: WeekAnswers) -> Settling:
     """How many days are open, and where the week's conversions will end."""
     from flowperf_helpers.settling import forecast, settling_curve
@@ -126,9 +146,9 @@ def settling(answers: WeekAnswers) -> Settling:
             open_days, empty, so_far, None, None, None, "",
             note or "No forecast: this account was not asked before on this machine.",
         )  # fmt: skip
-    per_day = days.groupby(["interval_start", "interval_end"], as_index=False)["conversions"].sum()
+    per_day = days.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum()
     per_day.attrs = dict(answers.daily.attrs)
-    ahead = forecast(pd.DataFrame(per_day), curve)
+    ahead = forecast(per_day, curve)
     if so_far is None or ahead["final"].isna().any():
         return Settling(open_days, curve, so_far, None, None, None, "", note)
     final = float(ahead["final"].sum())

@@ -13,7 +13,15 @@ from flowperf_helpers import formats
 from flowperf_helpers.names import short_name
 from flowperf_helpers.report.drawing import interval_bar, strip
 
-__all__ = ["Cell", "FlowView", "Table", "cell", "flow_views", "generic_table"]
+__all__ = [
+    "Cell",
+    "FlowView",
+    "Table",
+    "as_float",
+    "as_text",
+    "cell",
+    "flow_views",
+]
 
 TABLE_RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
 _NAME_WIDTH = 90
@@ -61,37 +69,6 @@ def cell(value: Any, statistic: str, currency: str | None = None) -> Cell:
     return Cell(
         formats.statistic_text(value if known else None, statistic, currency), float(value) if known else None, True
     )
-
-
-def generic_table(frame: pd.DataFrame, *, caption: str = "", currency: str | None = None, limit: int = 60) -> Table:
-    """Any frame as a printable table: numbers right, dates short, names cut."""
-    heads = [str(c).replace("_", " ").capitalize() for c in frame.columns]
-    rows = [
-        [_any_cell(value, str(column), currency) for column, value in zip(frame.columns, row, strict=True)]
-        for row in frame.head(limit).itertuples(index=False)
-    ]
-    rest = len(frame) - limit
-    more = f" The first {limit} of {len(frame)} rows; the rest is in the spreadsheet." if rest > 0 else ""
-    return Table(heads, rows, caption + more)
-
-
-def _any_cell(value: Any, column: str, currency: str | None) -> Cell:
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
-        return Cell(formats.MISSING)
-    if isinstance(value, pd.Timestamp):
-        text = f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M}"
-        return Cell(text, value.timestamp(), False)
-    if isinstance(value, bool):
-        return Cell("yes" if value else "no")
-    if isinstance(value, int | float) or hasattr(value, "dtype"):
-        name = column.removesuffix("_before").removesuffix("_after")
-        if name.startswith("share") or name in ("mix_effect", "within_effect", "total_effect"):
-            text = formats.points_text(value) if "effect" in name else formats.percent_text(value)
-            return Cell(text, float(value), True)
-        if float(value) != int(float(value)) and formats.unit_of(name) == "count":
-            return Cell(f"{float(value):,.2f}", float(value), True)
-        return cell(value, name, currency)
-    return Cell(short_name(value, 240))
 
 
 def flow_views(
@@ -188,9 +165,11 @@ def _change_table(frame: pd.DataFrame | None) -> Table:
     for row in frame.to_dict("records"):
         rate = str(row["statistic"])
         verdict = str(row["verdict"])
-        interval = f"{formats.points_text(row['low'])} to {formats.points_text(row['high'])}"
-        if pd.isna(row["low"]):
-            interval = formats.MISSING
+        interval = formats.MISSING
+        if not pd.isna(row["low"]):
+            interval = (
+                f"{formats.points_text(row['low']).split(formats.SPACE)[0]} to {formats.points_text(row['high'])}"
+            )
         bar = interval_bar(
             row["low"], row["high"], row["difference"], span=float(bounds.max()) if len(bounds) else 0.0,
             words=f"{formats.points_text(row['difference'])}, {interval}", verdict=verdict,
@@ -201,7 +180,7 @@ def _change_table(frame: pd.DataFrame | None) -> Table:
                 Cell(formats.statistic_label(rate)),
                 cell(row["rate_before"], rate),
                 cell(row["rate_after"], rate),
-                Cell(formats.points_text(row["difference"]), _float(row["difference"]), True),
+                Cell(formats.points_text(row["difference"]), as_float(row["difference"]), True),
                 Cell(interval, None, True),
                 Cell(bar),
                 Cell(formats.verdict_text(verdict)),
@@ -253,9 +232,9 @@ def _duel_table(frame: pd.DataFrame | None) -> Table:
                 cell(row.get("recipients", row.get("denominator")), "recipients"),
                 cell(row.get("rate"), "click_rate"),
                 Cell(formats.interval_text(row.get("low"), row.get("high"), "click_rate"), None, True),
-                Cell(formats.percent_text(row.get("probability_best")), _float(row.get("probability_best")), True),
-                Cell(_text(row.get("klaviyo_rule"))),
-                Cell(_text(row.get("verdict"))),
+                Cell(formats.percent_text(row.get("probability_best")), as_float(row.get("probability_best")), True),
+                Cell(as_text(row.get("klaviyo_rule"))),
+                Cell(as_text(row.get("verdict"))),
             ]
         )
     return Table(heads, rows)
@@ -273,7 +252,7 @@ def _effect_table(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Table
             [
                 Cell(short_name(names.get(key, key), _NAME_WIDTH)),
                 *(
-                    Cell(formats.points_text(row[c]), _float(row[c]), True)
+                    Cell(formats.points_text(row[c]), as_float(row[c]), True)
                     for c in ("mix_effect", "within_effect", "total_effect")
                 ),
                 Cell(news),
@@ -282,11 +261,13 @@ def _effect_table(frame: pd.DataFrame | None, names: Mapping[str, str]) -> Table
     return Table(heads, rows)
 
 
-def _float(value: Any) -> float | None:
+def as_float(value: Any) -> float | None:
+    """Return a number, None where it is missing."""
     return None if value is None or pd.isna(value) else float(value)
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Return words for a flag, a text or a gap."""
     if isinstance(value, bool):
         return "met" if value else "not met"
     return formats.MISSING if value is None or pd.isna(value) else str(value)
