@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 from flowperf_helpers.accounts_file import read_section
 from flowperf_helpers.errors import ArgumentError, CredentialsError
 from flowperf_helpers.home import flowperf_home
-from flowperf_helpers.keys import BEARER, PRIVATE_KEY, Credentials, Keyring
+from flowperf_helpers.keys import BEARER, PRIVATE_KEY, Credentials, Keyring, fingerprint_of
 from flowperf_helpers.oauth import OAuthCredentials, TokenFile, TokenKeeper
 
 __all__ = ["DEFAULT_BASE_URL", "DEFAULT_REVISION", "SANDBOX_URL", "AccountSettings", "account_settings", "is_loopback"]
@@ -28,6 +28,8 @@ DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"
 SANDBOX_URL = "http://sandbox.invalid"
 """Address of the embedded account: a name that no network can resolve (RFC 2606), served in-process only."""
+SANDBOX_KEY = "sandbox-key"
+_SANDBOX_PRINTS = tuple(fingerprint_of(secret) for secret in (SANDBOX_KEY, "sandbox-token"))
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class AccountSettings:
         Key or token; shows no secret.
     integration, conversion_metric, timezone : str or None
         Defaults of the account, where given.
-    is_sandbox : bool
-        Whether it is the embedded account.
+    is_embedded : bool
+        Whether it is the account inside this process.
     attribution_days : int
         Days after which a window counts as settled (contract, section J.2).
     """
@@ -59,8 +61,14 @@ class AccountSettings:
     integration: str | None = None
     conversion_metric: str | None = None
     timezone: str | None = None
-    is_sandbox: bool = False
+    is_embedded: bool = False
     attribution_days: int = 5
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the numbers are invented: the embedded account, also where it is served by `flowperf sandbox`."""
+        served = is_loopback(urlsplit(self.base_url).hostname) and self.credentials.fingerprint in _SANDBOX_PRINTS
+        return self.is_embedded or served
 
     @property
     def host(self) -> str:
@@ -98,8 +106,8 @@ def account_settings(
     """
     revision = _revision(environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION)
     if name == "sandbox":
-        key = Credentials("sandbox-key", scheme=PRIVATE_KEY, source="the sandbox")
-        return AccountSettings(name, SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_sandbox=True)
+        key = Credentials(SANDBOX_KEY, scheme=PRIVATE_KEY, source="the sandbox")
+        return AccountSettings(name, SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_embedded=True)
     section = {} if name == "live" else read_section(name, accounts_file, environ)
     given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
     base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")

@@ -69,7 +69,7 @@ def open_account(
     settings = replace(settings, **{key: value for key, value in given.items() if value is not None})
     folder = flowperf_home(environ) if home is None else private_folder(Path(home).expanduser().absolute())
     account_key, app = settings.account_key, None
-    if settings.is_sandbox and adapter is None:
+    if settings.is_embedded and adapter is None:
         variant = variant or environ.get("FLOWPERF_SANDBOX_VARIANT")
         app, world = _mounted(variant, now, dict(sandbox or {}))
         adapter, account_key = WSGIAdapter(app), f"{account_key}-{world}"

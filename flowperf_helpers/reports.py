@@ -43,12 +43,12 @@ class Reports:
         status = self.pacer.status().set_index("endpoint")
         moment = pd.Timestamp(self.pacer.clock(), unit="s", tz="UTC")
         ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
-        left = {} if self.unlimited else {e: int(status["left_today"][e]) for e in (VALUES, SERIES)}
+        left = status["left_today"].reindex([VALUES, SERIES]).dropna().astype(int).to_dict()
         return plan_requests(
             [as_wish(query).for_revision(self.collector.revision) for query in listed],
             in_store=lambda query: self.collector.find(query, refresh=refresh) is not None,
             waits={e: float(ahead[e]) for e in (VALUES, SERIES)},
-            left=left,
+            left={} if self.unlimited else left,
             account=self.facts.settings.name,
             unlimited=self.unlimited,
         )

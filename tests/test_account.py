@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -536,4 +537,17 @@ def test_over_a_real_socket(sandbox_url: str, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         sandbox(tmp_path).flow_values("RplOrd", **asked), served.flow_values("RplOrd", **asked)
     )
-    assert not served.is_sandbox
+    assert served.is_sandbox
+
+
+def test_the_served_sandbox_says_sandbox(sandbox_url: str) -> None:
+    """An account that is the sandbox behind an address is a sandbox, in its frames and on its face."""
+    environ = {
+        "KLAVIYO_API_KEY": "sandbox-key",
+        "KLAVIYO_BASE_URL": sandbox_url,
+        "FLOWPERF_HOME": os.environ["FLOWPERF_HOME"],
+    }
+    served = connect("live", environ=environ, pacing=False)
+    assert served.is_sandbox
+    assert "SANDBOX" in repr(served)
+    assert served.flow_values("RplOrd", timeframe=("2026-11-16", "2026-11-22"), statistics=["clicks"]).attrs["sandbox"]
