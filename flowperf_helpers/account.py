@@ -114,6 +114,11 @@ class Account(Directory):
             raise TypeError("This account was not made by connect(), so it cannot be pickled.")
         return _connect_again, self._rebuild
 
+    def again(self, **options: Any) -> Account:
+        """Return the same account opened anew, some options changed: ``account.again(now=...)`` in the sandbox."""
+        name, given = self._rebuild or (self.name, {})
+        return connect(name, **{**given, **options})
+
     @property
     def timezone(self) -> ZoneInfo:
         """The account's zone; see `flowperf_helpers.facts.Facts.timezone`."""

@@ -89,7 +89,7 @@ def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) 
         flow, variation = _name(names, row["flow_id"]), short_name(label, 60)
         sentence = (
             f"Variation “{variation}” wins in “{flow}”: click rate {formats.percent_text(row['rate'])} over {period}, "
-            f"the best with a probability of {formats.percent_text(row['probability_best'])}."
+            f"the best with a probability of {_sure(row['probability_best'])}."
         )
         short = f"in “{flow}” the variation “{variation}” wins"
         found.append(Signal("winner", str(row["flow_id"]), str(row["flow_message_id"]), "click_rate", sentence, short))
@@ -130,6 +130,11 @@ def to_frame(signals: list[Signal]) -> pd.DataFrame:
 
 def _name(names: Mapping[str, str], flow_id: object) -> str:
     return short_name(names.get(str(flow_id), str(flow_id)), 60)
+
+
+def _sure(probability: float) -> str:
+    """A probability that was simulated or computed is never quite one."""
+    return "over 99.9 %" if probability > 0.999 else formats.percent_text(probability)
 
 
 def _events(rate: str) -> str:
