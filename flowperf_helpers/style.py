@@ -47,6 +47,7 @@ COLORS = {
 INK, MUTED, PALE, GRID = "#1B1F24", "#59636E", "#C4CAD1", "#E4E7EB"
 HATCH = "////"
 
+
 def _darker(color: str) -> tuple[float, float, float]:
     red, green, blue = to_rgb(color)
     return 0.62 * red, 0.62 * green, 0.62 * blue
