@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
-from flowperf_helpers.columns import group_keys, keep_names, numbers, require_columns
+from flowperf_helpers.columns import group_keys, keep_names, numbers, require_columns, row_keys
 from flowperf_helpers.errors import ArgumentError
 
 __all__ = ["reconcile"]
 
-_SPLITS = ("variation", "variation_name", "text_message_format", "tag_id", "tag_name")
+_TAGS = ("tag_id", "tag_name")
+_SPLITS = ("variation", "variation_name", "text_message_format", *_TAGS)
 _SMALLEST = {"count": 0.5, "money": 0.005, "credits": 0.005}
 
 
@@ -24,7 +25,8 @@ def reconcile(values: pd.DataFrame, series: pd.DataFrame, *, tolerance: float = 
     Parameters
     ----------
     values, series : DataFrame
-        Of the same window; rows finer in one of them are summed up to the groupings they share.
+        Of the same window; rows finer in one of them are summed up to the groupings they share, and rows that a second
+        tag repeats count once.
     tolerance : float, optional
         As a fraction of the larger of the two; half a count or half a cent is always allowed.
 
@@ -44,7 +46,7 @@ def reconcile(values: pd.DataFrame, series: pd.DataFrame, *, tolerance: float = 
         raise ArgumentError(f"tolerance is {tolerance!r}: give a fraction of 0 or more, such as 0.005.")
     require_columns(values, ["flow_id"], "reconcile (values)")
     require_columns(series, ["flow_id", "interval_start"], "reconcile (series)")
-    keys = [k for k in group_keys(values) if k in group_keys(series) and k != "tag_id"]
+    keys = [k for k in group_keys(values) if k in group_keys(series) and k not in _TAGS]
     additive = [
         n for n, s in STATISTICS.items() if s.additive_over_time and n in values.columns and n in series.columns
     ]
@@ -72,6 +74,9 @@ def reconcile(values: pd.DataFrame, series: pd.DataFrame, *, tolerance: float = 
 
 
 def _long_sums(frame: pd.DataFrame, keys: list[str], statistics: list[str]) -> pd.DataFrame:
+    if set(_TAGS) & set(frame.columns):  # a second tag repeats the row
+        own = [k for k in row_keys(frame) if k not in _TAGS]
+        frame = frame.drop_duplicates([*own, *statistics])
     columns = pd.DataFrame({name: numbers(frame, name) for name in statistics})
     groups = [frame[k].reset_index(drop=True) for k in keys]
     sums = columns.groupby(groups, dropna=False, sort=True, observed=True).sum(min_count=1)
@@ -98,9 +103,7 @@ def _explained(found: pd.DataFrame, values: pd.DataFrame, series: pd.DataFrame, 
         edges = (inside["interval_start"].min(), inside["interval_end"].max())
         bounds = (values["window_start"].min(), values["window_end"].max())
         cut = bool(cut) or (not pd.isna(bounds[0]) and edges != bounds)
-    split = {c for c in _SPLITS if (c in values.columns) != (c in series.columns)} | (
-        {"tag_id", "tag_name"} & set(values.columns)
-    )
+    split = any((c in values.columns) != (c in series.columns) for c in _SPLITS)
     zones = {f.attrs.get("timezone") for f in (values, series)} - {None}
     weighed = [
         (0 if young and not same_moment else None if young is False or same_moment else 1,

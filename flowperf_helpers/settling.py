@@ -144,10 +144,8 @@ def forecast(recent: pd.DataFrame, curve: pd.DataFrame, *, statistic: str | None
         )
     exact = _ages(recent)
     share, error, dispersion = np.full(len(recent), np.nan), np.zeros(len(recent)), np.ones(len(recent))
-    groups: list[tuple[Any, Any]] = [((), np.arange(len(recent)))]
-    if by:
-        groups = list(recent.groupby(by, dropna=False, observed=True).indices.items())
-    for key, rows in groups:
+    apart: Any = recent.groupby(by, dropna=False, observed=True).indices if by else {(): np.arange(len(recent))}
+    for key, rows in apart.items():
         mask = np.ones(len(curve), dtype=bool)
         for name, value in zip(by, key if isinstance(key, tuple) else (key,), strict=True):
             mask &= (curve[name].isna() if pd.isna(value) else curve[name] == value).to_numpy(dtype=bool)
@@ -198,10 +196,8 @@ def at_equal_age(history: pd.DataFrame, age_days: int) -> pd.DataFrame:
     then["age_days"] = np.int64(age_days)
     bounds = ["interval_start", "interval_end"]
     missed = len(history.drop_duplicates(bounds)) - len(then.drop_duplicates(bounds))
-    then.attrs = {
-        **history.attrs,
-        "note": f"{missed} intervals were never asked at {age_days} days." if missed else None,
-    }
+    note = f"{missed} intervals were never asked at {age_days} days." if missed else None
+    then.attrs = {**history.attrs, "note": note}
     return then
 
 
@@ -219,11 +215,9 @@ def _ages(frame: pd.DataFrame) -> Floats:
     if "fetched_at" in frame.columns:
         asked = frame["fetched_at"]
     elif frame.attrs.get("fetched_at"):
-        asked = pd.Series(pd.Timestamp(frame.attrs["fetched_at"]), index=frame.index)
+        asked = pd.Series(pd.to_datetime(frame.attrs["fetched_at"], utc=True), index=frame.index)
     else:
-        raise ArgumentError(
-            "The frame does not tell when it was asked: give it a column fetched_at, or attrs of that name."
-        )
+        raise ArgumentError("The frame does not tell when it was asked: give it a column fetched_at, or attrs.")
     if not len(frame):
         return np.zeros(0)
     age = (asked.dt.tz_convert("UTC") - frame["interval_end"].dt.tz_convert("UTC")).dt.total_seconds() / _SECONDS
@@ -278,8 +272,7 @@ def _curve(links: pd.DataFrame, window: int) -> pd.DataFrame:
     first = lower == -1
     totals = links.groupby("code")["count"].last().to_numpy()
     truncated: Floats = np.clip(np.bincount(last[first], totals, len(nodes)), 0, None)
-    mass = arrival_chances(cells, seen, truncated)
-    share = np.cumsum(mass)
+    share = np.cumsum(arrival_chances(cells, seen, truncated))
     share[-1] = 1.0
     phi = overdispersion(links["start"].to_numpy(), lower, upper, last, arrived, share)
     error = np.sqrt(phi) * share_errors(cells, seen, truncated, share)

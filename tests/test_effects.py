@@ -32,7 +32,7 @@ PERIODS = st.dictionaries(st.sampled_from("abcdefgh"), COUNTS, max_size=8)
 
 
 @given(PERIODS, PERIODS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_effects_add_up(before: dict[str, tuple[int, int]], after: dict[str, tuple[int, int]]) -> None:
     """Mix and within effects add up to the change of the whole rate, whatever came, went or was empty."""
     found = decompose(period(before), period(after))
@@ -50,7 +50,7 @@ def test_effects_add_up(before: dict[str, tuple[int, int]], after: dict[str, tup
 
 
 @given(PERIODS, PERIODS, st.randoms())
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_order_and_direction(before: dict, after: dict, random: object) -> None:
     """The order of rows changes nothing, and swapping the periods turns every sign."""
     one, two = period(before), period(after)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from datetime import date
+from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flowperf_helpers import connect
 from flowperf_helpers.errors import ApiError, ArgumentError, ScopeError, TransportError
 from flowperf_helpers.honesty import REASONS, honest_rows, reconcile, restatements
+from flowperf_helpers.sandbox import SANDBOX_NOW
 
 ZONE = "Europe/Copenhagen"
 
@@ -277,3 +280,67 @@ def test_a_million_rows() -> None:
     found = restatements(history)
     assert time.perf_counter() - began < 20
     assert 50_000 == len(found)
+
+
+# --- on the sandbox -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
+    """One week of the sandbox in several shapes, asked once more a day later."""
+    moment = {"now": SANDBOX_NOW}
+    account = connect("sandbox", now=lambda: moment["now"], home=tmp_path_factory.mktemp("home"))
+    asked = {"conversion_metric_id": "RplOrd", "timeframe": "2026-W47", "statistics": ["recipients", "conversions"]}
+    people = ("flow_id", "flow_message_id", "send_channel")
+    found = {
+        "values": account.flow_values(**asked),
+        "variations": account.flow_values(**asked, group_by=[*people, "variation"]),
+        "tags": account.flow_values(**asked, group_by=[*people, "tag_id"]),
+        "daily": account.flow_series(**asked, interval="daily"),
+        "weekly": account.flow_series(**asked, interval="weekly"),
+        "flows": account.flows(),
+    }
+    found["messages"] = account.messages(list(found["flows"]["flow_id"]))
+    moment["now"] = SANDBOX_NOW + timedelta(days=1)
+    account.flow_series(**asked, interval="daily", refresh=True)
+    found["history"] = account.history(kind="series")
+    return found
+
+
+@pytest.mark.parametrize("shape", ["values", "variations", "tags"])
+def test_sandbox_reports_agree(week: dict[str, pd.DataFrame], shape: str) -> None:
+    """A week's values equal its days and its weekly bucket, also when split by variation or repeated by tag."""
+    for series in ("daily", "weekly"):
+        found = reconcile(week[shape], week[series])
+        assert found["agrees"].all()
+        assert {"recipients", "conversions"} == set(found["statistic"])
+
+
+def test_sandbox_rows_have_reasons(week: dict[str, pd.DataFrame]) -> None:
+    """All messages and flows of the account are there, with each reason the week gives."""
+    found = honest_rows(week["flows"], week["messages"], week["values"])
+    assert set(week["flows"]["flow_id"]) <= set(found["flow_id"])
+    assert set(week["messages"]["flow_message_id"]) <= set(found["flow_message_id"])
+    assert {"sent", "no sends in the window", "draft", "archived"} == set(found["reason"])
+    assert found.loc[found["reason"] != "sent", "recipients"].isna().all()
+    assert week["values"]["recipients"].sum() == found["recipients"].sum()
+
+
+def test_sandbox_restates_young_days_only(week: dict[str, pd.DataFrame]) -> None:
+    """A day later only days inside the attribution window have changed, and they only grew."""
+    found = restatements(week["history"])
+    assert len(found)
+    assert found["was_provisional"].all()
+    assert (found["change"] > 0).all()
+    assert {"conversions"} == set(found["statistic"])
+    assert found["interval_end"].min() > SANDBOX_NOW - timedelta(days=6)
+
+
+def test_an_account_of_drafts(tmp_path: Path) -> None:
+    """Where all flows are drafts each row says so, and no number is made up."""
+    account = connect("sandbox", variant="drafts_only", home=tmp_path)
+    flows = account.flows()
+    answer = account.flow_values(conversion_metric_id="RplOrd", timeframe="2026-W47", statistics=["recipients"])
+    found = honest_rows(flows, account.messages(list(flows["flow_id"])), answer)
+    assert {"draft"} == set(found["reason"])
+    assert found["recipients"].isna().all()

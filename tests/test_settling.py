@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from flowperf_helpers import connect
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.sandbox import SANDBOX_NOW
 from flowperf_helpers.settling import at_equal_age, forecast, settling_curve
+from flowperf_helpers.timeframes import Window
 
 ZONE = "Europe/Copenhagen"
 FIRST = pd.Timestamp("2026-01-01")
@@ -224,3 +229,35 @@ def test_a_long_attribution_window() -> None:
     curve = settling_curve(history(finals(120, 20), np.arange(0, 120, 7) + 0.25), attribution_days=90)
     assert 91 == len(curve)
     assert 1.0 == curve["share"].iloc[-1]
+
+
+def test_forecast_on_the_sandbox(tmp_path: Path) -> None:
+    """Learned from Monday mornings, an account's days are forecast to 5 % of their final count from day 3 on."""
+    moment = {"now": SANDBOX_NOW}
+    account = connect("sandbox", now=lambda: moment["now"], home=tmp_path)
+
+    def ask() -> pd.DataFrame:
+        last = moment["now"].date() - timedelta(days=1)
+        return account.flow_series(
+            conversion_metric_id="RplOrd", statistics=["conversions"], interval="daily",
+            timeframe=Window(last - timedelta(days=13), last),
+        )  # fmt: skip
+
+    def account_days(frame: pd.DataFrame) -> pd.DataFrame:
+        days = frame.groupby(["interval_start", "interval_end"], as_index=False)["conversions"].sum()
+        days.attrs["fetched_at"] = frame.attrs["fetched_at"]
+        return days
+
+    for weeks in range(8, 0, -1):
+        moment["now"] = SANDBOX_NOW - timedelta(weeks=weeks)
+        ask()
+    moment["now"] = SANDBOX_NOW
+    curve = settling_curve(account.history(kind="series"))
+    found = forecast(account_days(ask()), curve).set_index("interval_start")
+    moment["now"] = SANDBOX_NOW + timedelta(days=7)
+    truth = account_days(ask()).set_index("interval_start")["conversions"]
+    rows = found.join(truth.rename("truth"), how="inner")
+    off = (rows["final"] / rows["truth"] - 1).abs()
+    assert off[rows["age_days"] >= 3].max() <= 0.05
+    assert 7 == len(rows)
+    assert ((rows["low"] <= rows["truth"]) & (rows["truth"] <= rows["high"])).mean() > 0.8
