@@ -81,7 +81,7 @@ def test_a_wheel_in_an_empty_folder_makes_the_weekly_report(tmp_path: Path) -> N
     empty = tmp_path / "empty"
     empty.mkdir()
     run = subprocess.run(
-        [sys.executable, "-m", "flowperf_helpers.cli", "weekly", "--account", "sandbox", "--out", "report"],
+        [str(site / "bin" / "flowperf"), "weekly", "--account", "sandbox", "--out", "report"],
         cwd=empty,
         env={
             "PATH": "/usr/bin:/bin",
