@@ -24,9 +24,12 @@ from flowperf_helpers.plots.canvas import canvas, nothing_to_draw
 from flowperf_helpers.provenance import finish_series, finish_values
 from flowperf_helpers.resources import FLOW_COLUMNS, METRIC_COLUMNS, flow_triggers_frame, flows_frame, metrics_frame
 
-__all__ = ["ExplainingAccount", "Sentence", "explained", "explaining", "or_sentence", "sentence_picture"]
+__all__ = ["UNANSWERED", "ExplainingAccount", "Sentence", "explained", "explaining", "or_sentence", "sentence_picture"]
 
 P = ParamSpec("P")
+
+UNANSWERED = "unanswered"
+"""Key of ``attrs`` for the sentence that stands in place of an answer."""
 
 _MESSAGE_COLUMNS = ("flow_id", "flow_message_id", "flow_message_name", "send_channel", "action_status")
 
@@ -71,11 +74,19 @@ def explained(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def or_sentence(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Decorate a view: where an error of ours stops it, its sentence stands in place of the picture."""
+    """Decorate a view: where an error of ours stops it, its sentence stands in place of the picture.
+
+    A frame that an `ExplainingAccount` could not fetch carries the reason in ``attrs["unanswered"]``: it is said
+    instead of "nothing was sent", which nobody knows then.
+    """
 
     @functools.wraps(view)
     def seen(*args: P.args, **kwargs: P.kwargs) -> Any:
-        attrs = next((part.attrs for part in args if isinstance(part, pd.DataFrame)), {})
+        frames = [part for part in args if isinstance(part, pd.DataFrame)]
+        attrs = frames[0].attrs if frames else {}
+        unanswered = next((frame.attrs[UNANSWERED] for frame in frames if frame.attrs.get(UNANSWERED)), None)
+        if unanswered:
+            return sentence_picture(unanswered, attrs)
         try:
             return view(*args, **kwargs)
         except FlowperfError as error:
@@ -110,6 +121,7 @@ class ExplainingAccount:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.sentences: list[str] = []
+        self._reason = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.account, name)
@@ -126,19 +138,20 @@ class ExplainingAccount:
     def metrics(self, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
         """`Account.metrics`; an empty name means all."""
         found = self._ask(self.account.metrics, integration=integration or None, category=category or None)
-        return _empty(metrics_frame([_NOTHING]), METRIC_COLUMNS) if found is None else found
+        return self._marked(_empty(metrics_frame([_NOTHING]), METRIC_COLUMNS)) if found is None else found
 
     def flows_triggered_by(self, metric_ids: Any) -> pd.DataFrame:
         """`Account.flows_triggered_by`; no metric triggers nothing."""
-        found = self._ask(self.account.flows_triggered_by, metric_ids) if len(metric_ids) else None
-        if found is None:
-            return _empty(flow_triggers_frame({}, flows_frame([])), ("metric_id", *FLOW_COLUMNS))
-        return found
+        nothing = _empty(flow_triggers_frame({}, flows_frame([])), ("metric_id", *FLOW_COLUMNS))
+        if not len(metric_ids):
+            return nothing
+        found = self._ask(self.account.flows_triggered_by, metric_ids)
+        return self._marked(nothing) if found is None else found
 
     def flows(self, flow_ids: Any = None) -> pd.DataFrame:
         """`Account.flows`; an empty list means all."""
         found = self._ask(self.account.flows, None if flow_ids is None or not len(flow_ids) else flow_ids)
-        return flows_frame([]) if found is None else found
+        return self._marked(flows_frame([])) if found is None else found
 
     def messages(self, flow_ids: Any = None) -> pd.DataFrame:
         """`Account.messages`; no flow has no message."""
@@ -181,6 +194,7 @@ class ExplainingAccount:
         if not isinstance(found, Sentence):
             found.attrs = {"account": self.account.name, "sandbox": self.account.is_sandbox} | found.attrs
             return found
+        self._reason = found.text
         if found.text not in self.sentences:
             from IPython.display import display
 
@@ -189,8 +203,8 @@ class ExplainingAccount:
         return None
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        facts = {"account": self.account.name, "sandbox": self.account.is_sandbox, "notes": self.sentences[-1:]}
-        frame.attrs |= facts
+        frame.attrs |= {"account": self.account.name, "sandbox": self.account.is_sandbox, "notes": [self._reason]}
+        frame.attrs[UNANSWERED] = self._reason
         return frame
 
 

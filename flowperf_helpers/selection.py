@@ -8,7 +8,7 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 
-__all__ = ["flow_overview", "select_rows"]
+__all__ = ["flow_overview", "flows_in", "select_rows"]
 
 
 def select_rows(
@@ -50,6 +50,26 @@ def select_rows(
     chosen = frame[keep].reset_index(drop=True)
     chosen.attrs = dict(frame.attrs)
     return chosen
+
+
+def flows_in(frame: pd.DataFrame, flows: pd.DataFrame) -> pd.DataFrame:
+    """Return the flows that a report speaks of, one row each, in order of appearance.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Values or series with ``flow_id`` and ``flow_name``.
+    flows : DataFrame
+        Of ``account.flows()``. A flow that was deleted since is in the report only: its status is NA.
+
+    Returns
+    -------
+    DataFrame
+        ``flow_id, flow_name, flow_status``.
+    """
+    named = frame[["flow_id", "flow_name"]].drop_duplicates("flow_id")
+    status = flows.drop_duplicates("flow_id").set_index("flow_id")["flow_status"]
+    return named.assign(flow_status=named["flow_id"].map(status).astype("str")).reset_index(drop=True)
 
 
 def flow_overview(flows: pd.DataFrame, messages: pd.DataFrame, series: pd.DataFrame) -> pd.DataFrame:

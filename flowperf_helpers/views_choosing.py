@@ -68,6 +68,8 @@ def view_choice(
     at_least : int
         Only flows with as many recipients.
     """
+    if overview.empty:
+        return [sentence_picture("This account has no flow.", overview.attrs)]
     kept = overview
     if channel:
         kept = kept[kept["send_channels"].fillna("").str.split(", ").map(lambda names: channel in names)]

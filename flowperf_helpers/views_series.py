@@ -105,5 +105,5 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
             "notebook, or the weekly report, on several days."
         )
     curve = settling_curve(history, statistic=statistic)
-    expected = forecast(_all_in_one(frame), curve, statistic=statistic)
+    expected = forecast(_all_in_one(frame).tail(14), curve, statistic=statistic)
     return plots.plot_forecast(expected, statistic=statistic)

@@ -1,4 +1,4 @@
-"""Drives JupyterLab and Voila in a real Chromium: servers on free loopback ports, everything they write in one folder."""
+"""Drives JupyterLab and Voila in a real Chromium: servers on free loopback ports, all that they write in one folder."""
 
 from __future__ import annotations
 
@@ -112,9 +112,13 @@ def open_and_run(page: Any, url: str, name: str) -> None:
     page.wait_for_function("() => window.jupyterapp && document.querySelectorAll('.jp-CodeCell').length > 0")
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area').catch(() => null)")
     page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
-    page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-    page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
-    prompts = page.locator(".jp-NotebookPanel .jp-CodeCell .jp-InputPrompt").all_inner_texts()
+    for _ in range(20):  # the command does nothing until the notebook's session is connected
+        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
+        prompts = page.locator(".jp-NotebookPanel .jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        if any(re.search(r"\d", prompt) for prompt in prompts):
+            break
+        page.wait_for_timeout(500)
     if not all(re.search(r"\d", prompt) for prompt in prompts):
         failed = page.locator("[data-mime-type='application/vnd.jupyter.error'], .jp-mod-error").all_inner_texts()
         raise AssertionError(f"{name} stopped at cell {prompts}: {failed}")
