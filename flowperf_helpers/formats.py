@@ -22,6 +22,7 @@ __all__ = [
     "money_text",
     "percent_text",
     "points_text",
+    "probability_text",
     "statistic_label",
     "statistic_text",
     "unit_of",
@@ -66,6 +67,16 @@ def percent_text(value: Any) -> str:
         return MISSING
     size = abs(float(value))
     return _signed(f"{100 * size:,.{_percent_digits(size)}f}{SPACE}%", float(value), plus=False)
+
+
+def probability_text(value: Any) -> str:
+    """A probability as percent, never as certain: what was drawn 10,000 times and always won is over 99.9 %."""
+    if _missing(value):
+        return MISSING
+    share = float(value)
+    if share > 0.999:
+        return f"over 99.9{SPACE}%"
+    return f"under 0.1{SPACE}%" if share < 0.001 else f"{100 * share:.1f}{SPACE}%"
 
 
 def points_text(value: Any) -> str:

@@ -87,6 +87,7 @@ def headline(ax: Axes, finding: str, shown: str, attrs: dict[Any, Any], *, hang:
     inches = figure.get_figwidth()
     whole = len(figure.axes) == 1
     width = 72 * inches - _MARGIN if whole else 72 * inches * ax.get_position().width + hang
+    width *= 0.96  # letters are set a little wider than they are measured
     finding, shown = wrapped(printable(finding), width, _TITLE, bold=True), wrapped(printable(shown), width, _SUBTITLE)
     low = 7.0
     middle = low + _lines(shown) * _SUBTITLE * _LINE + (3 if shown else 0)

@@ -29,7 +29,7 @@ from flowperf_helpers.plots.canvas import (
     put_alt,
     tick_format,
 )
-from flowperf_helpers.plots.rows import label_column, labels_of, noun_of
+from flowperf_helpers.plots.rows import full_name, label_column, labels_of, noun_of
 from flowperf_helpers.style import INK, MUTED, PALE, VERDICT_LOOKS, styled
 
 __all__ = ["plot_comparison"]
@@ -89,22 +89,27 @@ def plot_comparison(
     ax.xaxis.set_major_formatter(tick_format(rate, None))
     ax.set_xlabel(axis_title(rate, denominator=compared.attrs.get("denominator")), color=MUTED)
     _legend(ax, [str(v) for v in shown["verdict"]], hang)
-    finding = _finding(known, labels, label, noun)
+    name = full_name(known.iloc[0], by)
+    finding = _finding(known, name, label, noun)
     left = len(known) - len(shown)
     unknown = len(compared) - len(known)
     notes = [
         f"{label} by {noun}, before → after; bar: 95 % interval of the change",
-        f"{plural(left, f'other {noun}')} moved less" if left else "",
+        f"{plural(left, f'other {noun}')} not shown" if left else "",
         f"{plural(unknown, noun)} in one period only" if unknown else "",
     ]
     headline(ax, finding, " · ".join(n for n in notes if n), attrs, hang=hang)
-    put_alt(ax, _alt(known, labels, rate, noun), attrs)
+    put_alt(ax, _alt(known, name, rate, noun), attrs)
     return ax
 
 
 def _ranked(known: pd.DataFrame) -> pd.DataFrame:
-    order = known["verdict"].isin(REAL).astype(int) * 1e6 + known["difference"].abs().fillna(0).astype("float64")
-    return known.loc[order.sort_values(ascending=False, kind="stable").index]
+    """Real changes by size, then the others by the size of their sample: three recipients make the widest swings."""
+    change = known["difference"].abs().fillna(0).astype("float64")
+    sample = known["denominator_after"].astype("float64").fillna(0) if "denominator_after" in known else change
+    real = known["verdict"].isin(REAL)
+    order = pd.DataFrame({"real": real, "size": change.where(real, sample)})
+    return known.loc[order.sort_values(["real", "size"], ascending=False, kind="stable").index]
 
 
 def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str) -> None:
@@ -138,7 +143,7 @@ def _legend(ax: Axes, verdicts: list[str], hang: float) -> None:
               handletextpad=0.2, columnspacing=1.2, borderaxespad=0, labelcolor=MUTED)  # fmt: skip
 
 
-def _finding(known: pd.DataFrame, labels: list[str], label: str, noun: str) -> str:
+def _finding(known: pd.DataFrame, name: str, label: str, noun: str) -> str:
     real = known[known["verdict"].isin(REAL)]
     if not len(real):
         return f"No {noun}’s {label.lower()} moved beyond chance"
@@ -146,10 +151,10 @@ def _finding(known: pd.DataFrame, labels: list[str], label: str, noun: str) -> s
     word = "rose" if first["verdict"] == "higher" else "fell"
     change = f"{percent_text(first['rate_before'])} → {percent_text(first['rate_after'])}"
     more = f" (+{len(real) - 1} more)" if len(real) > 1 else ""
-    return f"{labels[0]}: {label.lower()} {word} beyond chance, {change}{more}"
+    return f"{name}: {label.lower()} {word} beyond chance, {change}{more}"
 
 
-def _alt(known: pd.DataFrame, labels: list[str], rate: str, noun: str) -> str:
+def _alt(known: pd.DataFrame, name: str, rate: str, noun: str) -> str:
     label = statistic_label(rate).lower()
     up, down = (int((known["verdict"] == verdict).sum()) for verdict in REAL)
     if not up + down:
@@ -159,6 +164,6 @@ def _alt(known: pd.DataFrame, labels: list[str], rate: str, noun: str) -> str:
     precise = "" if MISSING in ends else f", 95 % interval of the change {ends[0]} to {ends[1]}"
     return (
         f"Before and after of {label} for {plural(len(known), noun)}: {up} higher and {down} lower beyond chance, "
-        f"most of all {labels[0]} from {statistic_text(first['rate_before'], rate)} to "
+        f"most of all {name} from {statistic_text(first['rate_before'], rate)} to "
         f"{statistic_text(first['rate_after'], rate)}{precise}."
     )

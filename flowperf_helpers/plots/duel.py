@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from flowperf_helpers.columns import require_columns
-from flowperf_helpers.formats import MISSING, axis_title, interval_text, percent_text, statistic_label
+from flowperf_helpers.formats import MISSING, axis_title, interval_text, percent_text, probability_text, statistic_label
 from flowperf_helpers.names import short_name
 from flowperf_helpers.plots.canvas import (
     canvas,
@@ -77,9 +77,9 @@ def plot_duel(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: 
     is_clear = not pd.isna(likely) and likely >= 0.95
     where = f" in {labels[heads[0]]}" if heads else ""
     finding = (
-        f"{name} is the best variation{where} with a probability of {percent_text(likely)}"
+        f"{name} is the best variation{where} with a probability of {probability_text(likely)}"
         if is_clear
-        else f"No variation is ahead beyond doubt: the closest is {name}{where} with {percent_text(likely)}"
+        else f"No variation is ahead beyond doubt: the closest is {name}{where} with {probability_text(likely)}"
     )
     left = len(contests) - top
     subtitle = (
@@ -90,7 +90,7 @@ def plot_duel(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: 
         ax,
         f"Variations of {plural(len(contests), 'message')} compared by {label}: {name}{where} has "
         f"{percent_text(best['rate'])} (95 % interval {interval_text(best['low'], best['high'], rate)}) and is the "
-        f"best with a probability of {percent_text(likely)}.",
+        f"best with a probability of {probability_text(likely)}.",
         attrs,
     )
     return ax
@@ -109,7 +109,7 @@ def _entrant(ax: Axes, row: int, values: dict[Any, Any], *, leads: bool) -> None
     ax.plot([float(values["rate"])], [row], "D" if leads else "o", markersize=7, zorder=3, markeredgecolor=color,
             markeredgewidth=1.4, markerfacecolor=color if leads else "white")  # fmt: skip
     likely = values["probability_best"]
-    text = MISSING if pd.isna(likely) else percent_text(likely)
+    text = MISSING if pd.isna(likely) else probability_text(likely)
     rule = values.get("klaviyo_rule")
     told = "" if rule is None or pd.isna(rule) else _rule(rule)
     ax.annotate(text + told, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",

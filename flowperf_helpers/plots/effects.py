@@ -21,7 +21,7 @@ from flowperf_helpers.plots.canvas import (
     put_alt,
     tick_format,
 )
-from flowperf_helpers.plots.rows import label_column, labels_of, noun_of
+from flowperf_helpers.plots.rows import full_name, label_column, labels_of, noun_of
 from flowperf_helpers.style import COLORS, HATCH, INK, MUTED, PALE, styled
 
 __all__ = ["plot_effects"]
@@ -63,11 +63,11 @@ def plot_effects(
     shown, rest = known.head(top), known.iloc[top:]
     steps = [
         (name + _mark(row), float(row["mix_effect"]), float(row["within_effect"]))
-        for name, row in zip(labels_of(shown, by, 30), shown.to_dict("records"), strict=True)
+        for name, row in zip(labels_of(shown, by, 38), shown.to_dict("records"), strict=True)
     ]
     if len(rest):
         steps.append(
-            (f"{len(rest):,} other {noun}s", float(rest["mix_effect"].sum()), float(rest["within_effect"].sum()))
+            (plural(len(rest), f"other {noun}"), float(rest["mix_effect"].sum()), float(rest["within_effect"].sum()))
         )
     before = attrs.get("total_before")
     has_level = isinstance(before, float) and before == before
@@ -96,13 +96,14 @@ def plot_effects(
         labelcolor=MUTED, columnspacing=1.4)  # fmt: skip
     mix, within = float(known["mix_effect"].sum()), float(known["within_effect"].sum())
     finding = _finding(label, mix, within)
-    where = f"largest part: {steps[0][0]}, {points_text(steps[0][1] + steps[0][2])}"
+    name = full_name(shown.iloc[0], by) + _mark(shown.iloc[0].to_dict())
+    where = f"largest part: {name}, {points_text(steps[0][1] + steps[0][2])}"
     headline(ax, finding, f"Mix {points_text(mix)}, within {points_text(within)} · {where}", attrs, hang=hang)
     levels = f" from {percent_text(start)} to {percent_text(end)}" if has_level else ""
     put_alt(
         ax,
         f"Waterfall of the change of {label.lower()}{levels} ({points_text(end - start)}) over "
-        f"{plural(len(known), noun)}: mix {points_text(mix)}, within {points_text(within)}, most from {steps[0][0]} "
+        f"{plural(len(known), noun)}: mix {points_text(mix)}, within {points_text(within)}, most from {name} "
         f"({points_text(steps[0][1] + steps[0][2])}).",
         attrs,
     )

@@ -10,7 +10,7 @@ from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.columns import require_columns
 from flowperf_helpers.formats import MISSING, count_text, percent_text
 from flowperf_helpers.plots.canvas import below, canvas, headline, label_rows, nothing_to_draw, plural, put_alt
-from flowperf_helpers.plots.rows import label_column, labels_of, noun_of, one_row_each
+from flowperf_helpers.plots.rows import full_name, label_column, labels_of, noun_of, one_row_each
 from flowperf_helpers.style import INK, MUTED, SERIES, styled
 
 __all__ = ["STAGES", "plot_funnel"]
@@ -82,14 +82,13 @@ def plot_funnel(frame: pd.DataFrame, *, by: str = "flow_name", top: int = 4, ax:
             borderaxespad=0,
         )
     first = shown.iloc[0]
+    name = full_name(first, by)
     steps = [(label, first[column]) for label, column in stages if not pd.isna(first[column])]
     label, reached = steps[-1]
     of = percent_text(float(reached) / float(first["recipients"]))
-    finding = (
-        f"{labels[0]}: {count_text(reached)} of {count_text(first['recipients'])} recipients {label.lower()} ({of})"
-    )
+    finding = f"{name}: {count_text(reached)} of {count_text(first['recipients'])} recipients {label.lower()} ({of})"
     if label == "Recipients":
-        finding = f"{labels[0]}: {count_text(reached)} recipients"
+        finding = f"{name}: {count_text(reached)} recipients"
     left = len(rows) - few
     uniques = [STATISTICS[column].label.lower() for _, column in stages if STATISTICS[column].kind == "unique"]
     notes = [
@@ -97,7 +96,7 @@ def plot_funnel(frame: pd.DataFrame, *, by: str = "flow_name", top: int = 4, ax:
         f"{plural(left, f'other {noun}')} not shown" if left else "",
     ]
     headline(ax, finding, " · ".join(n for n in notes if n), attrs, hang=hang)
-    path = ", ".join(f"{count_text(value)} {name.lower()}" for name, value in steps)
+    path = ", ".join(f"{count_text(value)} {step.lower()}" for step, value in steps)
     also = f" (and {plural(few - 1, f'other {noun}')})" if few > 1 else ""
-    put_alt(ax, f"Funnel of {labels[0]}{also}: {path}.", attrs)
+    put_alt(ax, f"Funnel of {name}{also}: {path}.", attrs)
     return ax

@@ -17,7 +17,7 @@ from flowperf_helpers.plots.rows import identity, labels_of, one_row_each
 from flowperf_helpers.plots.timelines import date_axis, middle_width, not_final, shade_not_final, wall_times
 from flowperf_helpers.style import LINES, MARKERS, MUTED, PALE, SERIES, TEXT
 
-__all__ = ["Lines", "draw_lines", "lines_of", "scale_lines"]
+__all__ = ["Lines", "draw_lines", "lines_of", "name_ends", "scale_lines"]
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,13 @@ def _whole(times: pd.DatetimeIndex) -> pd.DatetimeIndex:
     return times.union(pd.DatetimeIndex(added)) if added and step < pd.Timedelta(days=20) else times
 
 
-def draw_lines(
-    ax: Axes, lines: Lines, statistic: str, currency: str | None, looks: dict[object, int], *, named: bool = True
-) -> int:
-    """Draw the lines and name them at their ends; returns how many have a colour.
+def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
+    """Draw the lines and hatch what is not final.
 
     Parameters
     ----------
     looks : dict
         Group → its place in the palette; groups that are not in it stay pale.
-    named : bool
-        Write names and last values at the right.
     """
     times = mdates.date2num(pd.DatetimeIndex(lines.table.index).to_pydatetime())
     soft = lines.table.index.isin(lines.soft)
@@ -97,26 +93,13 @@ def draw_lines(
     columns = list(lines.table.columns)
     for column in (c for c in columns if c not in looks):
         ax.plot(times, lines.table[column], color=PALE, linewidth=1, zorder=1, label=f"_{lines.labels[column]}")
-    ends: list[tuple[float, str, str]] = []
-    coloured = [c for c in columns if c in looks]
-    for column in coloured:
+    for column in (c for c in columns if c in looks):
         place = looks[column]
         values = lines.table[column].to_numpy()
         color, marker = SERIES[place], MARKERS[place]
         ax.plot(times, values, color=color, linestyle=LINES[place], zorder=3, label=lines.labels[column])
         sizes = 4.5 if len(times) <= 40 else 0.0
         _dots(ax, times, values, soft, color, marker, sizes)
-        last = int(np.flatnonzero(~np.isnan(values))[-1])
-        ends.append(
-            (
-                float(values[last]),
-                f"{lines.labels[column]}  {statistic_text(values[last], statistic, currency)}",
-                TEXT[place],
-            )
-        )
-    if named:
-        _name_ends(ax, ends, lines)
-    return len(coloured)
 
 
 def _dots(
@@ -133,38 +116,66 @@ def _dots(
                     color=color, markerfacecolor=face, label="_dots")  # fmt: skip
 
 
-def _name_ends(ax: Axes, ends: Sequence[tuple[float, str, str]], lines: Lines) -> None:
-    """Write the names at the right, moved apart so that none covers another."""
-    low, high = np.nanmin(lines.table.to_numpy()), np.nanmax(lines.table.to_numpy())
-    low, high = min(0.0, float(low)), float(high) or 1.0
+def name_ends(ax: Axes, lines: Lines, statistic: str, currency: str | None, looks: dict[object, int]) -> None:
+    """Write names and last values at the right of the scaled axes, moved apart so that none covers another."""
+    ends: list[tuple[float, str, str]] = []
+    for column in (c for c in lines.table.columns if c in looks):
+        last = float(lines.table[column].dropna().iloc[-1])
+        ends.append((last, f"{lines.labels[column]}  {statistic_text(last, statistic, currency)}", TEXT[looks[column]]))
+    low, high = ax.get_ylim()
     figure = ax.get_figure(root=True)
     assert figure is not None
     points = 72 * figure.get_figheight() * (0.62 if len(figure.axes) == 1 else ax.get_position().height * 0.85)
-    gap = 12.5 / points * (high - low) * 1.06
-    order = sorted(range(len(ends)), key=lambda i: ends[i][0])
-    heights = [ends[i][0] for i in order]
+    gap = 13.5 / points * (high - low)
+    ends.sort(key=lambda end: end[0])
+    heights = [height for height, _, _ in ends]
     for i in range(1, len(heights)):
         heights[i] = max(heights[i], heights[i - 1] + gap)
-    over = max(0.0, heights[-1] - high) if heights else 0.0
+    ceiling = high
     for i in range(len(heights) - 1, -1, -1):
-        ceiling = heights[i] - over if i == len(heights) - 1 else heights[i + 1] - gap
         heights[i] = min(heights[i], ceiling)
-    for i, height in zip(order, heights, strict=True):
-        _, text, color = ends[i]
+        ceiling = heights[i] - gap
+    for height, (_, text, color) in zip(heights, ends, strict=True):
         ax.annotate(text, (1, height), xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
                     va="center", fontsize=9, color=color, fontweight="bold", annotation_clip=False)  # fmt: skip
 
 
-def scale_lines(ax: Axes, lines: Lines, statistic: str, currency: str | None, *, headroom: float = 0.06) -> None:
-    """Set the axes from zero to the highest value and name their ticks; ``headroom`` is left above."""
-    ax.autoscale(enable=True, axis="y")
-    high = ax.get_ylim()[1]
-    shown = float(np.nanmax(lines.table.to_numpy()))
-    ax.set_ylim(min(0.0, float(np.nanmin(lines.table.to_numpy())) * 1.05), max(high, shown * (1 + headroom)) or 1.0)
-    few_ticks(ax, "y", whole=unit_of(statistic) == "count" and shown < 10)
+def scale_lines(
+    ax: Axes,
+    lines: Lines,
+    statistic: str,
+    currency: str | None,
+    looks: dict[object, int],
+    *,
+    also: Sequence[float] = (),
+    headroom: float = 0.08,
+) -> bool:
+    """Fit the axes to the coloured lines and name their ticks; returns whether pale lines leave the picture.
+
+    Counts and money start at zero. Rates do too, unless all that is shown lies far from it.
+
+    Parameters
+    ----------
+    looks : dict
+        The coloured groups: a pale one with three recipients shall not flatten them.
+    also : sequence of float
+        Other values that must be seen, such as limits.
+    headroom : float
+        Share of the height that stays free above.
+    """
+    seen = [c for c in lines.table.columns if c in looks] or list(lines.table.columns)
+    values = np.r_[lines.table[seen].to_numpy().ravel(), np.asarray(also, dtype=float)]
+    least, most = float(np.nanmin(values)), float(np.nanmax(values))
+    low, high = min(0.0, least), most or 1.0
+    if unit_of(statistic) == "fraction" and least > 0.6 * most:
+        low = max(0.0, least - 0.8 * (most - least) or 0.9 * least)
+    ax.set_ylim(low * (1.05 if low < 0 else 1), high + headroom * (high - low))
+    few_ticks(ax, "y", whole=unit_of(statistic) == "count" and most < 10)
     ax.yaxis.set_major_formatter(tick_format(statistic, currency))
     times = pd.DatetimeIndex(lines.table.index)
     room = lines.step / 2
     ax.set_xlim(mdates.date2num(times[0] - room), mdates.date2num(times[-1] + room))
     date_axis(ax, times)
     ax.tick_params(axis="y", labelcolor=MUTED, labelsize=9)
+    pale = lines.table[[c for c in lines.table.columns if c not in looks]].to_numpy()
+    return bool(np.any(pale > ax.get_ylim()[1]))

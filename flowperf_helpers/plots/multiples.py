@@ -50,6 +50,7 @@ def plot_small_multiples(
         raise ArgumentError("plot_small_multiples draws at least one statistic: give their names.")
     by = label_column(frame, by, "plot_small_multiples")
     require_columns(frame, ["interval_start", *statistics], "plot_small_multiples")
+    statistics = list(dict.fromkeys(statistics))
     columns = min(2, len(statistics))
     height = -(-len(statistics) // columns)
     figure, grid = plt.subplots(height, columns, figsize=(9.5, 0.9 + 2.5 * height), layout="constrained", squeeze=False,
@@ -71,8 +72,8 @@ def plot_small_multiples(
             nothing_to_draw(ax, f"{statistic_label(statistic)} is not known for any {noun} here.", {})
             put_alt(ax, ax.get_label(), frame.attrs)
             continue
-        draw_lines(ax, lines, statistic, currency, looks, named=False)
-        scale_lines(ax, lines, statistic, currency)
+        draw_lines(ax, lines, looks)
+        scale_lines(ax, lines, statistic, currency, looks)
         parts = parts_of(frame, statistic)
         label = axis_title(statistic, currency, denominator=parts[1] if parts else None)
         ax.set_title(label, loc="left", fontsize=10.5, fontweight="bold", color=INK)

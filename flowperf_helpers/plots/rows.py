@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -11,9 +10,10 @@ from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.columns import NAMES, require_columns
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.formats import statistic_label
-from flowperf_helpers.style import label_names
+from flowperf_helpers.names import NO_NAME, short_name
+from flowperf_helpers.style import label_names, printable
 
-__all__ = ["attrs_of", "identity", "label_column", "labels_of", "noun_of", "one_row_each", "parts_of", "with_interval"]
+__all__ = ["full_name", "identity", "label_column", "labels_of", "noun_of", "one_row_each", "parts_of", "with_interval"]
 
 _NOUNS = {
     "flow_name": "flow", "flow_id": "flow", "flow_message_name": "message", "flow_message_id": "message",
@@ -24,11 +24,6 @@ _LABELS = (
     "variation_name", "variation", "flow_message_name", "flow_message_id", "flow_name", "flow_id", "send_channel",
     "tag_name", "tag_id",
 )  # fmt: skip
-
-
-def attrs_of(frame: pd.DataFrame) -> dict[Any, Any]:
-    """The frame's provenance: currency, sandbox, and what made it."""
-    return dict(frame.attrs)
 
 
 def noun_of(by: str) -> str:
@@ -62,12 +57,18 @@ def identity(frame: pd.DataFrame, by: str) -> list[str]:
     return [by] if identifier == by or identifier not in frame.columns else [identifier, by]
 
 
-def labels_of(frame: pd.DataFrame, by: str, width: int = 34) -> list[str]:
+def labels_of(frame: pd.DataFrame, by: str, width: int = 40) -> list[str]:
     """Short labels of the rows, no two alike; a missing name is told by its identifier."""
     keys = identity(frame, by)
     ids = list(frame[keys[0]])
     names = [i if pd.isna(name) else name for name, i in zip(frame[by], ids, strict=True)]
     return label_names(names, ids, width)
+
+
+def full_name(row: pd.Series, by: str) -> str:
+    """A row's name for sentences: longer than a label has room for."""
+    name = row[by]
+    return printable(short_name(row[identity(row.to_frame().T, by)[0]] if pd.isna(name) else name, 56)) or NO_NAME
 
 
 def one_row_each(frame: pd.DataFrame, by: str, *, over_time: bool = False) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from flowperf_helpers.formats import axis_title, statistic_label, statistic_text
 from flowperf_helpers.names import short_name
 from flowperf_helpers.plots.canvas import canvas, headline, nothing_to_draw, plural, put_alt
 from flowperf_helpers.plots.limits import draw_limits, signal_words
-from flowperf_helpers.plots.lines import Lines, draw_lines, lines_of, scale_lines
+from flowperf_helpers.plots.lines import Lines, draw_lines, lines_of, name_ends, scale_lines
 from flowperf_helpers.plots.rows import label_column, nothing_known, noun_of, parts_of
 from flowperf_helpers.plots.timelines import interval_name
 from flowperf_helpers.style import MUTED, SERIES, styled
@@ -61,22 +61,24 @@ def plot_series(
     looks: dict[object, int] = {
         column: place for place, column in enumerate(lines.table.columns[: min(top, len(SERIES))])
     }
-    drawn = draw_lines(ax, lines, statistic, currency, looks)
+    draw_lines(ax, lines, looks)
     notes = [statistic_label(statistic) + f" by {noun}"]
-    signals = ""
+    signals, also = "", []
     if limits is not None:
         limits = _limits_of_one(limits, lines)
         draw_limits(ax, limits)
         signals = signal_words(limits, lines.step, statistic, currency)
         notes.append("grey band: control limits, ringed: signals")
-    scale_lines(ax, lines, statistic, currency, headroom=0.06 if limits is None else 0.16)
+        also = [*limits["lower"].astype("float64"), *limits["upper"].astype("float64")]
+    is_cut = scale_lines(ax, lines, statistic, currency, looks, also=also, headroom=0.08 if limits is None else 0.18)
+    name_ends(ax, lines, statistic, currency, looks)
     parts = parts_of(frame, statistic)
     ax.set_ylabel(axis_title(statistic, currency, denominator=parts[1] if parts else None), color=MUTED)
     if len(lines.soft):
         notes.append("hatched: not final yet")
-    others = len(lines.table.columns) - drawn
+    others = len(lines.table.columns) - len(looks)
     if others > 0:
-        notes.append(f"pale: {plural(others, f'other {noun}')}")
+        notes.append(f"pale: {plural(others, f'other {noun}')}" + (", cut at the top" if is_cut else ""))
     finding, alt = line_words(lines, statistic, currency, noun, signals)
     headline(ax, finding, " · ".join(notes), attrs, hang=44)
     put_alt(ax, alt, attrs)

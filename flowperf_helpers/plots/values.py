@@ -18,6 +18,7 @@ from flowperf_helpers.plots.canvas import (
     tick_format,
 )
 from flowperf_helpers.plots.rows import (
+    full_name,
     label_column,
     labels_of,
     nothing_known,
@@ -64,8 +65,9 @@ def plot_values(
     if not len(known):
         return nothing_to_draw(canvas(ax, height=2.2), nothing_known(statistic, noun, rows), attrs)
     known = with_interval(known, statistic).sort_values(statistic, ascending=False, kind="stable")
-    shown, rest = known.head(top), known.iloc[top:]
-    labels = labels_of(shown, by) + ([f"{len(rest):,} other {noun}s"] if len(rest) else [])
+    most = len(known) if len(known) == top + 1 else top  # a single row left over may as well be shown
+    shown, rest = known.head(most), known.iloc[most:]
+    labels = labels_of(shown, by) + ([plural(len(rest), f"other {noun}")] if len(rest) else [])
     ax = canvas(ax, height=1.5 + 0.29 * len(labels))
     currency = attrs.get("currency")
     values, low, high = (shown[c].astype("float64").to_numpy() for c in (statistic, "low", "high"))
@@ -86,7 +88,7 @@ def plot_values(
     parts = parts_of(rows, statistic)
     ax.set_xlabel(axis_title(statistic, currency, denominator=parts[1] if parts else None), color=MUTED)
     has_interval = bool(shown["low"].notna().any())
-    finding, alt = _words(known, labels, statistic, currency, noun, has_interval)
+    finding, alt = _words(known, full_name(known.iloc[0], by), statistic, currency, noun, has_interval)
     unknown = len(rows) - len(known)
     notes = [
         f"{statistic_label(statistic)} by {noun}",
@@ -119,7 +121,7 @@ def _rest(ax: Axes, values: pd.Series, row: int, statistic: str, currency: str |
 
 
 def _words(
-    known: pd.DataFrame, labels: list[str], statistic: str, currency: str | None, noun: str, has_interval: bool
+    known: pd.DataFrame, name: str, statistic: str, currency: str | None, noun: str, has_interval: bool
 ) -> tuple[str, str]:
     first, last = known.iloc[0], known.iloc[-1]
     best = statistic_text(first[statistic], statistic, currency)
@@ -127,13 +129,13 @@ def _words(
     interval = interval_text(first["low"], first["high"], statistic, currency)
     precise = f" (95 % interval {interval})" if has_interval and interval != MISSING else ""
     if len(known) == 1:
-        return f"{labels[0]}: {label.lower()} {best}", f"{label} of {labels[0]} is {best}{precise}."
-    finding = f"{labels[0]} has the highest {label.lower()}: {best}"
+        return f"{name}: {label.lower()} {best}", f"{label} of {name} is {best}{precise}."
+    finding = f"{name} has the highest {label.lower()}: {best}"
     worst = statistic_text(last[statistic], statistic, currency)
     if first[statistic] == last[statistic]:
         finding = f"All {len(known)} {noun}s have the same {label.lower()}: {best}"
     alt = (
-        f"Dot plot of {label.lower()} for {plural(len(known), noun)}: the highest is {labels[0]} with {best}{precise}, "
+        f"Dot plot of {label.lower()} for {plural(len(known), noun)}: the highest is {name} with {best}{precise}, "
         f"the lowest {worst}."
     )
     return finding, alt
