@@ -40,7 +40,7 @@ def fetch_history(account: Account | Any, conversion_metric: str, window: Window
         cannot be asked.
     """
     try:
-        if account.is_sandbox:
+        if account.settings.is_embedded:
             _rehearse(account, conversion_metric)
         metric = account.conversion_metric(conversion_metric)
         history = account.history("series", conversion_metric_id=metric)

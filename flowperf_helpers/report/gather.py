@@ -244,7 +244,7 @@ def _history(account: Any, window: Window, subjects: Sequence[tuple[str, tuple[s
     """Earlier answers out of the store; the sandbox first gives what it would have answered on earlier Mondays."""
     since = account.now() - pd.Timedelta(weeks=EARLIER_MONDAYS + 1)
     frame: pd.DataFrame = account.history(kind="series", since=since)
-    if account.is_sandbox:
+    if account.settings.is_embedded:
         asked = set(frame["fetched_at"].dt.tz_convert("UTC")) if len(frame) else set()
         mondays = [account.now() - pd.Timedelta(weeks=weeks) for weeks in range(EARLIER_MONDAYS, 0, -1)]
         missing = [monday for monday in mondays if monday.tz_convert("UTC") not in asked]
