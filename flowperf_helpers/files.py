@@ -6,6 +6,7 @@ The Parquet file is the tidy frame of `WeeklyReport.tidy`: one row per answer ×
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import re
@@ -90,21 +91,23 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
         Full disk, no permission.
     """
     import xlsxwriter
-    from xlsxwriter.exceptions import FileCreateError
 
     options = {
         "strings_to_formulas": False,
         "strings_to_urls": False,
         "strings_to_numbers": False,
         "nan_inf_to_errors": False,
+        "in_memory": True,
     }
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made, options) as book:
+        book.set_properties({"title": title[:250], "comments": "Made by flowperf"})
+        formats = _formats(book, currency)
+        for name, frame in tables.items():
+            _sheet(book, _SHEET.sub(" ", name)[:31], frame, formats)
     try:
-        with xlsxwriter.Workbook(str(path), options) as book:
-            book.set_properties({"title": title[:250], "comments": "Made by flowperf"})
-            formats = _formats(book, currency)
-            for name, frame in tables.items():
-                _sheet(book, _SHEET.sub(" ", name)[:31], frame, formats)
-    except (OSError, FileCreateError) as error:
+        path.write_bytes(made.getvalue())
+    except OSError as error:
         raise _full(path, error) from error
 
 

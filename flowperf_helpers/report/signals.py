@@ -13,7 +13,7 @@ from flowperf_helpers.names import short_name
 __all__ = ["Signal", "change_signals", "duel_signals", "duels_won", "limit_signals", "rank", "to_frame"]
 
 _WORSE = {"unsubscribe_rate", "spam_complaint_rate", "bounce_rate", "failed_rate", "bounced_or_failed_rate"}
-_URGENCY = {"stopped": 0, "complaints": 1, "change": 2, "limits": 3, "winner": 4}
+_URGENCY = {"stopped": 0, "complaints": 1, "change": 2, "winner": 3, "limits": 4}
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,10 @@ def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]
         flow_id = str(row["flow_id"])
         sentence = str(row["sentence"])
         name = _name(names, flow_id)
+        if kind == "stopped":
+            # the first clause of the room's own sentence, its day written out
+            day = pd.Timestamp(row["interval_start"])
+            sentence = sentence.partition(";")[0].rstrip(".").replace(f"{day:%Y-%m-%d}", f"{day:%A %-d %B}") + "."
         text = sentence if name in sentence else f"“{name}”: {sentence}"
         message = "" if kind == "stopped" else _text(row.get("flow_message_id"))
         label = formats.statistic_label(str(row["statistic"])).lower()
