@@ -21,6 +21,7 @@ import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.columns import carries, group_keys, keep_names, numbers, require_columns
+from flowperf_helpers.denominators import find_denominators
 from flowperf_helpers.errors import ArgumentError
 
 __all__ = ["decompose"]
@@ -51,8 +52,8 @@ def decompose(
     by : str or sequence of str, optional
         What the whole is split into.
     denominator : str, optional
-        ``"delivered"`` or ``"recipients"``; left out: what the frames' ``attrs["denominators"]`` say, else the
-        catalogue's first.
+        ``"delivered"`` or ``"recipients"``; left out: what the frames' ``attrs["denominators"]`` say, else what the
+        rows themselves say (`find_denominators`).
 
     Returns
     -------
@@ -120,10 +121,14 @@ def _parts(rate: str, before: pd.DataFrame, after: pd.DataFrame, denominator: st
         raise ArgumentError(f"{rate!r} is no rate that can be rebuilt from counts: give one of {rates}.")
     if denominator is not None and denominator not in entry.denominators:
         raise ArgumentError(f"{rate} is never divided by {denominator}: give {' or '.join(entry.denominators)}.")
-    both = [name for name in entry.numerators if name in before.columns and name in after.columns]
-    found = (frame.attrs.get("denominators") for frame in (after, before))
-    inferred = next((f[rate] for f in found if isinstance(f, dict) and f.get(rate) in entry.denominators), None)
-    return (both or list(entry.numerators))[0], denominator or inferred or entry.denominators[0]
+    told = (frame.attrs.get("denominators") for frame in (after, before))
+    known = [
+        parts[rate]["denominator"] for parts in told if isinstance(parts, dict) and isinstance(parts.get(rate), dict)
+    ]
+    shared = [c for c in before.columns if c in after.columns and (c in STATISTICS or c == "send_channel")]
+    read = find_denominators(pd.concat([before[shared], after[shared]], ignore_index=True)).get(rate)
+    top = read.numerator if read else entry.numerators[0]
+    return top, denominator or (known[0] if known else read.denominator if read else entry.denominators[0])
 
 
 def _summed(

@@ -212,7 +212,7 @@ class _Sums:
             value = np.where(below > 0, above / below, np.nan)
         if name in self.frame.attrs.get("narrower", []) and name in self.frame.columns:
             return self._as_given(name)
-        if (both != ~np.isnan(bottom)).any():
+        if (self.add(bottom)[np.isfinite(below)] != below[np.isfinite(below)]).any():
             self.narrower.append(name)
         if name == "text_message_roi" and parts.evidence.startswith("assumed") and name in self.frame.columns:
             return self._as_given(name)

@@ -113,7 +113,7 @@ def test_denominator() -> None:
     frame = period({"a": (80, 8)}).assign(recipients=pd.array([100], dtype="Int64"))
     assert "delivered" == decompose(frame, frame).attrs["denominator"]
     assert "recipients" == decompose(frame, frame, denominator="recipients").attrs["denominator"]
-    frame.attrs["denominators"] = {"click_rate": "recipients"}
+    frame.attrs["denominators"] = {"click_rate": {"denominator": "recipients"}}
     assert "recipients" == decompose(frame, frame).attrs["denominator"]
     with pytest.raises(ArgumentError, match="never divided by opens"):
         decompose(frame, frame, denominator="opens")
