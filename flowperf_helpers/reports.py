@@ -43,7 +43,7 @@ class Reports:
         status = self.pacer.status().set_index("endpoint")
         moment = pd.Timestamp(self.pacer.clock(), unit="s", tz="UTC")
         ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
-        left = status["left_today"].reindex([VALUES, SERIES]).dropna().astype(int).to_dict()
+        left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
         return plan_requests(
             [as_wish(query).for_revision(self.collector.revision) for query in listed],
             in_store=lambda query: self.collector.find(query, refresh=refresh) is not None,
