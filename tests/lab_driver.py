@@ -112,16 +112,25 @@ def open_and_run(page: Any, url: str, name: str) -> None:
     page.wait_for_function("() => window.jupyterapp && document.querySelectorAll('.jp-CodeCell').length > 0")
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area').catch(() => null)")
     page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
-    for _ in range(20):  # the command does nothing until the notebook's session is connected
+    ends = time.monotonic() + 90
+    while time.monotonic() < ends:
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
-        page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
-        prompts = page.locator(".jp-NotebookPanel .jp-CodeCell .jp-InputPrompt").all_inner_texts()
-        if any(re.search(r"\d", prompt) for prompt in prompts):
-            break
+        prompts = _settled(page)
+        if all(re.search(r"\d", prompt) for prompt in prompts):
+            return
+        failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
+        assert not failed, f"{name} stopped at {prompts}: {failed}"
+    raise AssertionError(f"{name} was not run within 90 seconds: {prompts}")
+
+
+def _settled(page: Any) -> list[str]:
+    """Prompts of the code cells once none waits; a command given before the session is connected runs nothing."""
+    for _ in range(120):
         page.wait_for_timeout(500)
-    if not all(re.search(r"\d", prompt) for prompt in prompts):
-        failed = page.locator("[data-mime-type='application/vnd.jupyter.error'], .jp-mod-error").all_inner_texts()
-        raise AssertionError(f"{name} stopped at cell {prompts}: {failed}")
+        prompts = page.locator(".jp-NotebookPanel .jp-CodeCell .jp-InputPrompt").all_inner_texts()
+        if not any("*" in prompt for prompt in prompts) and page.locator("[data-status='idle']").count():
+            break
+    return list(prompts)
 
 
 def picture_source(board: Any) -> str:
