@@ -20,6 +20,7 @@ __all__ = [
     "keep_names",
     "numbers",
     "require_columns",
+    "require_once",
     "require_unique",
     "row_keys",
     "statistics_of",
@@ -71,6 +72,30 @@ def require_unique(frame: pd.DataFrame, keys: Sequence[str], what: str) -> None:
             f"{what} was given {len(twice)} row{'s' if len(twice) > 1 else ''} twice, the first at position {twice[0]} "
             f"({told or 'without any key'}): take out what was asked twice, or add the grouping that tells them apart."
         )
+
+
+def require_once(frame: pd.DataFrame, by: Sequence[str], what: str) -> None:
+    """Raise an `ArgumentError` where a message stands twice in one interval, so that its sends would count twice.
+
+    Nobody can tell where the frame has no message ids. Several conversion metrics are no harm as long as each message
+    stands under one of them (its flow's own).
+    """
+    if "flow_message_id" not in frame.columns:
+        return
+    keys = groupings_of(frame, names=False)
+    keys += [c for c in ("account", "currency", *TIMES) if c in frame.columns]
+    keys += [c for c in by if c not in keys and NAMES.get(c) not in keys]
+    metric = "conversion_metric_id"
+    metrics = frame[metric].nunique(dropna=False) if metric in frame.columns and metric not in by else 0
+    if metrics > 1:
+        require_unique(frame, [*keys, metric], what)
+        if frame.duplicated(keys).any():
+            raise ArgumentError(
+                f"{what} was given {metrics} conversion metrics, and messages stand under "
+                "several of them, so their sends would count several times: put conversion_metric_id into by, or "
+                "choose one."
+            )
+    require_unique(frame, keys, what)
 
 
 def numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:

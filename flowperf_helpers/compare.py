@@ -13,13 +13,12 @@ from flowperf_helpers.columns import groupings_of, require_columns
 from flowperf_helpers.denominators import Parts, parts_of
 from flowperf_helpers.duels import variation_duel
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.footing import equal_footing
 from flowperf_helpers.rates import VERDICTS, q_values, rate_difference, verdicts
 from flowperf_helpers.rollups import roll_up
 from flowperf_helpers.trials import sum_trials, without_names
 
 __all__ = ["VERDICTS", "WHY_NO_SIGNIFICANCE", "compare_groups", "compare_money", "compare_rates", "variation_duel"]
-
-_SETTLED_DAYS = 5
 
 WHY_NO_SIGNIFICANCE = (
     "Klaviyo reports sums of money, not single orders: without their spread nobody can tell a change from chance."
@@ -72,7 +71,7 @@ def compare_rates(
     """
     if provisional not in ("mark", "drop"):
         raise ArgumentError(f'provisional is {provisional!r}: give "mark" or "drop".')
-    notes = _equal_footing(before, after, allow_unequal)
+    notes = equal_footing(before, after, allow_unequal)
     columns = _columns(before, after, by)
     parts = _parts(rate, [before, after])
     keys = without_names(columns)
@@ -169,7 +168,7 @@ def compare_money(
     """
     if statistic in STATISTICS and STATISTICS[statistic].kind == "rate":
         raise ArgumentError(f"{statistic} is a rate: compare_rates tells whether its change is real.")
-    notes = _equal_footing(before, after, allow_unequal)
+    notes = equal_footing(before, after, allow_unequal)
     columns = _columns(before, after, by)
     keys = without_names(columns)
     sides = []
@@ -263,41 +262,6 @@ def _parts(rate: str, frames: Sequence[pd.DataFrame]) -> Parts:
         c for c in frames[0].columns if all(c in f.columns for f in frames) and c in {*STATISTICS, "send_channel"}
     ]
     return parts_of(pd.concat([f[shared] for f in frames], ignore_index=True), rate, "The comparison")
-
-
-def _window(frame: pd.DataFrame) -> tuple[pd.Timestamp, pd.Timestamp] | None:
-    for start, end in (("window_start", "window_end"), ("interval_start", "interval_end")):
-        if start in frame.columns and end in frame.columns and frame[start].notna().any():
-            return frame[start].min(), frame[end].max()
-    return None
-
-
-def _equal_footing(before: pd.DataFrame, after: pd.DataFrame, allow_unequal: bool) -> list[str]:
-    """Refuse windows of unequal length; note unequal ages."""
-    earlier, later = _window(before), _window(after)
-    if earlier is None or later is None:
-        return []
-    notes = []
-    days = [
-        round((end.tz_localize(None) - start.tz_localize(None)) / pd.Timedelta(days=1), 2)
-        for start, end in (earlier, later)
-    ]
-    if days[0] != days[1]:
-        told = f"The two windows have different lengths ({days[0]:g} and {days[1]:g} days)"
-        if not allow_unequal:
-            raise ArgumentError(f"{told}: compare windows of equal length, or say allow_unequal=True.")
-        notes.append(f"{told}: rates can be compared, sums cannot.")
-    if _age(before, earlier[1]) >= _SETTLED_DAYS > _age(after, later[1]):
-        notes.append("The later window is younger than five days: its conversions are still coming in.")
-    return notes
-
-
-def _age(frame: pd.DataFrame, end: pd.Timestamp) -> float:
-    """Days from a window's end to the asking; NaN where that is not told."""
-    asked = frame.attrs.get("fetched_at")
-    if not isinstance(asked, str):
-        return float("nan")
-    return float((pd.Timestamp(asked) - end) / pd.Timedelta(days=1))
 
 
 def _attrs(frame: pd.DataFrame, rate: str, parts: Parts, notes: list[str]) -> dict[Any, Any]:

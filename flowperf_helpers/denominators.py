@@ -20,7 +20,9 @@ from flowperf_helpers.errors import ArgumentError
 __all__ = ["Parts", "find_denominators", "parts_of"]
 
 _AGREED = 0.95
+_HALF = 0.5
 _LEAST_DECIMALS = 4
+_COARSE_DECIMALS = 2
 _MOST_DECIMALS = 12
 
 Floats = npt.NDArray[np.float64]
@@ -110,7 +112,10 @@ def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) ->
     usable = meaning & np.isfinite(given) & np.isfinite(numerators + denominators).all(axis=0)
     usable &= (denominators > 0).all(axis=0)
     given, numerators, denominators = given[usable], numerators[:, usable], denominators[:, usable]
-    fits = np.abs(given * denominators - numerators) <= _slack(given) * denominators + 1e-9 * (1 + np.abs(numerators))
+    off = np.abs(given * denominators - numerators) - 1e-9 * (1 + np.abs(numerators))
+    fits = off <= _slack(given, _LEAST_DECIMALS) * denominators
+    if len(given) and fits.any(axis=0).mean() < _HALF:  # rates that were rounded more than Klaviyo's own
+        fits = off <= _slack(given, _COARSE_DECIMALS) * denominators
     if len(candidates) == 1:
         wrong = int((~fits[0]).sum())
         if wrong > (1 - _AGREED) * len(given):
@@ -130,11 +135,11 @@ def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) ->
     return Parts(*candidates[best], f"inferred from {n} row{'s' if n > 1 else ''}")
 
 
-def _slack(given: Floats) -> float:
-    """Half a unit of the last decimal that the rates are given with."""
+def _slack(given: Floats, least: int) -> float:
+    """Half a unit of the last decimal that the rates are given with, at least so many."""
     if not len(given):
         return 0.0
-    for decimals in range(_LEAST_DECIMALS, _MOST_DECIMALS):
+    for decimals in range(least, _MOST_DECIMALS):
         if np.all(np.abs(given - np.round(given, decimals)) <= 1e-13 * np.maximum(1.0, np.abs(given))):
             return 0.5 * 10.0**-decimals
     return 0.5 * 10.0**-_MOST_DECIMALS

@@ -14,13 +14,12 @@ import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.columns import (
-    NAMES,
     TIMES,
     carries,
     groupings_of,
     numbers,
     require_columns,
-    require_unique,
+    require_once,
     statistics_of,
 )
 from flowperf_helpers.denominators import Parts, find_denominators
@@ -108,16 +107,13 @@ def roll_up(frame: pd.DataFrame, by: Sequence[str] | str, *, values: pd.DataFram
 def _each_once(frame: pd.DataFrame, by: list[str], statistics: list[str]) -> tuple[pd.DataFrame, list[str]]:
     """Refuse rows that stand there twice, and take tags out of totals."""
     notes: list[str] = []
+    require_once(frame, by, "roll_up")
     keys = [*groupings_of(frame, names=False), *(c for c in _CONTEXT if c in frame.columns)]
-    keys += [c for c in by if c not in keys and NAMES.get(c) not in keys]
     metrics = frame["conversion_metric_id"].nunique(dropna=False) if "conversion_metric_id" in frame.columns else 1
-    if metrics > 1 and "conversion_metric_id" not in by:
-        raise ArgumentError(
-            f"The frame holds {metrics} conversion metrics, so every message is in it {metrics} times: put "
-            "conversion_metric_id into by, or choose one."
+    if metrics > 1 and not {"conversion_metric_id", "flow_id", "flow_message_id"} & set(by):
+        notes.append(
+            f"Flows with {metrics} different conversion metrics are together: their conversions differ in kind."
         )
-    if "flow_message_id" in keys:  # without it nobody can tell a repeated row from another message's
-        require_unique(frame, keys, "roll_up")
     tags = [c for c in _TAGS if c in frame.columns]
     if not tags:
         return frame, notes

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.columns import NAMES, TIMES, carries, keep_names, numbers, require_columns, row_keys
+from flowperf_helpers.columns import NAMES, TIMES, carries, keep_names, numbers, require_columns, require_once, row_keys
 from flowperf_helpers.denominators import Parts
 
 __all__ = ["Trials", "sum_trials"]
@@ -49,6 +49,7 @@ def sum_trials(
     """
     keys = list(keys)
     require_columns(frame, [*keys, parts.numerator, parts.denominator], what)
+    require_once(frame, keys, what)
     notes: list[str] = []
     if "is_partial" in frame.columns and frame["is_partial"].any():
         notes.append(f"{what}: {int(frame['is_partial'].sum())} rows of unfinished intervals were left out.")

@@ -135,6 +135,16 @@ def test_missing_and_wrong_arguments() -> None:
         compare_rates(frame, frame, provisional="keep")  # type: ignore[arg-type]
 
 
+def test_messages_that_stand_twice_are_refused() -> None:
+    """A message twice in one window, or under two conversion metrics, would count twice: refused with its name."""
+    frame = messages([100], [5])
+    with pytest.raises(ArgumentError, match="flow_message_id=m0"):
+        compare_rates(frame, pd.concat([frame, frame]))
+    two = pd.concat([frame.assign(conversion_metric_id=m) for m in ("M1", "M2")])
+    with pytest.raises(ArgumentError, match="2 conversion metrics"):
+        compare_rates(two, two)
+
+
 def test_empty_frames() -> None:
     """Nothing compared with nothing is an empty table with all columns; with something, it is all new."""
     frame = messages([100], [5])

@@ -21,7 +21,7 @@ FLOORS: dict[int, str] = {
           sandbox""",
     2: "client store",
     3: """planner collector discovery directory facts reports opening
-          rates denominators rollups trials effects reconciliation honesty duels compare control_charts silence
+          rates denominators rollups trials effects reconciliation honesty duels footing compare control_charts silence
           signals settling""",
     4: "account plots tables explain",
     5: "search_picker window_picker controls panels views_choosing views_values views_series",

@@ -82,6 +82,15 @@ def test_denominator_is_inferred_from_the_rows() -> None:
     assert found["open_rate"][0] == pytest.approx(650 / 1_515)
 
 
+@pytest.mark.parametrize("decimals", [3, 4, 6, 15])
+def test_rounded_rates_tell_too(decimals: int) -> None:
+    """Rates rounded to three, four or six decimals still tell what they were divided by."""
+    frame = messages([1_800, 950, 2_600], [91, 53, 177], bounced=200)
+    frame["click_rate"] = (frame["clicks_unique"] / frame["recipients"]).astype(float).round(decimals)
+    parts = find_denominators(frame)["click_rate"]
+    assert ("recipients", "inferred from 3 rows") == (parts.denominator, parts.evidence)
+
+
 def test_delivered_is_inferred_too() -> None:
     """Rates over delivered are inferred, not only assumed."""
     assert "inferred from 3 rows" == find_denominators(mixed())["open_rate"].evidence
@@ -187,6 +196,16 @@ def test_two_conversion_metrics_are_refused() -> None:
     with pytest.raises(ArgumentError, match="2 conversion metrics"):
         roll_up(frame, by=["flow_id"])
     assert [2_490, 2_490] == list(roll_up(frame, by=["conversion_metric_id"])["delivered"])
+
+
+def test_each_flow_under_its_own_metric() -> None:
+    """Where each flow stands under its own conversion metric no send counts twice: summed, with a note."""
+    frame = mixed()
+    frame["conversion_metric_id"] = frame["flow_id"].map({"F1": "M1", "F2": "M2"})
+    found = roll_up(frame, by=[])
+    assert 2_490 == found["delivered"][0]
+    assert "2 different conversion metrics" in found.attrs["notes"][0]
+    assert [] == roll_up(frame, by=["flow_id"]).attrs["notes"]
 
 
 def test_duplicate_messages_are_refused() -> None:
