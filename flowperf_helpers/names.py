@@ -61,7 +61,7 @@ def _is_flag_half(character: str) -> bool:
 
 
 def _columns(cluster: str) -> int:
-    return 2 if unicodedata.east_asian_width(cluster[0]) in "WF" else 1
+    return 2 if unicodedata.east_asian_width(cluster[0]) in "WF" or _is_flag_half(cluster[0]) else 1
 
 
 def short_name(text: object, width: int = 36, *, keep_end: bool = False) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -112,7 +112,7 @@ def plot_heatmap(
     return ax
 
 
-def _weighty(series: pd.DataFrame, lines: Lines, statistic: str, by: str, columns: Sequence[object]) -> np.ndarray:
+def _weighty(series: pd.DataFrame, lines: Lines, statistic: str, by: str, columns: list[Any]) -> np.ndarray:
     """Values whose cell has recipients enough for a rate to mean something; all where none has, and for counts."""
     values = lines.table[columns].to_numpy().T
     if unit_of(statistic) != "fraction" or "recipients" not in series.columns:

@@ -168,7 +168,7 @@ def scale_lines(
     least, most = float(np.nanmin(values)), float(np.nanmax(values))
     low, high = min(0.0, least), most or 1.0
     if unit_of(statistic) == "fraction" and least > 0.6 * most:
-        low = max(0.0, least - 0.8 * (most - least) or 0.9 * least)
+        low = max(0.0, least - (0.8 * (most - least) or 0.5 * least))
     ax.set_ylim(low * (1.05 if low < 0 else 1), high + headroom * (high - low))
     few_ticks(ax, "y", whole=unit_of(statistic) == "count" and most < 10)
     ax.yaxis.set_major_formatter(tick_format(statistic, currency))

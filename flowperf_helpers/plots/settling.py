@@ -10,7 +10,16 @@ from matplotlib.ticker import PercentFormatter
 
 from flowperf_helpers.columns import require_columns
 from flowperf_helpers.formats import axis_title, interval_text, percent_text, statistic_label, statistic_text
-from flowperf_helpers.plots.canvas import canvas, few_ticks, headline, nothing_to_draw, plural, put_alt, tick_format
+from flowperf_helpers.plots.canvas import (
+    below,
+    canvas,
+    few_ticks,
+    headline,
+    nothing_to_draw,
+    plural,
+    put_alt,
+    tick_format,
+)
 from flowperf_helpers.plots.timelines import date_axis, interval_name, middle_width, wall_times
 from flowperf_helpers.style import COLORS, HATCH, MUTED, PALE, styled
 
@@ -109,7 +118,14 @@ def plot_forecast(forecast: pd.DataFrame, *, statistic: str | None = None, ax: A
     few_ticks(ax, "y")
     ax.yaxis.set_major_formatter(tick_format(statistic, currency))
     ax.set_ylabel(axis_title(statistic, currency), color=MUTED)
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.11), ncols=3, borderaxespad=0, labelcolor=MUTED)
+    ax.legend(
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=below(ax, 34),
+        ncols=3,
+        borderaxespad=0,
+        labelcolor=MUTED,
+    )
     ax.spines["bottom"].set_color(PALE)
     last = int(np.flatnonzero(has)[-1])
     when, text = interval_name(wall[last], step), statistic_text(final[last], statistic, currency)
