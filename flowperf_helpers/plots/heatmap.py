@@ -133,7 +133,7 @@ def _cells(ax: Axes, values: np.ndarray, most: float, statistic: str, currency: 
         elif numbers:
             text = statistic_text(value, statistic, currency).replace("\N{NO-BREAK SPACE}%", "")
             text = money_text(value, currency, compact=True) if unit_of(statistic) == "money" else text
-            ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, zorder=4,
+            ax.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, zorder=4, in_layout=False,
                     color="white" if value > middle else INK)  # fmt: skip
 
 

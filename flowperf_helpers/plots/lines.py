@@ -91,8 +91,10 @@ def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
     soft = lines.table.index.isin(lines.soft)
     shade_not_final(ax, lines.soft, lines.step)
     columns = list(lines.table.columns)
-    for column in (c for c in columns if c not in looks):
-        ax.plot(times, lines.table[column], color=PALE, linewidth=1, zorder=1, label=f"_{lines.labels[column]}")
+    pale = [c for c in columns if c not in looks]
+    if pale:  # one artist with gaps between the groups: hundreds of them take too long to draw
+        heights = np.r_[lines.table[pale].to_numpy(), np.full((1, len(pale)), np.nan)].ravel(order="F")
+        ax.plot(np.tile(np.r_[times, np.nan], len(pale)), heights, color=PALE, linewidth=1, zorder=1, label="_others")
     for column in (c for c in columns if c in looks):
         place = looks[column]
         values = lines.table[column].to_numpy()
