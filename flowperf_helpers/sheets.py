@@ -100,4 +100,11 @@ def add_dates(sheet: Sheet, frame: pd.DataFrame, columns: dict[str, str]) -> Non
     """Add those columns of moments that the frame has, as days of the account's clock."""
     for name, label in columns.items():
         if name in frame.columns:
-            sheet.add(name, label, (cells.missing_cell() if pd.isna(d) else f"{d:%Y-%m-%d}" for d in frame[name]))
+            sheet.add(
+                name,
+                label,
+                (
+                    cells.missing_cell() if pd.isna(d) else f'<span style="white-space:nowrap">{d:%Y-%m-%d}</span>'
+                    for d in frame[name]
+                ),
+            )

@@ -1,7 +1,8 @@
 """Tables for people: units, right-aligned numbers, the verdict in words, ids folded away, nothing that can run.
 
 Each function takes a frame and returns a `great_tables.GT`, which shows itself as a notebook cell's last line. Rows
-keep the frame's order; what does not fit is counted in a note, never dropped in silence.
+keep the frame's order; what does not fit is counted in a note, never dropped in silence. A comparison puts
+real changes first, so that none is among those left out.
 """
 
 from __future__ import annotations
@@ -95,7 +96,7 @@ def _add_trend(sheet: Sheet, shown: pd.DataFrame, trend: pd.DataFrame, statistic
 
 
 def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: int = 100) -> GT:
-    """Before, after, the change with its interval as number and picture, and the verdict in words.
+    """Before, after, the change with its interval as number and picture, and the verdict in words; real changes first.
 
     Parameters
     ----------
@@ -109,7 +110,8 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     require_columns(compared, ["rate_before", "rate_after", "difference", "low", "high", "verdict"], "comparison_table")
     rate = rate or str(compared.attrs.get("rate", "click_rate"))
     sheet = Sheet(f"{statistic_label(rate)}, before and after", dict(compared.attrs))
-    shown = first_rows(compared, top, sheet)
+    real_first = compared["verdict"].isin(("higher", "lower")).sort_values(ascending=False, kind="stable").index
+    shown = first_rows(compared.loc[real_first], top, sheet)
     add_names(sheet, shown)
     blank = pd.Series([None] * len(shown), index=shown.index)
     for when in ("before", "after"):
@@ -128,7 +130,8 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     pictures = [cells.interval_cell(d, a, b, reach, s) for (d, a, b), s in zip(ends, said, strict=True)]
     sheet.add("interval", "95 % interval, line: no change", pictures)
     sheet.add("verdict", "Verdict", (cells.verdict_cell(v) for v in shown["verdict"]))
-    add_text(sheet, shown, {"sample": "Rests on"}, 80)
+    if "denominator_before" not in shown.columns:
+        add_text(sheet, shown, {"sample": "Rests on"}, 80)
     sheet.notes += [str(note) for note in compared.attrs.get("notes") or []]
     return sheet.draw("There is nothing to compare: no group is in both periods.")
 

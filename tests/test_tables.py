@@ -203,12 +203,20 @@ def test_a_trend_adds_a_line_per_flow() -> None:
 def test_comparison_says_the_verdict_in_words_and_by_a_sign() -> None:
     """Counts, rates, the change with its interval, and the verdict; colour is not needed."""
     table = comparison_table(compared(["Welcome"]))
-    ((name, before, after, change, picture, verdict, rests),) = body(table)
+    ((name, before, after, change, picture, verdict),) = body(table)
     assert name.startswith("Welcome")
     assert (f"5.00{NB}%50 of 1,000", f"3.00{NB}%30 of 1,000") == (before, after)
-    assert ("−2.00", "", "▼ lower", "1,000 and 1,000 delivered") == (change, picture, verdict, rests)
+    assert ("−2.00", "", "▼ lower") == (change, picture, verdict)
     points = f"−2.00{NB}points, 95 % interval −3.70{NB}points to −0.30{NB}points"
     assert f'aria-label="{points.replace(NB, " ")}"' in table.as_raw_html()
+
+
+def test_a_real_change_is_never_among_the_rows_left_out() -> None:
+    """Where rows are cut, those that moved beyond chance come first."""
+    frame = compared(["Quiet", "Fallen", "Still"])
+    frame["verdict"] = ["no evidence of a change", "lower", "no evidence of a change"]
+    (row,) = body(comparison_table(frame, top=1))
+    assert row[0].startswith("Fallen")
 
 
 @pytest.mark.parametrize(
