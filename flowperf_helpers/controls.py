@@ -118,8 +118,8 @@ def _explain(picker: w.Dropdown) -> None:
     picker.tooltip = STATISTICS[picker.value].sentence
 
 
-def interval_picker(intervals: Iterable[str], *, value: str | None = None) -> w.ToggleButtons:
-    """Choose one interval of those that were fetched, shortest first.
+def interval_picker(intervals: Iterable[str], *, value: str | None = None) -> w.Dropdown:
+    """Choose one interval of those that were fetched; at the start the longest.
 
     Parameters
     ----------
@@ -130,10 +130,9 @@ def interval_picker(intervals: Iterable[str], *, value: str | None = None) -> w.
     known = [name for name in INTERVALS if name in offered]
     if not known:
         raise ArgumentError(f"No interval to choose from: give some of {', '.join(INTERVALS)}.")
-    return w.ToggleButtons(
-        options=known, value=value or known[-1], description="Interval", style={**FIELD_STYLE, "button_width": "90px"},
-        tooltips=[f"one point per {name.removesuffix('ly').replace('dai', 'day')}" for name in known],
-    )  # fmt: skip
+    return _dropdown(
+        "Interval", [(name, name) for name in known], value or known[-1], "How long one point of a series is"
+    )
 
 
 def channel_picker(channels: Iterable[str | None], *, value: str = "") -> w.Dropdown:

@@ -138,7 +138,7 @@ def test_compare_series_in_jupyterlab(lab: str, page: Any) -> None:
     keep(page, "04_compare_series")
     for words in ("all together, with control limits", "several statistics", "flows × time"):
         changed(page, board, lambda words=words: board.get_by_label("Picture").select_option(words))
-    changed(page, board, lambda: board.get_by_role("button", name="daily").click())
+    changed(page, board, lambda: board.get_by_label("Interval").select_option("daily"))
     changed(page, board, lambda: board.get_by_label("First day").fill("2026-11-01"))
     changed(page, board, lambda: board.get_by_label("Window", exact=True).select_option("last 4 complete weeks"))
     changed(page, board, lambda: board.get_by_label("Statistic").select_option("Conversions"))

@@ -1,0 +1,143 @@
+"""Every tutorial runs by papermill with its defaults, alone, in time; its frames are the package's own answer."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pandas as pd
+import papermill
+import pytest
+from notebook_cells import FOLDER, run_cells
+
+from flowperf_helpers import connect
+from flowperf_helpers.choice import read_choice
+from flowperf_helpers.questions import COMPARED, PER_VARIATION
+from flowperf_helpers.sandbox import VARIANTS
+
+NAMES = sorted(path.stem for path in FOLDER.glob("0[1-4]_*.ipynb"))
+SECONDS = 15.0
+
+pytestmark = [pytest.mark.notebook, pytest.mark.xdist_group("notebooks")]
+
+_KEEP = """
+from pathlib import Path as _Path
+for _name, _value in list(globals().items()):
+    if type(_value).__name__ == "DataFrame" and not _name.startswith("_"):
+        _value.to_pickle(_Path({folder!r}) / f"{{_name}}.pkl")
+"""
+
+
+def papermilled(name: str, folder: Path, **parameters: Any) -> tuple[Any, dict[str, pd.DataFrame], float]:
+    """Run a notebook by papermill; what it became, the frames in its kernel, and the seconds it took."""
+    source = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    source.cells.append(nbformat.v4.new_code_cell(_KEEP.format(folder=str(folder))))
+    nbformat.write(source, folder / "in.ipynb")
+    began = time.perf_counter()
+    executed = papermill.execute_notebook(
+        str(folder / "in.ipynb"), str(folder / "out.ipynb"), parameters=parameters, kernel_name="python3",
+        progress_bar=False, cwd=str(folder), execution_timeout=120, start_timeout=120,
+        extra_arguments=["--log-level=40", "--HistoryManager.enabled=False"],
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    return executed, {path.stem: pd.read_pickle(path) for path in folder.glob("*.pkl")}, seconds
+
+
+def outputs(executed: Any) -> list[Any]:
+    """All outputs of all cells."""
+    return [output for cell in executed.cells if cell.cell_type == "code" for output in cell.outputs]
+
+
+def own_answer(name: str) -> dict[str, pd.DataFrame]:
+    """What the package says when it is asked without a notebook."""
+    account = connect("sandbox")
+    if name.startswith("01"):
+        metrics = account.metrics()
+        return {"metrics": metrics, "triggers": account.flows_triggered_by(metrics)}
+    if name.startswith("02"):
+        series = account.flow_series("revenue", timeframe=("2026-09-28", "2026-11-22"), statistics=["recipients"])
+        return {"flows": account.flows(), "messages": account.messages(), "series": series}
+    if name.startswith("03"):
+        wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
+        return {
+            "after": account.flow_values("revenue", timeframe="2026-W47", **wanted),
+            "before": account.flow_values("revenue", timeframe="2026-W46", **wanted),
+        }
+    series = {"statistics": COMPARED}
+    return {
+        "weekly": account.flow_series("revenue", timeframe=("2026-05-25", "2026-11-22"), **series),
+        "daily": account.flow_series("revenue", timeframe=("2026-09-28", "2026-11-22"), interval="daily", **series),
+    }
+
+
+def test_there_are_four_tutorials() -> None:
+    """An empty glob must not pass."""
+    assert ["01_discover_metrics", "02_select_flows", "03_compare_values", "04_compare_series"] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tutorial_runs_with_its_defaults(name: str, tmp_path: Path) -> None:
+    """Runs alone in time; frames equal the package's answer; pictures have words; no error hides in widget state."""
+    executed, frames, seconds = papermilled(name, tmp_path)
+    if seconds >= SECONDS:  # another job had the processors: once more, from an empty home again
+        shutil.rmtree(tmp_path / "home")
+        executed, frames, seconds = papermilled(name, tmp_path)
+    assert seconds < SECONDS
+    for frame_name, expected in own_answer(name).items():
+        pd.testing.assert_frame_equal(expected, frames[frame_name])
+    everything = outputs(executed)
+    assert not [output for output in everything if output.output_type == "error"]
+    assert not [output for output in everything if output.get("name") == "stderr"]
+    pages = ["".join(output["data"].get("text/html", "")) for output in everything if "data" in output]
+    pictures = [page for page in pages if "<img" in page]
+    assert len(pictures) >= 2
+    for page in pictures:
+        assert "SANDBOX" not in page or "alt=" in page
+        assert 'alt="A picture without numbers."' not in page
+    state = json.dumps(executed.metadata["widgets"])
+    for sign in ("flowperf-error", "Traceback", '\\"ename\\"', "could not be drawn"):
+        assert sign not in state
+    boards = [output for output in everything if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
+    assert any("<img" in "".join(board["data"].get("text/html", "")) for board in boards)
+
+
+def test_a_choice_becomes_the_next_notebooks_parameter(tmp_path: Path) -> None:
+    """02 writes its choice; 03 takes it and speaks of these flows only."""
+    chosen = run_cells("02_select_flows", {"choice_file": str(tmp_path / "choice.json"), "weeks": 4})
+    kept = read_choice(tmp_path / "choice.json")
+    assert kept.parameters == chosen.names["choice"].parameters
+    assert len(kept.parameters["flow_ids"]) > 10
+    few = kept.parameters["flow_ids"][:3]
+    compared = run_cells("03_compare_values", {"flow_ids": few})
+    assert set(few) == set(compared.names["after"]["flow_id"])
+
+
+EXPECTED = {
+    "no_integration": {"01": "No metric belongs to the integration", "02": "", "03": "", "04": ""},
+    "no_flows": {"01": "triggers a flow", "02": "has no flow", "03": "No row is there", "04": "No weekly row"},
+    "one_flow": {"01": "1 flow", "02": "1 of 1 flow", "03": "Abandoned Checkout", "04": "Abandoned Checkout"},
+    "many_flows": {"01": "494 flows", "02": "smaller flows are not drawn", "03": "494 flows", "04": "flows"},
+    "drafts_only": {"01": "flows", "02": "Nothing was sent", "03": "No row is there", "04": "No weekly row"},
+    "empty_window": {"01": "flows", "02": "Nothing was sent", "03": "No row is there", "04": "No weekly row"},
+    "no_scope": dict.fromkeys(["01", "02", "03", "04"], "scope flows:read"),
+    "quota_spent": {"01": "flows", **dict.fromkeys(["02", "03", "04"], "takes no more calls")},
+}
+
+
+@pytest.mark.parametrize("variant", EXPECTED)
+@pytest.mark.parametrize("name", NAMES)
+def test_bad_cases_explain_themselves(variant: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the account lacks: a sentence in place of a picture, and every cell below still runs."""
+    assert variant in VARIANTS
+    monkeypatch.setenv("FLOWPERF_SANDBOX_VARIANT", variant)
+    parameters = {}
+    if variant == "no_integration":
+        parameters = {"integration": "YourIntegration"} if name.startswith("01") else {"conversion_metric": "RaStor"}
+    ran = run_cells(name, parameters)
+    assert "Klaviyo API revision" in repr(ran.shown[-1])
+    assert EXPECTED[variant][name[:2]] in ran.words
+    assert "could not be drawn" not in ran.words
