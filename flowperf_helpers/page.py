@@ -13,7 +13,7 @@ from typing import Any
 
 from flowperf_helpers.errors import ArgumentError, StorageError
 
-__all__ = ["find_browser", "notebook_page", "print_pdf", "templates_folder"]
+__all__ = ["find_browser", "installed_browser", "notebook_page", "print_pdf", "templates_folder"]
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 _BROWSER_FLAGS = (
@@ -42,8 +42,9 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
     """
     import nbformat
     from nbconvert.exporters import HTMLExporter
+    from nbformat.v4.rwbase import rejoin_lines
 
-    node = nbformat.from_dict(notebook)
+    node = rejoin_lines(nbformat.from_dict(notebook))
     node.metadata.pop("widgets", None)
     script = (templates_folder() / "sort.js").read_text(encoding="utf-8")
     exporter = HTMLExporter(
@@ -72,6 +73,23 @@ def find_browser(names: Sequence[str] = BROWSERS) -> str | None:
     return next((found for name in names if (found := shutil.which(name))), None)
 
 
+def installed_browser() -> str:
+    """Path of an installed Chromium.
+
+    Raises
+    ------
+    ArgumentError
+        There is none.
+    """
+    browser = find_browser()
+    if browser is None:
+        raise ArgumentError(
+            "A PDF needs Chromium and none is installed: install it (apt install chromium), or print the HTML file "
+            "from any browser."
+        )
+    return browser
+
+
 def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: float = 120.0) -> None:
     """Print an HTML file into a PDF.
 
@@ -82,12 +100,7 @@ def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: flo
     StorageError
         It ran and left no file.
     """
-    browser = browser or find_browser()
-    if browser is None:
-        raise ArgumentError(
-            "A PDF needs Chromium and none is installed: install it (apt install chromium), or print the HTML file "
-            "from any browser."
-        )
+    browser = browser or installed_browser()
     with tempfile.TemporaryDirectory(prefix="flowperf-print-") as profile:
         command = [browser, *_BROWSER_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", page.as_uri()]
         try:

@@ -128,6 +128,10 @@ def run_weekly(
         **(parameters or {}),
     }
     check_run(source, values, environ=environ)
+    if pdf:
+        from flowperf_helpers.page import installed_browser
+
+        installed_browser()
     check_target(out)
     with workplace() as work, _lock(account, out, environ, timeout):
         warming = threading.Thread(target=_warm_up, daemon=True)

@@ -177,7 +177,7 @@ def _subjects(
 def _bucket(weekly: pd.DataFrame, window: Window, zone: Any) -> pd.DataFrame | None:
     """The rows of one week out of a weekly series, if its labels are ISO Mondays; rows without a send are left out."""
     starts = weekly["interval_start"]
-    if not len(weekly) or (starts.dt.weekday != 0).any():
+    if not len(weekly) or (starts.dt.day_of_week != 0).any():
         return None
     rows = weekly[starts == window.bounds(zone)[0]]
     rows = rows[rows["recipients"].fillna(0) > 0]
