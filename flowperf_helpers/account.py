@@ -94,7 +94,8 @@ class Account(Directory):
         self.name = opened.settings.name
         self.is_sandbox = opened.settings.is_sandbox
         self.attribution_days = opened.settings.attribution_days
-        super().__init__(opened.client, opened.settings.revision)
+        origin = {"account": self.name, "sandbox": self.is_sandbox}
+        super().__init__(opened.client, opened.settings.revision, origin)
         self._store = opened.store
         self._pacer = opened.client.pacer
         self._facts = Facts(opened.settings, opened.client, opened.clock)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -24,10 +25,13 @@ class Directory:
         A client of the account.
     revision : str
         The revision asked for.
+    origin : mapping
+        ``attrs`` of every frame: ``account`` and ``sandbox``.
     """
 
-    def __init__(self, wire: discovery.Wire, revision: str) -> None:
+    def __init__(self, wire: discovery.Wire, revision: str, origin: Mapping[str, Any] | None = None) -> None:
         self.revision = revision
+        self._origin = dict(origin or {})
         self._client = wire
         self._kept: dict[str, pd.DataFrame] = {}
 
@@ -50,7 +54,7 @@ class Directory:
         UnknownNameError
             Nothing found; ``near`` holds what looks alike.
         """
-        return discovery.fetch_metrics(self._client, integration=integration, category=category)
+        return self._marked(discovery.fetch_metrics(self._client, integration=integration, category=category))
 
     def flows_triggered_by(self, metric_ids: Names) -> pd.DataFrame:
         """Return the flows that metrics trigger.
@@ -70,7 +74,7 @@ class Directory:
         UnknownNameError
             No metric of such an id.
         """
-        return discovery.fetch_flow_triggers(self._client, ids_of(metric_ids, "metric_id"))
+        return self._marked(discovery.fetch_flow_triggers(self._client, ids_of(metric_ids, "metric_id")))
 
     def flows(self, flow_ids: Names | None = None) -> pd.DataFrame:
         """Return flows, archived ones too, whatever triggers them.
@@ -88,7 +92,7 @@ class Directory:
         """
         flows = discovery.fetch_flows(self._client)
         if flow_ids is None:
-            return flows
+            return self._marked(flows)
         wanted = ids_of(flow_ids, "flow_id")
         for flow_id in wanted:
             if flow_id not in set(flows["flow_id"]):
@@ -96,7 +100,7 @@ class Directory:
                 raise UnknownNameError(
                     f"The account has no flow with the id {flow_id!r}: {or_near(near, flows['flow_id'])}", near=near
                 )
-        return flows.set_index("flow_id").loc[wanted].reset_index()
+        return self._marked(flows.set_index("flow_id").loc[wanted].reset_index())
 
     def messages(self, flow_ids: Names | None = None) -> pd.DataFrame:
         """Return the messages of flows, variations of tests included.
@@ -108,7 +112,7 @@ class Directory:
             is_variation``. Messages outlive flows, so a report may name others.
         """
         wanted = discovery.fetch_flows(self._client)["flow_id"] if flow_ids is None else ids_of(flow_ids, "flow_id")
-        return discovery.fetch_messages(self._client, wanted, revision=self.revision)
+        return self._marked(discovery.fetch_messages(self._client, wanted, revision=self.revision))
 
     def conversion_metric(self, metric: str) -> str:
         """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).
@@ -138,6 +142,10 @@ class Directory:
         if triggers.empty:
             raise ArgumentError("No flow of this account is triggered by a metric: give conversion_metric_id.")
         return {str(metric): tuple(rows["flow_id"]) for metric, rows in triggers.groupby("metric_id", sort=False)}
+
+    def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame.attrs |= self._origin
+        return frame
 
     def once(self, name: str, fetch: Callable[[], pd.DataFrame]) -> pd.DataFrame:
         """Return a list that is asked for once in the life of this object."""

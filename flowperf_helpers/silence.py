@@ -93,7 +93,10 @@ def _sentences(result: pd.DataFrame, keys: list[str]) -> pd.Series:
     label = label.fillna(result[keys[-1]]).astype("str")
     since = result["silent_since"].dt.strftime("%Y-%m-%d").astype("str")
     usual = result["usual"].map("{:,.0f}".format).astype("str")
-    gap = result["longest_gap_before"].astype("str")
+    gaps = result["longest_gap_before"]
+    before = ("its longest silence before was " + gaps.astype("str") + " intervals.").mask(
+        gaps.eq(0), "it had sent in every interval before."
+    )
     text = (
         "“"
         + label
@@ -102,6 +105,6 @@ def _sentences(result: pd.DataFrame, keys: list[str]) -> pd.Series:
         + ", after about "
         + usual
         + " recipients in each interval with "
-        "sends; its longest silence before was " + gap + " intervals."
+        "sends; " + before
     )
     return text.astype("str")

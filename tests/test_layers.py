@@ -23,7 +23,7 @@ FLOORS: dict[int, str] = {
     3: """planner collector discovery directory facts reports opening
           rates denominators rollups trials effects reconciliation honesty duels footing compare control_charts silence
           signals settling""",
-    4: "account plots tables explain",
+    4: "account sparklines cells plots sheets tables explain",
     5: "search_picker window_picker controls panels views_choosing views_values views_series",
     6: "parameters runner delivery page report weekly rehearsal fleet",
     7: "questions listing app cli",
