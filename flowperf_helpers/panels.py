@@ -20,6 +20,7 @@ import ipywidgets as w
 import matplotlib.pyplot as plt
 import traitlets
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from flowperf_helpers.errors import ArgumentError, FlowperfError
@@ -76,7 +77,8 @@ def as_html(drawn: Any) -> str:
 def _picture(figure: Figure) -> str:
     alt = html.escape(alt_text(figure) or "A picture without numbers.", quote=True)
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=DPI)
+    figure.set_dpi(DPI)
+    FigureCanvasAgg(figure).print_png(file)  # draws once; savefig draws a second time for its layout
     wide, high = (round(inches * DPI) for inches in figure.get_size_inches())
     plt.close(figure)
     data = base64.b64encode(file.getvalue()).decode("ascii")

@@ -70,7 +70,7 @@ def view_series(
     if picture == "multiples":
         return plots.plot_small_multiples(frame, statistics=[*statistics] or [statistic])
     if picture == "heat":
-        return plots.plot_heatmap(frame, statistic=statistic)
+        return plots.plot_heatmap(frame, statistic=statistic, top=15)
     if picture == "limits":
         return _with_limits(frame, statistic)
     if picture == "forecast":
