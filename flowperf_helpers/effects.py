@@ -13,7 +13,7 @@ makes the sign of a single mix effect readable. A message of one period only has
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -108,10 +108,9 @@ def decompose(
     found["is_gone"] = (n0 > 0) & (n1 == 0) & ~unknown["after"]
     order = np.argsort(-np.abs(np.nan_to_num(measures["total_effect"])), kind="stable")
     found = found.iloc[order].reset_index(drop=True)
-    known = {
-        name: frame.attrs[name] for frame in (before, after) for name in ("sandbox", "currency") if name in frame.attrs
-    }
-    found.attrs = {**known, "rate": rate, "numerator": top, "denominator": bottom, "not_counted": not_counted}
+    for frame in (before, after):
+        found.attrs |= {name: frame.attrs[name] for name in ("sandbox", "currency") if name in frame.attrs}
+    found.attrs |= {"rate": rate, "numerator": top, "denominator": bottom, "not_counted": not_counted}
     found.attrs.update(totals)
     found.attrs["notes"] = _notes(totals, sums, rate, bottom)
     return found
