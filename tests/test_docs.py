@@ -83,7 +83,10 @@ def test_the_papermill_command_uses_parameters_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README) + re.findall(r"`(\.github/[\w/.]+)`", README)
+    "path",
+    re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README)
+    + re.findall(r'<img src="([^"]+)"', README)
+    + re.findall(r"`(\.github/[\w/.]+)`", README),
 )
 def test_files_that_the_readme_shows_exist(path: str) -> None:
     """Pictures and documents that README points to are in the repository."""
