@@ -223,7 +223,7 @@ def _refuse_empty(values: pd.DataFrame, weekly: pd.DataFrame, flows: pd.DataFram
 def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
     return {
         "name": account.name,
-        "title": "Nordlys Outfitters" if account.is_sandbox else account.name,
+        "title": "Nordlys Outfitters" if account.settings.is_embedded else account.name,
         "timezone": str(account.timezone),
         "currency": account.currency,
         "revision": values.attrs.get("revision") or account.revision,
