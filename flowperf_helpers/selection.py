@@ -8,7 +8,7 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 
-__all__ = ["flow_overview", "flows_in", "select_rows"]
+__all__ = ["chosen_flows", "flow_overview", "flows_in", "select_rows"]
 
 
 def select_rows(
@@ -50,6 +50,32 @@ def select_rows(
     chosen = frame[keep].reset_index(drop=True)
     chosen.attrs = dict(frame.attrs)
     return chosen
+
+
+def chosen_flows(
+    overview: pd.DataFrame, *, flow_ids: Iterable[str] | None = None, channel: str = "", at_least: int = 0
+) -> list[str]:
+    """Return the ids of the flows that fit, in the overview's order.
+
+    Parameters
+    ----------
+    overview : DataFrame
+        Of `flow_overview`.
+    flow_ids : iterable of str, optional
+        None for all.
+    channel : str
+        Only flows with a message on it; ``""`` for all.
+    at_least : int
+        Only flows with as many recipients.
+    """
+    kept = overview
+    if channel:
+        kept = kept[kept["send_channels"].fillna("").str.split(", ").map(lambda names: channel in names).astype(bool)]
+    if at_least:
+        kept = kept[kept["recipients"].fillna(0) >= at_least]
+    if flow_ids is not None:
+        kept = kept[kept["flow_id"].isin(list(flow_ids))]
+    return [str(flow) for flow in kept["flow_id"]]
 
 
 def flows_in(frame: pd.DataFrame, flows: pd.DataFrame) -> pd.DataFrame:

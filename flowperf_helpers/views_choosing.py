@@ -15,6 +15,7 @@ import pandas as pd
 from flowperf_helpers.choice import FlowChoice
 from flowperf_helpers.explain import or_sentence, sentence_picture
 from flowperf_helpers.plots.choosing import plot_triggers, plot_volume
+from flowperf_helpers.selection import chosen_flows
 
 __all__ = ["view_choice", "view_triggers"]
 
@@ -70,13 +71,10 @@ def view_choice(
     """
     if overview.empty:
         return [sentence_picture("This account has no flow.", overview.attrs)]
-    kept = overview
-    if channel:
-        kept = kept[kept["send_channels"].fillna("").str.split(", ").map(lambda names: channel in names)]
-    if at_least:
-        kept = kept[kept["recipients"].fillna(0) >= at_least]
-    ids = kept["flow_id"] if flow_ids is None else kept.loc[kept["flow_id"].isin(list(flow_ids)), "flow_id"]
+    fitting = set(chosen_flows(overview, channel=channel, at_least=at_least))
+    kept = overview[overview["flow_id"].isin(fitting)]
     kept.attrs = dict(overview.attrs)
     if kept.empty:
         return [sentence_picture("No flow fits: lower the volume, or take all channels.", overview.attrs)]
+    ids = chosen_flows(kept, flow_ids=flow_ids)
     return [plot_volume(kept, chosen=ids), FlowChoice(ids, account=account)]

@@ -17,6 +17,7 @@ from flowperf_helpers.compare import compare_rates, variation_duel
 from flowperf_helpers.effects import decompose
 from flowperf_helpers.explain import or_sentence, sentence_picture
 from flowperf_helpers.selection import select_rows
+from flowperf_helpers.tables import comparison_table
 
 __all__ = ["VALUES_VIEWS", "view_values"]
 
@@ -26,6 +27,7 @@ VALUES_VIEWS = {
     "from recipient to conversion": "funnel",
     "where the change came from": "effects",
     "variations of a test": "duel",
+    "table with verdicts": "table",
 }
 """Pictures of `view_values`: words for people, and the value of ``picture``."""
 
@@ -71,8 +73,10 @@ def view_values(
         return plots.plot_duel(_told(variation_duel(after, rate=statistic), after), rate=statistic)
     if picture == "effects":
         return plots.plot_effects(_told(decompose(before, after, rate=statistic, by=keys[-2]), after), rate=statistic)
-    compared = compare_rates(before, after, rate=statistic, by=keys)
-    return plots.plot_comparison(_told(compared, after), rate=statistic, by=by)
+    compared = _told(compare_rates(before, after, rate=statistic, by=keys), after)
+    if picture == "table":
+        return comparison_table(compared, rate=statistic)
+    return plots.plot_comparison(compared, rate=statistic, by=by)
 
 
 def _told(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
