@@ -158,7 +158,7 @@ class ExplainingAccount:
         found = None if flow_ids is not None and not len(flow_ids) else self._ask(self.account.messages, flow_ids)
         if found is None:
             texts = {name: pd.Series(dtype="str") for name in _MESSAGE_COLUMNS}
-            return pd.DataFrame(texts | {"is_variation": pd.Series(dtype="boolean")})
+            return pd.DataFrame(texts | {"is_variation": pd.Series(dtype="bool")})
         return found
 
     def flow_values(self, conversion_metric_id: str | None = None, **wanted: Any) -> pd.DataFrame:

@@ -85,6 +85,7 @@ def test_discover_metrics_in_jupyterlab(lab: str, page: Any) -> None:
     alt = changed(page, board, lambda: board.get_by_role("button", name="Choose none").click())
     assert "No metric is chosen" in alt
     board.get_by_label("Search metrics").fill("sent sms")
+    page.wait_for_function("() => document.querySelector('.flowperf-board select[multiple]').options.length < 4")
     alt = changed(page, board, lambda: board.get_by_label("Metrics", exact=True).select_option(index=1))
     assert "1 of 1 metric" in alt
     assert [] == problems(page)
