@@ -155,9 +155,10 @@ def test_airflow_dag_runs_its_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     _Airflow.tasks.clear()
     modules = {
         "airflow": {"DAG": _Airflow.DAG},
-        "airflow.operators": {},
-        "airflow.operators.python": {"PythonOperator": _Airflow.PythonOperator},
         "airflow.providers": {},
+        "airflow.providers.standard": {},
+        "airflow.providers.standard.operators": {},
+        "airflow.providers.standard.operators.python": {"PythonOperator": _Airflow.PythonOperator},
         "airflow.providers.papermill": {},
         "airflow.providers.papermill.operators": {},
         "airflow.providers.papermill.operators.papermill": {"PapermillOperator": _Airflow.PapermillOperator},

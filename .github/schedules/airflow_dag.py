@@ -1,4 +1,4 @@
-"""The weekly report in Airflow, by papermill's operator; needs ``apache-airflow-providers-papermill`` and flowperf.
+"""The weekly report in Airflow, by papermill's operator; needs flowperf and Airflow's papermill and standard providers (tried with 3.3).
 
 The key comes from the worker's environment (or an Airflow secrets backend that fills it): ``accounts.toml`` names the
 variable as ``api_key_env``. Never hand it over as a parameter, papermill would write it into the output notebook.
@@ -10,7 +10,8 @@ import os
 from datetime import datetime, timedelta
 
 from airflow import DAG
-from airflow.operators.python import PythonOperator
+from airflow.providers.papermill.operators.papermill import PapermillOperator
+from airflow.providers.standard.operators.python import PythonOperator
 from airflow.providers.papermill.operators.papermill import PapermillOperator
 
 from flowperf_helpers.runner import stock_notebook
