@@ -16,7 +16,7 @@
     │   ├── PayloadError             5  an answer of another shape        .place
     │   └── NoRowsError              5  nothing came where rows were due
     ├── StorageError                 1  ledger, snapshot or output file
-    └── NotebookError                *  a cell failed                     .path .cause_name
+    └── NotebookError                *  a cell failed                     .path .cause_name .traceback
 
 The number is the exit code of the command line; `NotebookError` carries the one of the error that stopped its cell.
 Each message is one sentence or two: what is wrong, where, what to do. No message ever holds a secret. An error
@@ -233,10 +233,15 @@ class NotebookError(FlowperfError):
         The notebook as far as it got.
     cause_name : str
         Class name of the error inside the kernel.
+    traceback : str
+        As the kernel printed it, without colours; empty where no cell failed.
     """
 
-    def __init__(self, message: str, *, path: str | Path, cause_name: str, exit_code: int = 1) -> None:
+    def __init__(
+        self, message: str, *, path: str | Path, cause_name: str, exit_code: int = 1, traceback: str = ""
+    ) -> None:
         super().__init__(message)
         self.path = Path(path)
         self.cause_name = cause_name
         self.exit_code = exit_code
+        self.traceback = traceback

@@ -22,32 +22,13 @@ from typing import Any, TextIO
 from flowperf_helpers import errors
 from flowperf_helpers.errors import ArgumentError, FlowperfError, NotebookError
 
-__all__ = ["KernelFailure", "read_notebook", "run_notebook", "scrub_notebook", "stock_notebook"]
+__all__ = ["read_notebook", "run_notebook", "scrub_notebook", "stock_notebook"]
 
 START_SECONDS = 120
 """How long a kernel may take to start, on a machine that is busy with others."""
 
 _KERNEL_ARGUMENTS = ["--log-level=40", "--HistoryManager.enabled=False"]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-
-class KernelFailure(NotebookError):
-    """A cell failed.
-
-    Attributes
-    ----------
-    traceback : str
-        As the kernel printed it, without colours.
-    notebook : dict
-        The notebook as far as it got.
-    """
-
-    def __init__(
-        self, message: str, *, path: str | Path, cause_name: str, exit_code: int, traceback: str, notebook: Any
-    ) -> None:
-        super().__init__(message, path=path, cause_name=cause_name, exit_code=exit_code)
-        self.traceback = traceback
-        self.notebook = notebook
 
 
 def stock_notebook(name: str) -> Path:
@@ -89,6 +70,7 @@ def run_notebook(
     *,
     parameters: Mapping[str, Any],
     cwd: str | Path,
+    output: str | Path,
     timeout: float | None = None,
     stderr: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -101,6 +83,8 @@ def run_notebook(
         The notebook; it is not changed.
     parameters : mapping
         Checked before, by `flowperf_helpers.parameters.check_parameters`.
+    output : path
+        Where the executed notebook is written; after a failing cell it is the notebook as far as it got.
     timeout : float, optional
         Seconds for the whole run; None waits for ever.
     stderr : text file, optional
@@ -108,10 +92,9 @@ def run_notebook(
 
     Raises
     ------
-    KernelFailure
-        A cell failed. ``exit_code`` is that of our error in the kernel, 1 for any other.
     NotebookError
-        The deadline passed, or the kernel did not start.
+        A cell failed: ``exit_code`` is that of our error in the kernel, 1 for any other. Or the deadline passed, or the
+        kernel did not start.
     """
     import logging
 
@@ -126,63 +109,46 @@ def run_notebook(
     extra: dict[str, Any] = {"shutdown_kernel": "immediate", "extra_arguments": _KERNEL_ARGUMENTS}
     if ends is not None:
         extra["timeout_func"] = lambda cell: max(1, int(ends - clock()))
-    with tempfile.TemporaryDirectory(prefix="flowperf-") as folder:
-        output = Path(folder) / "executed.ipynb"
-        try:
-            notebook = papermill.execute_notebook(
-                str(source),
-                str(output),
-                parameters=dict(parameters),
-                kernel_name="python3",
-                progress_bar=False,
-                request_save_on_cell_execute=False,
-                start_timeout=START_SECONDS if timeout is None else max(1, min(START_SECONDS, int(timeout))),
-                cwd=str(cwd),
-                stderr_file=stderr,
-                **extra,
-            )
-        except PapermillExecutionError as error:
-            raise _failure(error, name, _read(output)) from error
-        except CellTimeoutError as error:
-            raise NotebookError(
-                f"The deadline of {timeout:g} seconds passed while {name} was running: give it more (--timeout), "
-                "what Klaviyo had answered is kept.",
-                path=name,
-                cause_name="CellTimeoutError",
-            ) from error
-        except (DeadKernelError, RuntimeError) as error:
-            raise NotebookError(
-                f"The kernel of {name} did not start or died: is ipykernel installed and enough memory free?",
-                path=name,
-                cause_name=type(error).__name__,
-            ) from error
+    try:
+        notebook = papermill.execute_notebook(
+            str(source),
+            str(output),
+            parameters=dict(parameters),
+            kernel_name="python3",
+            progress_bar=False,
+            request_save_on_cell_execute=False,
+            start_timeout=START_SECONDS if timeout is None else max(1, min(START_SECONDS, int(timeout))),
+            cwd=str(cwd),
+            stderr_file=stderr,
+            **extra,
+        )
+    except PapermillExecutionError as error:
+        raise _failure(error, name) from error
+    except CellTimeoutError as error:
+        raise NotebookError(
+            f"The deadline of {timeout:g} seconds passed while {name} was running: give it more (--timeout), "
+            "what Klaviyo had answered is kept.",
+            path=name,
+            cause_name="CellTimeoutError",
+        ) from error
+    except (DeadKernelError, RuntimeError) as error:
+        raise NotebookError(
+            f"The kernel of {name} did not start or died: is ipykernel installed and enough memory free?",
+            path=name,
+            cause_name=type(error).__name__,
+        ) from error
     return notebook
 
 
-def _read(path: Path) -> Any:
-    import nbformat
-
-    return nbformat.read(path, as_version=4) if path.is_file() else None
-
-
-def _failure(error: Any, name: str, notebook: Any) -> KernelFailure:
+def _failure(error: Any, name: str) -> NotebookError:
     """Our error's own words and exit code; for a stranger's error its last line and 1."""
     ours = getattr(errors, error.ename, None)
     traceback = _ANSI.sub("", "\n".join(error.traceback))
+    facts: dict[str, Any] = {"path": name, "cause_name": error.ename, "traceback": traceback}
     if isinstance(ours, type) and issubclass(ours, FlowperfError):
-        return KernelFailure(
-            error.evalue,
-            path=name,
-            cause_name=error.ename,
-            exit_code=ours.exit_code,
-            traceback=traceback,
-            notebook=notebook,
-        )
+        return NotebookError(error.evalue, exit_code=ours.exit_code, **facts)
     lines = str(error.evalue).strip().splitlines() or [""]
-    message = f"A cell of {name} failed with {error.ename}: {lines[0][:300]}"
-    return KernelFailure(
-        message, path=name, cause_name=error.ename, exit_code=1, traceback=traceback, notebook=notebook
-    )
+    return NotebookError(f"A cell of {name} failed with {error.ename}: {lines[0][:300]}", **facts)
 
 
 def scrub_notebook(notebook: Any, *, forget: Mapping[str, str] | None = None) -> dict[str, Any]:

@@ -14,24 +14,18 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
 from flowperf_helpers.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
-from flowperf_helpers.errors import ArgumentError, StorageError
-from flowperf_helpers.parameters import check_parameters, notebook_parameters
-from flowperf_helpers.runner import KernelFailure, read_notebook, run_notebook, scrub_notebook, stock_notebook
+from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
+from flowperf_helpers.preflight import check_names, check_run, checked_week
+from flowperf_helpers.runner import read_notebook, run_notebook, scrub_notebook, stock_notebook
 
 __all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
-OURS = ("account", "week", "integration", "conversion_metric", "allow_partial", "refresh", "bundle")
-"""Parameters that `flowperf weekly` fills; a changed copy of the notebook has to keep them."""
-
-_WEEK = re.compile(r"\d{4}-W\d{2}")
-_ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ def run_weekly(
     ------
     ArgumentError
         Unknown parameter, unknown or future week, unusable notebook.
-    KernelFailure
+    NotebookError
         A cell failed; the notebook is kept as ``weekly-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
     StorageError
         The files could not be written.
@@ -120,7 +114,7 @@ def run_weekly(
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
     values: dict[str, Any] = {
         "account": account,
-        "week": _checked_week(week, allow_partial=allow_partial, frozen=account == "sandbox"),
+        "week": checked_week(week, account=account, allow_partial=allow_partial),
         "integration": integration or "",
         "conversion_metric": conversion_metric or "",
         "allow_partial": allow_partial,
@@ -128,6 +122,7 @@ def run_weekly(
         **(parameters or {}),
     }
     check_run(source, values, environ=environ)
+    check_names(account, values["integration"], values["conversion_metric"])
     if pdf:
         from flowperf_helpers.page import installed_browser
 
@@ -140,12 +135,18 @@ def run_weekly(
         bundle = work / "bundle"
         bundle.mkdir(mode=0o700)
         left = None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
+        done = work / "executed.ipynb"
         try:
             executed = run_notebook(
-                source, parameters={**values, "bundle": str(bundle)}, cwd=Path.cwd(), timeout=left, stderr=stderr
+                source,
+                parameters={**values, "bundle": str(bundle)},
+                cwd=Path.cwd(),
+                output=done,
+                timeout=left,
+                stderr=stderr,
             )
-        except KernelFailure as failure:
-            raise _keep_failed(failure, account, values["week"], out, bundle) from failure
+        except NotebookError as failure:
+            raise _keep_failed(failure, done, account, values["week"], out, bundle) from failure
         warming.join()
         headline = _headline(bundle, source)
         for line in headline.get("log", []):
@@ -154,53 +155,6 @@ def run_weekly(
         files = _finish(clean, bundle, work, headline, pdf=pdf)
         delivered = deliver(files, out, names=file_names(account, headline["week"]))
     return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
-
-
-def check_run(source: Path, values: Mapping[str, Any], *, environ: Mapping[str, str]) -> None:
-    """Refuse everything that can be refused without a kernel and without a request.
-
-    Raises
-    ------
-    ArgumentError, CredentialsError
-        See `flowperf_helpers.parameters.check_parameters` and `flowperf_helpers.credentials.account_settings`.
-    """
-    from flowperf_helpers.credentials import account_settings
-
-    known = notebook_parameters(read_notebook(source), source=source.name)
-    missing = [name for name in OURS if name not in known]
-    if missing:
-        raise ArgumentError(
-            f"{source.name} lacks the parameters {', '.join(missing)}, which `flowperf weekly` fills: "
-            f"copy the parameters cell of {NOTEBOOK} into it."
-        )
-    check_parameters(known, values, environ=environ, source=source.name)
-    if not _ACCOUNT.fullmatch(values["account"]):
-        raise ArgumentError(
-            "An account's name, as part of file names, is made of letters, digits, dots, dashes and underscores."
-        )
-    account_settings(values["account"], environ=environ)
-
-
-def _checked_week(week: str | None, *, allow_partial: bool, frozen: bool) -> str:
-    """A label that is an ISO week and not surely in the future; the kernel, which knows the zone, has the last word."""
-    if not week:
-        return ""
-    label = week.strip().upper()
-    try:
-        if not _WEEK.fullmatch(label):
-            raise ValueError(label)
-        monday = date.fromisocalendar(int(label[:4]), int(label[6:]), 1)
-    except ValueError as error:
-        raise ArgumentError(f"{week[:40]!r} is no ISO week: write it as 2026-W47.") from error
-    latest = datetime.now(UTC) + timedelta(hours=14)
-    if not frozen and monday > latest.date():
-        raise ArgumentError(f"The week {label} lies in the future: it starts on {monday}.")
-    if not frozen and not allow_partial and monday + timedelta(days=7) > latest.date():
-        raise ArgumentError(
-            f"The week {label} is still running (it ends on {monday + timedelta(days=6)}): wait for it, or give "
-            "--allow-partial."
-        )
-    return label
 
 
 def _warm_up() -> None:
@@ -279,14 +233,21 @@ def make_page(executed: str | Path, html: str | Path) -> Path:
     return page
 
 
-def _keep_failed(failure: KernelFailure, account: str, week: str, out: str | Path, bundle: Path) -> KernelFailure:
+def _keep_failed(
+    failure: NotebookError, done: Path, account: str, week: str, out: str | Path, bundle: Path
+) -> NotebookError:
     """Keep the notebook as far as it got, without the machine in it, and name it."""
-    clean = scrub_notebook(failure.notebook, forget={str(bundle): "", str(bundle.parent): ""})
+    if not done.is_file():
+        return failure
+    clean = scrub_notebook(read_notebook(done), forget={str(bundle): "", str(bundle.parent): ""})
     name = f"weekly-{account}-{week or 'latest'}-FAILED.ipynb"
     kept = bundle.parent / name
     kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     place = deliver({"ipynb": kept}, out, names={"ipynb": name})[0].path
-    return KernelFailure(
-        str(failure), path=place, cause_name=failure.cause_name, exit_code=failure.exit_code,
-        traceback=failure.traceback, notebook=None,
-    )  # fmt: skip
+    return NotebookError(
+        str(failure),
+        path=place,
+        cause_name=failure.cause_name,
+        exit_code=failure.exit_code,
+        traceback=failure.traceback,
+    )

@@ -169,6 +169,7 @@ class WeeklyReport:
             open_days=self.settling.open_days,
             forecast=self.settling.sentence,
             first_week=self.before is None,
+            metrics=len(self.answers.metrics),
         )
 
     @cached_property

@@ -35,6 +35,7 @@ def five_sentences(
     open_days: int,
     forecast: str,
     first_week: bool,
+    metrics: int = 1,
 ) -> list[Sentence]:
     """What moved beyond chance, what it is worth, what stopped, what is still settling, what to look at first.
 
@@ -52,10 +53,12 @@ def five_sentences(
         Where the conversions will end, as a sentence; empty where nobody can say.
     first_week : bool
         Whether there is no week before.
+    metrics : int
+        How many conversion metrics the conversions are of.
     """
     return [
         _moved(signals, comparisons, first_week),
-        _worth(tiles, equal_age),
+        _worth(tiles, equal_age, metrics),
         _stopped(signals, names),
         _settling(open_days, forecast),
         _first(signals, names),
@@ -79,14 +82,15 @@ def _moved(signals: Sequence[Signal], comparisons: int, first_week: bool) -> Sen
     return Sentence("moved", heading, text[0].upper() + text[1:] + more + ".", moved[0].flow_id)
 
 
-def _worth(tiles: Sequence[Tile], equal_age: bool) -> Sentence:
+def _worth(tiles: Sequence[Tile], equal_age: bool, metrics: int) -> Sentence:
     heading = "Worth"
     by_name = {tile.statistic: tile for tile in tiles}
     value, orders = by_name["conversion_value"], by_name["conversions"]
     if value.value is None:
         count = f"{orders.value_text} conversions" if orders.value is not None else "no conversions that Klaviyo tells"
         return Sentence("worth", heading, f"The conversion metric carries no money; the flows led to {count}.")
-    text = f"The flows brought {value.value_text} from {orders.value_text} conversions"
+    kinds = f" of {metrics} metrics" if metrics > 1 else ""
+    text = f"The flows brought {value.value_text} from {orders.value_text} conversions{kinds}"
     if value.difference is not None:
         more = "more" if value.difference > 0 else "less"
         amount = formats.money_text(abs(value.difference), value.currency)
