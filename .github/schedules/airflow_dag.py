@@ -1,4 +1,6 @@
-"""The weekly report in Airflow, by papermill's operator; needs flowperf and Airflow's papermill and standard providers (tried with 3.3).
+"""The weekly report in Airflow, by papermill's operator.
+
+Needs flowperf and Airflow's papermill and standard providers; Airflow 3.3 loads it.
 
 The key comes from the worker's environment (or an Airflow secrets backend that fills it): ``accounts.toml`` names the
 variable as ``api_key_env``. Never hand it over as a parameter, papermill would write it into the output notebook.
@@ -12,7 +14,6 @@ from datetime import datetime, timedelta
 from airflow import DAG
 from airflow.providers.papermill.operators.papermill import PapermillOperator
 from airflow.providers.standard.operators.python import PythonOperator
-from airflow.providers.papermill.operators.papermill import PapermillOperator
 
 from flowperf_helpers.runner import stock_notebook
 from flowperf_helpers.weekly import make_page
