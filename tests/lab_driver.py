@@ -105,6 +105,13 @@ def chromium(*, width: int = 1400, height: int = 1000) -> Iterator[Any]:
         browser.close()
 
 
+_CONNECTED = """() => {
+    const session = window.jupyterapp.shell.currentWidget?.sessionContext;
+    const kernel = session?.session?.kernel;
+    return session?.isReady && kernel?.connectionStatus === 'connected' && kernel.status === 'idle';
+}"""
+
+
 def open_and_run(page: Any, url: str, name: str) -> None:
     """Open a notebook alone in JupyterLab and run all of its cells; returns when the kernel is idle again."""
     page.goto(f"{url}/lab/tree/{name}?reset")
@@ -112,15 +119,28 @@ def open_and_run(page: Any, url: str, name: str) -> None:
     page.wait_for_function("() => window.jupyterapp && document.querySelectorAll('.jp-CodeCell').length > 0")
     page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area').catch(() => null)")
     page.wait_for_selector(".jp-NotebookPanel-toolbar [data-status='idle']")
+    page.wait_for_function(_CONNECTED)
     ends = time.monotonic() + 90
     while time.monotonic() < ends:
         page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
         prompts = _settled(page)
-        if all(re.search(r"\d", prompt) for prompt in prompts):
+        if all(re.search(r"\d", prompt) for prompt in prompts) and _boards_drawn(page):
             return
         failed = page.locator("[data-mime-type='application/vnd.jupyter.error']").all_inner_texts()
         assert not failed, f"{name} stopped at {prompts}: {failed}"
     raise AssertionError(f"{name} was not run within 90 seconds: {prompts}")
+
+
+def _boards_drawn(page: Any) -> bool:
+    """Whether every widget became a view; one that was sent before the page listened never does, and is run again."""
+    for _ in range(20):
+        views = page.locator(
+            ".jp-OutputArea-output .widget-vbox img, .jp-OutputArea-output .jupyter-widgets img"
+        ).count()
+        if views:
+            return True
+        page.wait_for_timeout(500)
+    return False
 
 
 def _settled(page: Any) -> list[str]:
