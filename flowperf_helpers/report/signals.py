@@ -108,6 +108,7 @@ def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]
             # the first clause of the room's own sentence, its day written out
             day = pd.Timestamp(row["interval_start"])
             sentence = sentence.partition(";")[0].rstrip(".").replace(f"{day:%Y-%m-%d}", f"{day:%A %-d %B}") + "."
+            sentence = sentence.replace(" in each interval with sends", " a day")
         text = sentence if name in sentence else f"“{name}”: {sentence}"
         message = "" if kind == "stopped" else _text(row.get("flow_message_id"))
         label = formats.statistic_label(str(row["statistic"])).lower()
