@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.account import Account, connect
+from flowperf_helpers.account import Account
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.timeframes import Window
 
@@ -60,7 +60,7 @@ def _rehearse(account: Any, conversion_metric: str) -> None:
     for days in range(1, REHEARSED_DAYS + 1):
         morning = account.now() - pd.Timedelta(days=days)
         last = morning.date() - timedelta(days=1)
-        past = connect("sandbox", now=morning.to_pydatetime())
+        past = account.again(now=morning.to_pydatetime())
         past.flow_series(
             conversion_metric,
             timeframe=(last - timedelta(days=13), last),
