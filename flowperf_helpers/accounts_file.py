@@ -1,4 +1,7 @@
-"""``accounts.toml``: one section per account, names of secrets and never a secret."""
+"""``accounts.toml``: one section per account, names of secrets and never a secret.
+
+A section is checked when its account is asked for, so that one bad section leaves the others usable.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError
-from flowperf_helpers.keys import looks_like_secret
+from flowperf_helpers.keys import looks_like_secret, without_keys
 from flowperf_helpers.near import near_misses, or_near
 
 __all__ = ["RESERVED", "account_names", "accounts_path", "read_section"]
@@ -41,11 +44,13 @@ def account_names(path: Path | None = None, environ: Mapping[str, str] = os.envi
     Raises
     ------
     ArgumentError
-        No such file, no TOML, no section.
-    CredentialsError
-        The file holds something that looks like a key.
+        No such file, no TOML, no section, or a name that no account can have. What a section holds is not checked.
     """
-    return list(_read(path or accounts_path(environ)))
+    path = path or accounts_path(environ)
+    sections = _read(path)
+    for name in sections:
+        _check_name(name, path)
+    return list(sections)
 
 
 def read_section(name: str, path: Path | None = None, environ: Mapping[str, str] = os.environ) -> dict[str, Any]:
@@ -54,7 +59,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     Returns
     -------
     dict
-        Keys of interface.md: texts, ``attribution_days`` (int, 1 to 90) and ``oauth`` (dict of texts).
+        Texts, ``attribution_days`` (int, 1 to 90) and ``oauth`` (dict of texts).
 
     Raises
     ------
@@ -63,13 +68,13 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     ArgumentError
         The file is not there or no TOML; a key or value in the section is not known or of another kind.
     CredentialsError
-        Anything in the file that looks like a key.
+        A value of the section that looks like a key.
     """
     path = path or accounts_path(environ)
     if not path.exists() and "FLOWPERF_ACCOUNTS" not in environ:
         near = near_misses(name, RESERVED)
         raise UnknownNameError(
-            f"There is no account {name!r}: use sandbox or live, or describe it as [accounts.{name}] in "
+            f"There is no account {without_keys(name)!r}: use sandbox or live, or describe it as [accounts.NAME] in "
             "accounts.toml in the working folder or where FLOWPERF_ACCOUNTS points.",
             near=near,
         )
@@ -77,12 +82,17 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     if name not in sections:
         known = [*sections, *RESERVED]
         near = near_misses(name, known)
-        raise UnknownNameError(f"{path} has no account {name!r}: {or_near(near, known)}", near=near)
-    _check_section(name, sections[name], path)
-    return sections[name]
+        raise UnknownNameError(f"{path} has no account {without_keys(name)!r}: {or_near(near, known)}", near=near)
+    _check_name(name, path)
+    section = sections[name]
+    if not isinstance(section, dict):
+        raise ArgumentError(f"{path}: accounts.{name} is not a section: write [accounts.{name}] above its settings.")
+    _refuse_secrets(section, f"{path}, [accounts.{name}]")
+    _check_section(name, section, path)
+    return section
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -92,39 +102,40 @@ def _read(path: Path) -> dict[str, dict[str, Any]]:
         place = re.search(r"line \d+", str(error))
         where = f" at {place[0]}" if place else ""
         raise ArgumentError(f"The accounts file {path} is no TOML{where}: mend it there.") from None
-    _refuse_secrets(content, path)
     sections = content.get("accounts")
     if set(content) - {"accounts"} or not isinstance(sections, dict) or not sections:
-        found = ", ".join(content) or "nothing"
+        found = without_keys(", ".join(content)) or "nothing"
         raise ArgumentError(f"{path} holds one [accounts.NAME] section per account and nothing else; it has {found}.")
-    for name, section in sections.items():
-        if name in RESERVED:
-            raise ArgumentError(f"{path} names an account {name!r}, which is flowperf's own: call it something else.")
-        if not _NAME.fullmatch(name):
-            raise ArgumentError(f"{path} names an account {name!r}: use letters, digits, dots, _ and -.")
-        if not isinstance(section, dict):
-            raise ArgumentError(f"{path}: accounts.{name} is no section: write [accounts.{name}] above its settings.")
     return sections
 
 
-def _texts(value: object, place: str) -> Iterator[tuple[str, str]]:
+def _check_name(name: str, path: Path) -> None:
+    if name in RESERVED:
+        raise ArgumentError(f"{path} names an account {name!r}, which is flowperf's own: call it something else.")
+    if not _NAME.fullmatch(name):
+        raise ArgumentError(f"{path} names an account {without_keys(name)!r}: use letters, digits, dots, _ and -.")
+
+
+def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each text with the setting it stands in."""
     if isinstance(value, dict):
-        for key, inner in value.items():
-            yield key, ""
-            yield from _texts(inner, f"{place}.{key}" if place else key)
+        for name, inner in value.items():
+            yield from _texts(inner, name)
     elif isinstance(value, list):
         for inner in value:
-            yield from _texts(inner, place)
+            yield from _texts(inner, key)
     elif isinstance(value, str):
-        yield place, value
+        yield key, value
 
 
-def _refuse_secrets(content: dict[str, Any], path: Path) -> None:
-    for place, text in _texts(content, ""):
-        if looks_like_secret(place):
-            raise CredentialsError(f"{path} has a name that looks like a key: {_BELONGS}.")
-        if looks_like_secret(text) or (text and _SECRET_WORDS.search(place)):
-            raise CredentialsError(f"{path}: {place} looks like a key, and no secret belongs in this file: {_BELONGS}.")
+def _refuse_secrets(section: dict[str, Any], place: str) -> None:
+    """Refuse values that look like keys; a name is the user's to choose and may look like anything."""
+    for key, text in _texts(section):
+        if looks_like_secret(text) or (text and _SECRET_WORDS.search(key)):
+            shown = without_keys(key)
+            raise CredentialsError(
+                f"{place}: {shown} looks like a key, and no secret belongs in this file: {_BELONGS}."
+            )
 
 
 def _check_section(name: str, section: dict[str, Any], path: Path) -> None:
@@ -158,6 +169,8 @@ def _check_section(name: str, section: dict[str, Any], path: Path) -> None:
 def _refuse_unknown(place: str, section: dict[str, Any], known: tuple[str, ...]) -> None:
     unknown = [key for key in section if key not in known]
     if unknown:
+        if any(looks_like_secret(key) for key in unknown):
+            raise CredentialsError(f"{place} has a setting whose name looks like a key: {_BELONGS}.")
         near = near_misses(unknown[0], known, count=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ArgumentError(f"{place} has unknown {', '.join(unknown)}{hint}: valid are {', '.join(known)}.")

@@ -9,7 +9,16 @@ from typing import NoReturn
 
 from flowperf_helpers.errors import CredentialsError
 
-__all__ = ["BEARER", "PRIVATE_KEY", "Credentials", "Keyring", "PostForm", "fingerprint_of", "looks_like_secret"]
+__all__ = [
+    "BEARER",
+    "PRIVATE_KEY",
+    "Credentials",
+    "Keyring",
+    "PostForm",
+    "fingerprint_of",
+    "looks_like_secret",
+    "without_keys",
+]
 
 PRIVATE_KEY = "Klaviyo-API-Key"
 BEARER = "Bearer"
@@ -21,7 +30,10 @@ _PRINTABLE = re.compile(r"[\x21-\x7e]+")
 _PREFIXED = re.compile(
     r"\b[ps]k_[A-Za-z0-9_-]{6,}|\b(?:Bearer|Klaviyo-API-Key)\s+\S+|\beyJ[A-Za-z0-9_-]{8,}", re.IGNORECASE
 )
-_LONG = re.compile(r"(?=[^\s]*[0-9])(?=[^\s]*[a-z])[A-Za-z0-9+/_=.~-]{28,}")
+_LONG = re.compile(r"[A-Za-z0-9+/_=.~-]{28,}")
+_CHANGE = re.compile(r"(?<=[a-z])[A-Z0-9]|(?<=[A-Z])[0-9]|(?<=[0-9])[A-Za-z]")
+_CHANGES = 6
+"""So many changes between small letters, capitals and digits make a long text random; names with a number have one."""
 
 
 def fingerprint_of(secret: str) -> str:
@@ -32,10 +44,20 @@ def fingerprint_of(secret: str) -> str:
 def looks_like_secret(text: str) -> bool:
     """Tell whether a text could be a key or token: Klaviyo's ``pk_``, a bearer header, a JWT, or long and random.
 
-    >>> looks_like_secret("pk_0123456789abcdef"), looks_like_secret("Placed Order")
+    >>> looks_like_secret("pk_0123456789abcdef"), looks_like_secret("client01_private_key_of_klaviyo")
     (True, False)
     """
-    return bool(_PREFIXED.search(text) or _LONG.search(text))
+    if _PREFIXED.search(text):
+        return True
+    return any(
+        len(_CHANGE.findall(long)) >= _CHANGES and any(c.isdigit() for c in long) and any(c.islower() for c in long)
+        for long in _LONG.findall(text)
+    )
+
+
+def without_keys(text: str) -> str:
+    """Return a text of a stranger's without what looks like one of Klaviyo's keys, for messages."""
+    return _PREFIXED.sub("[secret]", text)
 
 
 class Credentials:
@@ -80,7 +102,7 @@ class Credentials:
         for secret in self._secrets():
             if len(secret) >= 4:
                 text = text.replace(secret, "[secret]")
-        return _PREFIXED.sub("[secret]", text)
+        return without_keys(text)
 
     def _secrets(self) -> list[str]:
         return [self._reveal()]

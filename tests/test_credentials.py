@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import stat
+import subprocess
 import sys
 import traceback
 from collections.abc import Iterator
@@ -18,7 +20,7 @@ from raw_server import KEY, reply, report, serving
 
 from flowperf_helpers.accounts_file import account_names
 from flowperf_helpers.client import Client
-from flowperf_helpers.credentials import AccountSettings, account_settings
+from flowperf_helpers.credentials import SANDBOX_KEY, AccountSettings, account_settings
 from flowperf_helpers.errors import (
     ArgumentError,
     AuthenticationError,
@@ -390,3 +392,71 @@ def test_no_refresh_token_at_all(tmp_path: Path) -> None:
     """A variable that is not set is named."""
     with pytest.raises(CredentialsError, match="from REFRESH, which is not set"):
         oauth_settings(tmp_path, "https://x.example", refresh="")
+
+
+@pytest.mark.parametrize("name", ["client01", "shop24", "a1", "2026-shop-of-the-year-number-1"])
+@pytest.mark.parametrize(
+    "text",
+    ['api_key_env = "K"\nintegration = "Shop24"', 'access_token_env = "K"\nconversion_metric = "Placed Order 2"',
+     'api_key_env = "client01_private_key_of_klaviyo"\nbase_url = "https://klaviyo-proxy24.shops.example"'],
+)  # fmt: skip
+def test_digits_in_names_are_no_secret(tmp_path: Path, name: str, text: str) -> None:
+    """An account, variable, address or integration whose name holds a number is an ordinary one."""
+    path = accounts(tmp_path, f"[accounts.{name}]\n{text}\n")
+    environ = {"K": KEY, "client01_private_key_of_klaviyo": KEY}
+    assert name == account_settings(name, environ=environ, accounts_file=path).name
+
+
+def test_an_oauth_section_with_a_digit_in_its_name(tmp_path: Path) -> None:
+    """[accounts.a1.oauth] is read like any other."""
+    path = accounts(tmp_path, OAUTH.replace("accounts.acme", "accounts.a1"))
+    environ = {"ID": "app", "SECRET": "s", "REFRESH": "r", "FLOWPERF_HOME": str(tmp_path)}
+    assert "REFRESH" == account_settings("a1", environ=environ, accounts_file=path).credentials.source
+
+
+BAD_SECTIONS = [
+    f'[accounts.bad]\napi_key = "{KEY}"\n', '[accounts.bad]\ncolour = 1\n', '[accounts.bad]\n',
+    '[accounts."a b"]\napi_key_env = "K"\n', '[accounts.sandbox]\napi_key_env = "K"\n', "[accounts]\nbad = 3\n",
+    f'[accounts.bad]\n"{KEY}" = 1\n',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", BAD_SECTIONS)
+def test_a_bad_section_leaves_the_others_usable(tmp_path: Path, bad: str) -> None:
+    """What is wrong with one account is told to those who ask for it, and to nobody else."""
+    path = accounts(tmp_path, f'{bad}[accounts.shop24]\napi_key_env = "K"\n')
+    assert "K" == account_settings("shop24", environ={"K": KEY}, accounts_file=path).credentials.source
+    if "accounts.bad" in bad or "bad = 3" in bad:
+        assert ["bad", "shop24"] == account_names(path)
+        with pytest.raises((ArgumentError, CredentialsError)) as caught:
+            account_settings("bad", environ={"K": KEY}, accounts_file=path)
+        assert KEY not in str(caught.value)
+
+
+def test_twenty_accounts_in_one_shell_loop(tmp_path: Path, sandbox_url: str) -> None:
+    """client01 to client20 of one file open, each with its own key and base address, by the command itself."""
+    names = [f"client{n:02d}" for n in range(1, 21)]
+    path = accounts(
+        tmp_path,
+        "".join(
+            f'[accounts.{name}]\napi_key_env = "{name.upper()}_KLAVIYO_KEY"\nbase_url = "{sandbox_url}"\n'
+            for name in names
+        ),
+    )
+    keys = {f"{name.upper()}_KLAVIYO_KEY": SANDBOX_KEY for name in names}
+    assert names == account_names(path)
+    opened = [account_settings(name, environ=keys, accounts_file=path) for name in names]
+    assert [(f"{name.upper()}_KLAVIYO_KEY", sandbox_url) for name in names] == [
+        (settings.credentials.source, settings.base_url) for settings in opened
+    ]
+    loop = (
+        'for n in $(seq -w 1 20); do "$0" discover --account "client$n" --format csv > "client$n.csv" '
+        '|| { echo "client$n ended with $?" >&2; exit 1; }; done'
+    )
+    done = subprocess.run(
+        ["bash", "-c", loop, str(Path(sys.executable).parent / "flowperf")],
+        cwd=tmp_path, env={**os.environ, **keys}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (0, "") == (done.returncode, "\n".join(line for line in done.stderr.splitlines() if "ended" in line))
+    found = {name: (tmp_path / f"{name}.csv").read_text() for name in names}
+    assert all("RplOrd" in text for text in found.values()), done.stderr
