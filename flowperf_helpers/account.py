@@ -12,7 +12,7 @@ import pandas as pd
 
 from flowperf_helpers.collector import Collector
 from flowperf_helpers.directory import Directory, Names, ids_of
-from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.errors import ArgumentError, CredentialsError
 from flowperf_helpers.facts import Facts
 from flowperf_helpers.opening import Opened, open_account
 from flowperf_helpers.planner import Plan
@@ -24,6 +24,15 @@ from flowperf_helpers.wishes import Wish
 __all__ = ["Account", "connect"]
 
 When = str | Timeframe | Sequence[object]
+_TRAVELS = (
+    "FLOWPERF_HOME",
+    "FLOWPERF_MAX_ANSWER_MB",
+    "FLOWPERF_MAX_WAIT",
+    "FLOWPERF_PACING",
+    "FLOWPERF_SANDBOX_VARIANT",
+    "KLAVIYO_REVISION",
+)
+"""What of an environment the sandbox's copy in another process needs; none of it is a secret."""
 
 
 def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> Account:
@@ -39,9 +48,10 @@ def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> 
     **options
         ``timezone`` (str; instead of asking), ``attribution_days`` (int, 1 to 90), ``max_age`` (timedelta: how long an
         answer about an unsettled window is served from the store), ``home`` (folder instead of ``FLOWPERF_HOME``),
-        ``accounts_file``, ``environ``, ``pacing`` (bool or Pacer; instead of ``FLOWPERF_PACING``); for the sandbox
-        ``variant``, ``now`` (a moment or a function) and ``sandbox`` (other arguments of ``sandbox_app``, as a dict);
-        to replace the machinery ``adapter``, ``clock`` (seconds since 1970) and ``sleep``.
+        ``accounts_file``, ``environ``, ``pacing`` (bool or Pacer; instead of ``FLOWPERF_PACING``), ``seconds``
+        (float: after so many nothing is asked any more); for the sandbox ``variant``, ``now`` (a moment or a function)
+        and ``sandbox`` (other arguments of ``sandbox_app``, as a dict); to replace the machinery
+        ``adapter``, ``clock`` (seconds since 1970) and ``sleep``.
 
     Raises
     ------
@@ -71,7 +81,8 @@ def _connect_again(name: str, options: dict[str, Any]) -> Account:
 class Account(Directory):
     """One account of Klaviyo's. Made by `connect`.
 
-    It pickles as its name and options, so that a worker builds its own; no connection and no secret travels.
+    It pickles as its name and options, so that a worker builds its own; no connection and no secret travels. One that
+    was opened with ``environ`` holds its key there and does not travel.
 
     Attributes
     ----------
@@ -100,7 +111,8 @@ class Account(Directory):
         self._pacer = opened.client.pacer
         self._facts = Facts(opened.settings, opened.client, opened.clock)
         self._refresh = refresh
-        self._rebuild = rebuild
+        # behind a function: the options may hold an environment, and with it a key that no look inside should show
+        self._rebuild = lambda: rebuild
         collector = Collector(
             opened.client,
             opened.store,
@@ -111,13 +123,23 @@ class Account(Directory):
         self._reports = Reports(collector, self._facts, opened.client.pacer, unlimited=opened.unlimited)
 
     def __reduce__(self) -> tuple[Callable[..., Account], tuple[str, dict[str, Any]]]:
-        if self._rebuild is None:
+        rebuild = self._rebuild()
+        if rebuild is None:
             raise TypeError("This account was not made by connect(), so it cannot be pickled.")
-        return _connect_again, self._rebuild
+        name, options = rebuild
+        environ = options.get("environ")
+        if environ is not None and not self.settings.is_embedded:
+            raise CredentialsError(
+                f"Account {name} was opened with environ=…, and its key does not leave this process: set the variables "
+                "where the copy is to work, and connect there by name."
+            )
+        if environ is not None:
+            options = {**options, "environ": {key: environ[key] for key in _TRAVELS if key in environ}}
+        return _connect_again, (name, options)
 
     def again(self, **options: Any) -> Account:
         """Return the same account opened anew, some options changed: ``account.again(now=...)`` in the sandbox."""
-        name, given = self._rebuild or (self.name, {})
+        name, given = self._rebuild() or (self.name, {})
         return connect(name, **{**given, **options})
 
     @property

@@ -7,6 +7,7 @@ below it (`flowperf_helpers.wire`, urllib3) retries, so the ledger sees every ca
 from __future__ import annotations
 
 import json
+import re
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -20,8 +21,8 @@ from requests.adapters import BaseAdapter
 
 from flowperf_helpers.answers import Answer
 from flowperf_helpers.credentials import AccountSettings
-from flowperf_helpers.endpoints import endpoint_of
-from flowperf_helpers.errors import FlowperfError, PayloadError, TransportError
+from flowperf_helpers.endpoints import endpoint_of, scopes_of
+from flowperf_helpers.errors import ArgumentError, FlowperfError, PayloadError, TransportError
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.paging import Pages
 from flowperf_helpers.refusals import RETRIED, error_of, is_authentication, retry_after
@@ -63,7 +64,9 @@ class Client:
     backoff : float
         Seconds of the first backoff; it doubles, with jitter, up to 30.
     whole : float
-        Seconds in which a whole body has to arrive, however slowly it drips.
+        Seconds in which a whole answer has to arrive, from the look-up of the host's name to the last byte.
+    seconds : float, optional
+        Seconds from now on after which nothing is sent or waited for: one deadline for all that this client does.
 
     Raises
     ------
@@ -83,6 +86,7 @@ class Client:
         timeout: tuple[float, float] = (10.0, 60.0),
         backoff: float = 0.5,
         whole: float = WHOLE_ANSWER,
+        seconds: float | None = None,
     ) -> None:
         self.settings = settings
         self.pacer = pacer if pacer is not None else Pacer(None, clock=clock, sleep=sleep)
@@ -92,7 +96,8 @@ class Client:
         self._sleep = sleep
         self._backoff = tenacity.wait_exponential(multiplier=backoff, max=30.0) + tenacity.wait_random(0.0, backoff)
         self._warned = False
-        self._wire = Wire(settings, adapter=adapter, timeout=timeout, whole=whole)
+        self._granted: set[str] = set()  # scopes that an answer has shown the key to have
+        self._wire = Wire(settings, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> list[bytes]:
         """Return all pages of a list or the one body of a resource.
@@ -109,9 +114,12 @@ class Client:
         PayloadError
             A next link that leads to another host or in a circle.
         """
-        url: str | None = f"{self.settings.base_url}{path}" + (
-            f"?{urlencode(params, quote_via=quote)}" if params else ""
-        )
+        try:
+            url: str | None = f"{self.settings.base_url}{quote(path)}" + (
+                f"?{urlencode(params, quote_via=quote)}" if params else ""
+            )
+        except UnicodeEncodeError as error:
+            raise _not_text(error) from error
         way, pages = Pages(self.settings.base_url), []
         while url is not None:
             received, body = self._ask("GET", url)
@@ -129,7 +137,10 @@ class Client:
         body : mapping
             The JSON body; sent again, the same, with each page's ``page_cursor``.
         """
-        data = json.dumps(body, ensure_ascii=False).encode()
+        try:
+            data = json.dumps(body, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise _not_text(error) from error
         start, asked_at = self.requests, datetime.fromtimestamp(self._clock(), UTC)
         way, pages = Pages(self.settings.base_url), []
         cursor: str | None = ""
@@ -138,7 +149,7 @@ class Client:
             query = f"?page_cursor={quote(cursor, safe='')}" if cursor else ""
             received, answer = self._ask("POST", f"{self.settings.base_url}{path}{query}", data)
             pages.append(received.content)
-            served = received.headers.get("X-Klaviyo-API-Revision") or served
+            served = _served(received) or served
             cursor = way.next_cursor(answer)
         return Answer(tuple(pages), served, asked_at, requests=self.requests - start)
 
@@ -158,12 +169,13 @@ class Client:
 
     def _ask(self, method: str, url: str, data: bytes | None = None) -> tuple[Received, dict[str, Any]]:
         """Send until an answer is whole; raise our errors only."""
-        endpoint = endpoint_of(urlsplit(url).path)
+        parts = urlsplit(url)
+        endpoint, scopes = endpoint_of(parts.path), scopes_of(endpoint_of(parts.path), parts.query)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts),
             retry=tenacity.retry_if_exception_type(_Again),
             wait=self._wait,
-            sleep=self._sleep,
+            sleep=lambda seconds: self._pause(seconds, endpoint),
             reraise=True,
         )
         renewed = False
@@ -171,20 +183,20 @@ class Client:
             for attempt in retrying:
                 with attempt:
                     if self.settings.credentials.needs_refresh():
-                        renewed = self.settings.credentials.refresh(self._wire.post_form)
+                        renewed = self.settings.credentials.refresh(self._post_form)
                     received = self._send(method, url, endpoint, data)
                     if is_authentication(received.status, received.content) and not renewed:
-                        renewed = True
-                        if self.settings.credentials.refresh(self._wire.post_form):
-                            raise _Again(self._error(received, endpoint), wait=0.0)
-                    return received, self._checked(received, endpoint, attempt.retry_state)
+                        renewed = self.settings.credentials.refresh(self._post_form)
+                        if renewed:
+                            raise _Again(self._error(received, endpoint, scopes), wait=0.0)
+                    return received, self._checked(received, endpoint, scopes, attempt.retry_state)
         except _Again as last:
             raise last.error from last.__cause__
         raise AssertionError("unreachable")  # pragma: no cover
 
     def _send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
         def before() -> int | None:
-            row = self.pacer.before(endpoint)
+            row = self.pacer.before(endpoint, at_most=self._wire.time_left)
             self.requests += 1
             return row
 
@@ -193,58 +205,96 @@ class Client:
         except BrokenError as broken:
             raise _Again(broken.error) from broken.__cause__
 
+    def _post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
+        """Ask the token endpoint; what passes is worth another attempt there too."""
+        try:
+            received = self._wire.post_form(url, form, user)
+        except BrokenError as broken:
+            raise _Again(broken.error) from broken.__cause__
+        if received.status in RETRIED:
+            asked = retry_after(received.headers.get("Retry-After"), self._clock())
+            error = TransportError(f"The token endpoint answered {received.status}: try again later.", url=url)
+            raise error if asked is not None and asked > self.pacer.ceiling else _Again(error, wait=asked)
+        return received.status, received.content
+
+    def _pause(self, seconds: float, endpoint: str) -> None:
+        left = self._wire.time_left
+        if left is not None and seconds >= left:
+            raise self._wire.out_of_time(endpoint)
+        self._sleep(seconds)
+
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, _Again) and error.wait is not None:
             return error.wait
         return self._backoff(state)
 
-    def _checked(self, received: Received, endpoint: str, state: tenacity.RetryCallState) -> dict[str, Any]:
+    def _checked(
+        self, received: Received, endpoint: str, scopes: tuple[str, ...], state: tenacity.RetryCallState
+    ) -> dict[str, Any]:
         if received.status in RETRIED:
-            raise self._postponed(received, endpoint, state)
+            raise self._postponed(received, endpoint, scopes, state)
         if not 200 <= received.status < 300:
-            raise self._error(received, endpoint)
+            raise self._error(received, endpoint, scopes)
+        self._granted.update(scopes)
         self._compare_revision(received)
         try:
             body = json.loads(received.content)
         except (ValueError, RecursionError) as error:
             raise _Again(
                 TransportError(
-                    f"The answer of {endpoint} is no JSON or was cut short ({len(received.content)} bytes): try again.",
+                    f"The answer of {endpoint} is not JSON or was cut short ({len(received.content)} bytes): "
+                    "try again.",
                     url=f"{self.settings.base_url}{endpoint}",
                 )
             ) from error
         if not isinstance(body, dict):
-            raise PayloadError(f"The answer of {endpoint} is JSON but no object: it was not used.", place="")
+            raise PayloadError(f"The answer of {endpoint} is JSON but not an object: it was not used.", place="")
         return body
 
-    def _postponed(self, received: Received, endpoint: str, state: tenacity.RetryCallState) -> Exception:
+    def _postponed(
+        self, received: Received, endpoint: str, scopes: tuple[str, ...], state: tenacity.RetryCallState
+    ) -> Exception:
         asked = retry_after(received.headers.get("Retry-After"), self._clock())
         if received.status == 429:
             seconds = self._backoff(state) if asked is None else asked
             self.pacer.block(endpoint, seconds)  # the next attempt waits there, or ends in the quota error
             return _Again(self.pacer.quota_error(endpoint, self.pacer.clock() + seconds), wait=0.0)
-        error = self._error(received, endpoint)
+        error = self._error(received, endpoint, scopes)
         return error if asked is not None and asked > self.pacer.ceiling else _Again(error, wait=asked)
 
-    def _error(self, received: Received, endpoint: str) -> FlowperfError:
+    def _error(self, received: Received, endpoint: str, scopes: tuple[str, ...]) -> FlowperfError:
         credentials = self.settings.credentials
         return error_of(
             received.status,
             received.content,
             endpoint=endpoint,
+            scopes=tuple(scope for scope in scopes if scope not in self._granted) or scopes,
             revision=self.settings.revision,
             source=credentials.source,
             scrub=credentials.scrub,
         )
 
     def _compare_revision(self, received: Received) -> None:
-        served = received.headers.get("X-Klaviyo-API-Revision")
-        if served and served != self.settings.revision and not self._warned:
+        served = _served(received)
+        if served is not None and served != self.settings.revision and not self._warned:
             self._warned = True
             warnings.warn(
-                f"Klaviyo served revision {served[:20]} where {self.settings.revision} was asked: numbers may follow "
+                f"Klaviyo served revision {served} where {self.settings.revision} was asked: numbers may follow "
                 "other rules; set KLAVIYO_REVISION to a revision that is still served.",
                 RevisionWarning,
                 stacklevel=2,
             )
+
+
+def _served(received: Received) -> str | None:
+    """Return the revision that served an answer, None where the header holds something else."""
+    served = received.headers.get("X-Klaviyo-API-Revision") or ""
+    return served if re.fullmatch(r"\d{4}-\d{2}-\d{2}(\.pre)?", served, re.ASCII) else None
+
+
+def _not_text(error: UnicodeEncodeError) -> ArgumentError:
+    return ArgumentError(
+        f"Something that was asked for holds half a character ({error.object[error.start]!a}): give its whole id or "
+        "name."
+    )

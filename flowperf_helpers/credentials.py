@@ -28,6 +28,8 @@ DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"
 SANDBOX_URL = "http://sandbox.invalid"
 """Address of the embedded account: a name that no network can resolve (RFC 2606), served in-process only."""
+MAX_ANSWER = 64_000_000
+"""Most bytes of one answer; Klaviyo's largest pages are about 2 MB."""
 SANDBOX_KEY = "sandbox-key"
 _SANDBOX_PRINTS = tuple(fingerprint_of(secret) for secret in (SANDBOX_KEY, "sandbox-token"))
 
@@ -51,7 +53,9 @@ class AccountSettings:
     is_embedded : bool
         Whether it is the account inside this process.
     attribution_days : int
-        Days after which a window counts as settled (contract, section J.2).
+        Days after which a window counts as settled.
+    max_answer : int
+        Most bytes of one answer, unpacked.
     """
 
     name: str
@@ -63,6 +67,7 @@ class AccountSettings:
     timezone: str | None = None
     is_embedded: bool = False
     attribution_days: int = 5
+    max_answer: int = MAX_ANSWER
 
     @property
     def is_sandbox(self) -> bool:
@@ -102,7 +107,7 @@ def account_settings(
     UnknownNameError
         No such account; ``near`` holds names that look alike.
     ArgumentError
-        Base address, revision or a setting of the section is not usable.
+        Base address, revision, FLOWPERF_MAX_ANSWER_MB or a setting of the section is not usable.
     """
     revision = _revision(environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION)
     if name == "sandbox":
@@ -120,6 +125,7 @@ def account_settings(
         conversion_metric=section.get("conversion_metric"),
         timezone=_zone(name, section.get("timezone")),
         attribution_days=section.get("attribution_days", 5),
+        max_answer=_max_answer(environ),
     )
 
 
@@ -182,9 +188,26 @@ def _revision(text: str) -> str:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.removesuffix(".pre")):
             raise ValueError(text)
         date.fromisoformat(text.removesuffix(".pre"))
-    except ValueError as error:
-        raise ArgumentError(f"KLAVIYO_REVISION is a date such as {DEFAULT_REVISION}, not {text[:30]!r}.") from error
+    except ValueError:
+        # its text is not repeated, nor chained: a key in the wrong variable is a usual slip
+        raise ArgumentError(
+            f"KLAVIYO_REVISION is not a date such as {DEFAULT_REVISION}: set it to one, or leave it unset."
+        ) from None
     return text
+
+
+def _max_answer(environ: Mapping[str, str]) -> int:
+    text = environ.get("FLOWPERF_MAX_ANSWER_MB", "").strip()
+    try:
+        megabytes = float(text) if text else MAX_ANSWER / 1e6
+        if not 0 < megabytes <= 100_000:
+            raise ValueError(text)
+    except ValueError:
+        raise ArgumentError(
+            "FLOWPERF_MAX_ANSWER_MB is not a number of megabytes above 0: set it to one, or leave it unset for "
+            f"{MAX_ANSWER / 1e6:g}."
+        ) from None
+    return int(megabytes * 1e6)
 
 
 def is_loopback(host: str | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from urllib.parse import parse_qs
 
 __all__ = ["DAY", "REPORTS", "Limit", "endpoint_of", "limits_of", "next_free", "scaled_limits", "scopes_of"]
 
@@ -68,9 +69,17 @@ def limits_of(endpoint: str) -> tuple[Limit, ...]:
     return _TABLE.get(endpoint, (_XS, ()))[0]
 
 
-def scopes_of(endpoint: str) -> tuple[str, ...]:
-    """Return the scopes a key needs for an endpoint; empty where it is not known."""
-    return _TABLE.get(endpoint, (_XS, ()))[1]
+def scopes_of(endpoint: str, query: str = "") -> tuple[str, ...]:
+    """Return the scopes a key needs for an endpoint; empty where it is not known.
+
+    What a query includes needs its own scope.
+
+    >>> scopes_of("/api/metrics", "include=flow-triggers")
+    ('flows:read', 'metrics:read')
+    """
+    scopes = _TABLE.get(endpoint, (_XS, ()))[1]
+    included = ",".join(parse_qs(query).get("include", [])).split(",")
+    return tuple(sorted({*scopes, *_FLOWS})) if "flow-triggers" in included else scopes
 
 
 def scaled_limits(scale: float) -> Callable[[str], tuple[Limit, ...]]:

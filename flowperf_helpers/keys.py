@@ -16,6 +16,7 @@ __all__ = [
     "Keyring",
     "PostForm",
     "fingerprint_of",
+    "is_bare",
     "looks_like_secret",
     "without_keys",
 ]
@@ -39,6 +40,11 @@ _CHANGES = 6
 def fingerprint_of(secret: str) -> str:
     """Return a short name for a secret from which it cannot be found again: 16 hexadecimal digits, always the same."""
     return hashlib.blake2b(secret.encode(), digest_size=8, salt=b"flowperf", person=b"fingerprint").hexdigest()
+
+
+def is_bare(secret: object) -> bool:
+    """Tell whether a header can carry a secret: a text without blanks, line breaks and special letters."""
+    return isinstance(secret, str) and _PRINTABLE.fullmatch(secret) is not None
 
 
 def looks_like_secret(text: str) -> bool:
@@ -84,7 +90,7 @@ class Credentials:
     __slots__ = ("_reveal", "fingerprint", "scheme", "source")
 
     def __init__(self, secret: str, *, scheme: str, source: str, fingerprint: str | None = None) -> None:
-        if secret and not _PRINTABLE.fullmatch(secret):
+        if secret and not is_bare(secret):
             raise CredentialsError(
                 f"{source} holds blanks, line breaks or special letters: it takes the bare key or token only."
             )

@@ -11,18 +11,22 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import filelock
 from oauthlib.oauth2 import OAuth2Error, WebApplicationClient
 
 from flowperf_helpers.errors import AuthenticationError, CredentialsError, TransportError
 from flowperf_helpers.home import private_folder, storage_error, write_private
-from flowperf_helpers.keys import BEARER, Credentials, PostForm, fingerprint_of
+from flowperf_helpers.keys import BEARER, Credentials, PostForm, fingerprint_of, is_bare
 
 __all__ = ["EARLY", "OAuthCredentials", "TokenFile", "TokenKeeper"]
 
 EARLY = 30.0
 """Seconds before its end at which an access token is renewed, as Klaviyo's own client does (contract, section G)."""
+
+LONGEST = 366 * 86400.0
+"""Seconds of the longest life of an access token that is believed; Klaviyo's live an hour."""
 
 Tokens = dict[str, str | float]
 
@@ -45,18 +49,27 @@ class TokenKeeper:
         text = self._load() or ""
         try:
             kept = json.loads(text) if text.startswith("{") else None
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             kept = None
-        if isinstance(kept, dict) and isinstance(kept.get("refresh_token"), str):
-            lineage = kept.get("lineage")
-            if isinstance(lineage, str) and (seed is None or lineage == fingerprint_of(seed)):
-                return kept
+        if _is_usable(kept) and (seed is None or kept["lineage"] == fingerprint_of(seed)):
+            return kept
         token = seed or (text if not text.startswith("{") else "")
         return {"refresh_token": token, "lineage": fingerprint_of(token)} if token else {}
 
     def keep(self, tokens: Tokens) -> None:
         """Keep tokens for the next run."""
         self._save(json.dumps(tokens))
+
+
+def _is_usable(kept: Any) -> TypeGuard[Tokens]:
+    """Tell whether kept tokens can go into a header and a form; what was kept damaged is as if it were not there."""
+    if not isinstance(kept, dict) or not isinstance(kept.get("lineage"), str) or not is_bare(kept.get("refresh_token")):
+        return False
+    return "access_token" not in kept or (is_bare(kept["access_token"]) and _is_number(kept.get("expires_at")))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
 
 
 class TokenFile(TokenKeeper):
@@ -176,30 +189,37 @@ class OAuthCredentials(Credentials):
         status, body = post_form(self.token_url, form, self._client())
         try:
             got = client.parse_request_body_response(body.decode("utf-8", "replace"))
-            access = str(got["access_token"])
+            access, refresh = got["access_token"], got.get("refresh_token") or old["refresh_token"]
             lifetime = float(got.get("expires_in") or 0.0)
         except OAuth2Error as error:
             if error.error == "missing_token" or status >= 500:
                 raise self._unusable(status) from None
+            code = self._shown(error.error)
             raise AuthenticationError(
-                f"Klaviyo refused to renew the access token ({self.scrub(str(error.error))}): the app was uninstalled, "
+                f"Klaviyo refused to renew the access token ({code}): the app was uninstalled, "
                 f"its token revoked or unused for 90 days, or {self.source} or the client's id and secret are wrong. "
                 "Authorise the app again and put the new refresh token there.",
                 status=status,
-                code=str(error.error),
+                code=code,
             ) from None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise self._unusable(status) from None
-        if not 200 <= status < 300:
+        # what no header can carry would be kept, and would stop this run and the next ones
+        if not (200 <= status < 300 and is_bare(access) and is_bare(refresh) and 0 <= lifetime <= LONGEST):
             raise self._unusable(status)
         return {
             "lineage": old["lineage"],
-            "refresh_token": str(got.get("refresh_token") or old["refresh_token"]),
+            "refresh_token": refresh,
             "access_token": access,
             "expires_at": self._clock() + lifetime,
         }
 
+    def _shown(self, code: object) -> str:
+        """Return the endpoint's word for its refusal, fit for a message."""
+        return self.scrub("".join(c if c.isprintable() else " " for c in str(code)))[:80]
+
     def _unusable(self, status: int) -> TransportError:
         return TransportError(
-            f"The token endpoint answered {status} and no token: try again later.", url=self.token_url
+            f"The token endpoint answered {status} and no token that can be used: try again later.",
+            url=self.token_url,
         )

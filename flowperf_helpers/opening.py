@@ -46,6 +46,7 @@ def open_account(
     clock: Callable[[], float] | None = None,
     sleep: Callable[[float], None] | None = None,
     pacing: bool | Pacer | None = None,
+    seconds: float | None = None,
     max_age: timedelta = MAX_AGE,
     attribution_days: int | None = None,
     timezone: str | None = None,
@@ -90,7 +91,7 @@ def open_account(
             clock=ticks,
             sleep=sleep,
         )
-    client = Client(settings, pacer=pacer, adapter=adapter, clock=clock, sleep=sleep)
+    client = Client(settings, pacer=pacer, adapter=adapter, clock=clock, sleep=sleep, seconds=seconds)
     store = Store(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )

@@ -113,8 +113,13 @@ class Pacer:
             **options,
         )
 
-    def before(self, endpoint: str) -> int | None:
+    def before(self, endpoint: str, *, at_most: float | None = None) -> int | None:
         """Block until a call is free, and record it.
+
+        Parameters
+        ----------
+        at_most : float, optional
+            Seconds the caller has left; a lower ceiling for this call.
 
         Returns
         -------
@@ -128,6 +133,7 @@ class Pacer:
         StorageError
             The ledger cannot be used.
         """
+        ceiling = self.ceiling if at_most is None else min(self.ceiling, at_most)
         start, slept = self.clock(), 0.0
         bar: Any = None
         try:
@@ -140,7 +146,7 @@ class Pacer:
                 free, row = self._take(endpoint, now)
                 if free <= now:
                     return row
-                if free - now > self.ceiling:
+                if free - now > ceiling:
                     raise self.quota_error(endpoint, free)
                 if bar is None and free - now > SHOWN_FROM and not self.quiet:
                     bar = _bar(endpoint, free - now, free)

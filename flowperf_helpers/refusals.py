@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from flowperf_helpers.endpoints import scopes_of
 from flowperf_helpers.errors import ApiError, AuthenticationError, FlowperfError, ScopeError
 
 __all__ = ["RETRIED", "error_of", "is_authentication", "retry_after"]
@@ -65,7 +64,14 @@ def is_authentication(status: int, content: bytes) -> bool:
 
 
 def error_of(
-    status: int, content: bytes, *, endpoint: str, revision: str, source: str, scrub: Callable[[str], str]
+    status: int,
+    content: bytes,
+    *,
+    endpoint: str,
+    scopes: Sequence[str],
+    revision: str,
+    source: str,
+    scrub: Callable[[str], str],
 ) -> FlowperfError:
     """Return the error for a status that is none of success.
 
@@ -77,6 +83,8 @@ def error_of(
         Body, of any kind.
     endpoint, revision, source : str
         What was asked, at which revision, and where the key came from; for the sentence.
+    scopes : sequence of str
+        What the key may lack; named where Klaviyo names no scope.
     scrub : callable
         Takes secrets out of a text.
     """
@@ -93,7 +101,7 @@ def error_of(
             **known,
         )
     if status == 403:
-        named = sorted(set(_SCOPE.findall(said))) or list(scopes_of(endpoint))
+        named = sorted(set(_SCOPE.findall(said))) or list(scopes)
         scope = " and ".join(named) or None
         need = f"give the key the scope {scope}" if scope else "check what the key may do"
         return ScopeError(f"The key from {source} may not use {endpoint}{quoted}: {need}.", scope=scope, **known)

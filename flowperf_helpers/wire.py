@@ -1,21 +1,24 @@
 """One request over HTTP: the only file that speaks it. What breaks on the way becomes an error of ours.
 
-Headers: contract, section A. Connect and read timeouts on every call; redirects only on the same host, as the key
-goes along; a ``.netrc`` file or a proxy's address never replaces the key.
+Connect and read timeouts on every call, one deadline for the whole of it, and a limit to what is read; redirects only
+on the same host, as the key goes along; a ``.netrc`` file or a proxy's address never replaces the key.
 """
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import NamedTuple
-from urllib.parse import urljoin, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import requests
+import urllib3
 from requests.adapters import BaseAdapter
 from requests.auth import AuthBase, HTTPBasicAuth
 
+from flowperf_helpers.connections import Exchange, LeavableAdapter
 from flowperf_helpers.credentials import AccountSettings, is_loopback
 from flowperf_helpers.errors import TransportError
 from flowperf_helpers.keys import Credentials
@@ -25,7 +28,7 @@ __all__ = ["WHOLE_ANSWER", "BrokenError", "Received", "Wire"]
 
 MEDIA_TYPE = "application/vnd.api+json"
 WHOLE_ANSWER = 300.0
-"""Seconds in which a whole body has to arrive, however slowly it drips."""
+"""Seconds in which a whole answer has to arrive, from the look-up of the host's name to the last byte."""
 MAX_HOPS = 3
 
 
@@ -62,13 +65,15 @@ class Wire:
     Parameters
     ----------
     settings : AccountSettings
-        Address, revision and key.
+        Address, revision, key and the most bytes of an answer.
     adapter : requests adapter, optional
         Replaces the network.
     timeout : tuple of float
         Seconds to connect, and between two pieces of an answer.
     whole : float
-        Seconds in which a whole body has to arrive.
+        Seconds in which a whole answer has to arrive.
+    seconds : float, optional
+        Seconds from now on after which nothing is asked any more.
     """
 
     def __init__(
@@ -78,10 +83,13 @@ class Wire:
         adapter: BaseAdapter | None,
         timeout: tuple[float, float],
         whole: float = WHOLE_ANSWER,
+        seconds: float | None = None,
     ) -> None:
         self.settings = settings
         self.timeout = timeout
         self.whole = whole
+        self._ends = None if seconds is None else time.monotonic() + seconds
+        self._is_network = adapter is None
         self._pages = Pages(settings.base_url)
         self._session = requests.Session()
         self._session.auth = _KeyAuth(settings.credentials)
@@ -90,8 +98,22 @@ class Wire:
         self._session.headers.update(
             {"revision": settings.revision, "accept": MEDIA_TYPE, "user-agent": f"flowperf/{_version()}"}
         )
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, LeavableAdapter())
         if adapter is not None:
             self._session.mount(settings.base_url, adapter)
+
+    @property
+    def time_left(self) -> float | None:
+        """Seconds until the end of the run, None where it has none."""
+        return None if self._ends is None else self._ends - time.monotonic()
+
+    def out_of_time(self, endpoint: str) -> TransportError:
+        """Return the error for a run that has reached its end."""
+        return TransportError(
+            f"The time given for the run was over before {endpoint} was answered: give it more, or try again later.",
+            url=f"{self.settings.base_url}{endpoint}",
+        )
 
     def send(
         self,
@@ -117,7 +139,7 @@ class Wire:
         BrokenError
             No connection, a timeout, a reset, a body cut short.
         TransportError
-            A certificate that is not accepted, an address that is none.
+            A certificate that is not accepted, an answer beyond the limit, an address that is none, the run's end.
         """
         headers = {"content-type": MEDIA_TYPE} if data is not None else {}
         for _ in range(MAX_HOPS + 1):
@@ -129,9 +151,9 @@ class Wire:
                 received = self._transmit(prepared, endpoint)
             finally:
                 after(row)
-            target = urljoin(url, received.headers.get("Location") or "")
             may_follow = received.status in (307, 308) or (method == "GET" and received.status in (301, 302))
-            if not may_follow or target == url or not self._pages.is_own(target):
+            target = self._pages.own_target(url, received.headers.get("Location") or "") if may_follow else None
+            if target is None or target == url:
                 break
             url = target
         return received
@@ -143,11 +165,21 @@ class Wire:
     def _transmit(self, prepared: requests.PreparedRequest, endpoint: str) -> Received:
         """Send once and read the whole body; what goes wrong on the wire is worth another attempt, mostly."""
         address = f"{self.settings.base_url}{endpoint}"
+        left = self.time_left
+        if left is not None and left <= 0:
+            raise self.out_of_time(endpoint)
         try:
-            options = self._session.merge_environment_settings(prepared.url or address, {}, True, None, None)
-            response = self._session.send(prepared, timeout=self.timeout, allow_redirects=False, **options)
-            with response:
-                return Received(response.status_code, response.headers, self._whole(response))
+            options: Any = self._session.merge_environment_settings(prepared.url or address, {}, True, None, None)
+            # not the session itself: it reads the body of a redirect to its end before anybody can look at it
+            adapter = self._session.get_adapter(prepared.url or address)
+
+            def exchange() -> Received:
+                with adapter.send(prepared, timeout=self.timeout, **options) as response:
+                    return Received(response.status_code, response.headers, self._body(response, address))
+
+            if not self._is_network:
+                return exchange()
+            return Exchange().run(exchange, self.whole if left is None else min(self.whole, left))
         except requests.exceptions.SSLError as error:
             raise TransportError(
                 f"The certificate of {self.settings.host} was not accepted: check the clock, or "
@@ -170,14 +202,25 @@ class Wire:
             raise BrokenError(TransportError(self._no_connection(), url=address)) from error
         except requests.exceptions.RequestException as error:
             raise TransportError(f"{endpoint} could not be asked: check KLAVIYO_BASE_URL.", url=address) from error
+        except (ValueError, OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
+            # what the libraries below do not translate: headers and lengths that mean nothing
+            raise BrokenError(
+                TransportError(f"The answer of {endpoint} broke off or came garbled: try again.", url=address)
+            ) from error
 
-    def _whole(self, response: requests.Response) -> bytes:
-        deadline = time.monotonic() + self.whole
-        chunks = []
-        for chunk in response.iter_content(1 << 14):
+    def _body(self, response: requests.Response, address: str) -> bytes:
+        """Read a body of any status, unpacked, up to the limit."""
+        limit = self.settings.max_answer
+        chunks, size = [], 0
+        for chunk in response.iter_content(1 << 16):
+            size += len(chunk)
+            if size > limit:
+                raise TransportError(
+                    f"The answer of {urlsplit(address).path} (status {response.status_code}) is larger than "
+                    f"{limit / 1e6:g} MB and was left: ask for less, or raise FLOWPERF_MAX_ANSWER_MB.",
+                    url=address,
+                )
             chunks.append(chunk)
-            if time.monotonic() > deadline:
-                raise requests.exceptions.ReadTimeout("the body drips")
         return b"".join(chunks)
 
     def _no_connection(self) -> str:
@@ -189,8 +232,14 @@ class Wire:
             "Pi-hole or an ad blocker) can lead this name to 0.0.0.0; allow it there."
         )
 
-    def post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
-        """Post a form with HTTP Basic, as the token endpoint wants it; return status and body."""
+    def post_form(self, url: str, form: str, user: tuple[str, str]) -> Received:
+        """Post a form with HTTP Basic, as the token endpoint wants it.
+
+        Raises
+        ------
+        BrokenError, TransportError
+            As `send`.
+        """
         request = requests.Request(
             "POST",
             url,
@@ -198,11 +247,7 @@ class Wire:
             auth=HTTPBasicAuth(*user),
             headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
         )
-        try:
-            received = self._transmit(self._session.prepare_request(request), urlsplit(url).path)
-        except BrokenError as failed:
-            raise failed.error from failed.__cause__
-        return received.status, received.content
+        return self._transmit(self._session.prepare_request(request), urlsplit(url).path)
 
 
 def _version() -> str:

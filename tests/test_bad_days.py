@@ -12,10 +12,12 @@ import socket
 import sqlite3
 import threading
 import time
+import tracemalloc
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,15 @@ from flowperf_helpers.answers import Answer
 from flowperf_helpers.client import Client
 from flowperf_helpers.credentials import account_settings
 from flowperf_helpers.endpoints import scaled_limits
-from flowperf_helpers.errors import ApiError, FlowperfError, PayloadError, QuotaError, StorageError, TransportError
+from flowperf_helpers.errors import (
+    ApiError,
+    ArgumentError,
+    FlowperfError,
+    PayloadError,
+    QuotaError,
+    StorageError,
+    TransportError,
+)
 from flowperf_helpers.home import StorageWarning
 from flowperf_helpers.ledger import Ledger
 from flowperf_helpers.pacing import Pacer
@@ -404,3 +414,193 @@ def test_four_processes_at_once(enforcing: tuple[Counted, str], tmp_path: Path) 
     assert ["4"] * 4 == got
     assert {"200": 16} == dict(app.seen)
     assert 16 == rows_of(tmp_path)
+
+
+def flood(head: bytes, piece: bytes) -> Step:
+    """Send the head, then the same piece as fast as it is taken, for as long as it is taken."""
+
+    def step(connection: socket.socket, url: str) -> None:
+        connection.settimeout(0.5)
+        connection.sendall(head)
+        while True:
+            connection.sendall(piece)
+
+    return step
+
+
+def trickle(head: bytes, piece: bytes, gone: threading.Event) -> Step:
+    """Send the head, then the same piece now and then, for ever."""
+
+    def step(connection: socket.socket, url: str) -> None:
+        connection.sendall(head)
+        while not gone.wait(0.05):
+            connection.sendall(piece)
+
+    return step
+
+
+CHUNKED = b"HTTP/1.1 %s\r\nTransfer-Encoding: chunked\r\nLocation: /elsewhere\r\n\r\n"
+ENDLESS = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+NEVER = [
+    ("200, bytes", CHUNKED % b"200 OK", b"1\r\nx\r\n"),
+    ("302, bytes", CHUNKED % b"302 Found", b"1\r\nx\r\n"),
+    ("500, bytes", CHUNKED % b"500 Bad", b"1\r\nx\r\n"),
+    ("bytes up to a length", b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n", b"x"),
+    ("one header", b"HTTP/1.1 200 OK\r\nX: ", b"x"),
+    ("many headers", b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+    ("the first line", b"HTTP/1.1 2", b"0"),
+    ("100 Continue", b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ("a last chunk", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X: y\r\n"),
+]
+
+
+def requesting() -> int:
+    return sum(thread.name == "flowperf-request" for thread in threading.enumerate())
+
+
+@pytest.mark.parametrize(("head", "piece"), [case[1:] for case in NEVER], ids=[case[0] for case in NEVER])
+def test_whatever_drips_is_left(head: bytes, piece: bytes) -> None:
+    """Bytes, headers or 1xx answers that never make a whole one: left when its time is over, thread and socket too."""
+    gone = threading.Event()
+    with serving(trickle(head, piece, gone)) as server:
+        client = Client(server.settings(), attempts=1, timeout=(2.0, 2.0), whole=0.4)
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="in time|broke off"):
+            client.get("/api/metrics")
+        assert 2 > time.monotonic() - started
+        while requesting() and time.monotonic() - started < 5:
+            time.sleep(0.01)
+        assert 0 == requesting()
+        gone.set()
+
+
+def test_a_flood_of_1xx_is_left() -> None:
+    """A server that answers 100 Continue as fast as it is read is left in time, and reading it ends."""
+    with serving(flood(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100)) as server:
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="in time"):
+            Client(server.settings(), attempts=1, whole=0.4).get("/api/metrics")
+        assert 3 > time.monotonic() - started
+        while requesting() and time.monotonic() - started < 5:
+            time.sleep(0.01)
+        assert 0 == requesting()
+
+
+def test_a_name_that_is_looked_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resolver that does not answer holds nobody beyond the time for an answer."""
+    found = threading.Event()
+
+    def asleep(*address: object, **options: object) -> None:
+        found.wait(10)
+        raise socket.gaierror("nobody is there")
+
+    monkeypatch.setattr(socket, "getaddrinfo", asleep)
+    settings = account_settings("live", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": "https://x.example"})
+    started = time.monotonic()
+    with pytest.raises(TransportError, match="in time"):
+        Client(settings, attempts=1, whole=0.3).get("/api/metrics")
+    assert 2 > time.monotonic() - started
+    found.set()
+
+
+@pytest.mark.parametrize("status", ["200 OK", "302 Found", "307 Moved", "400 Bad", "401 No", "500 Bad"])
+def test_an_endless_body_is_left_at_the_limit(status: str) -> None:
+    """A body without an end is left at the limit, whatever its status, and is not asked for again."""
+    head = CHUNKED % status.encode()
+    with serving(flood(head, ENDLESS)) as server:
+        settings = server.settings(FLOWPERF_MAX_ANSWER_MB="0.5")
+        tracemalloc.start()
+        with pytest.raises(TransportError, match=r"larger than 0\.5 MB.*FLOWPERF_MAX_ANSWER_MB"):
+            Client(settings).get("/api/metrics")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert 1 == len(server.requests)
+    assert peak < 8e6
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("status", ["200 OK", "302 Found", "400 Bad"])
+def test_a_body_that_unpacks_to_much_more(layers: int, status: str) -> None:
+    """A packed body counts unpacked: 100 MB in 100 kB, or in less, is left at the limit and never held."""
+    data = b"0" * 100_000_000
+    for _ in range(layers):
+        data = gzip.compress(data, 9)
+    packed = reply(raw=data, status=status, Content_Encoding=", ".join(["gzip"] * layers), Location="/x")
+    with serving(packed) as server:
+        settings = server.settings(FLOWPERF_MAX_ANSWER_MB="2")
+        tracemalloc.start()
+        with pytest.raises(TransportError, match="larger than 2 MB"):
+            Client(settings).get("/api/metrics")
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 12e6
+
+
+def test_the_limit_of_an_answer_is_a_setting() -> None:
+    """64 MB unless FLOWPERF_MAX_ANSWER_MB says otherwise, of which only numbers above 0 are taken."""
+    environ = {"KLAVIYO_API_KEY": KEY}
+    assert 64_000_000 == account_settings("live", environ=environ).max_answer
+    assert 1_500_000 == account_settings("live", environ=environ | {"FLOWPERF_MAX_ANSWER_MB": " 1.5 "}).max_answer
+    for wrong in ("0", "-1", "nan", "inf", "much", "1e9"):
+        with pytest.raises(ArgumentError, match="FLOWPERF_MAX_ANSWER_MB"):
+            account_settings("live", environ=environ | {"FLOWPERF_MAX_ANSWER_MB": wrong})
+    whole = reply({"data": ["x" * 900_000]})
+    with serving(whole) as server:
+        assert 1 == len(Client(server.settings(FLOWPERF_MAX_ANSWER_MB="1")).get("/api/metrics"))
+
+
+def test_one_deadline_for_all_attempts_and_pages(tmp_path: Path) -> None:
+    """Attempts, their pauses, pages and waits for a free call end together at the client's deadline."""
+    gone = threading.Event()
+    with serving(trickle(*NEVER[0][1:], gone)) as server:
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="time given for the run"):
+            Client(server.settings(), attempts=50, whole=0.2, backoff=0.01, seconds=0.8).get("/api/metrics")
+        assert 2 > time.monotonic() - started
+        gone.set()
+    with serving(reply(raw=b"", status="503 Busy", Retry_After="30")) as server:
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="time given for the run"):
+            Client(server.settings(), seconds=5).get("/api/metrics")
+        assert 2 > time.monotonic() - started
+    with serving(reply(report())) as server:
+        pacer = Pacer(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", quiet=True)
+        client = Client(server.settings(), pacer=pacer, seconds=5)
+        started = time.monotonic()
+        client.post(REPORT, {})
+        client.post(REPORT, {})
+        with pytest.raises(QuotaError):
+            client.post(REPORT, {})
+        assert 5 > time.monotonic() - started
+
+
+class _Keeping(BaseHTTPRequestHandler):
+    """A server that keeps its connections open, as Klaviyo's does."""
+
+    protocol_version = "HTTP/1.1"
+    opened = 0
+
+    def setup(self) -> None:
+        type(self).opened += 1
+        super().setup()
+
+    def do_GET(self) -> None:
+        self.wfile.write(reply({"data": []}).replace(b"Connection: close\r\n", b""))
+
+    def log_message(self, *args: object) -> None:
+        """Keep the test output clean."""
+
+
+def test_connections_are_used_again() -> None:
+    """A request on a thread of its own costs nobody the connection: twenty calls go over one."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Keeping)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    environ = {"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": f"http://127.0.0.1:{server.server_port}"}
+    with Client(account_settings("live", environ=environ)) as client:
+        for _ in range(20):
+            client.get("/api/flows")
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert 1 == _Keeping.opened

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import traceback
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -348,3 +349,86 @@ def test_the_embedded_account_without_a_socket() -> None:
         ids = {metric["id"] for page in client.get("/api/metrics") for metric in json.loads(page)["data"]}
     assert {"RplOrd", "REcTBe"} <= ids
     assert [] == clock.slept
+
+
+@pytest.mark.parametrize(
+    "link",
+    [f"https://{KEY}.evil.example/x?page_cursor=1", f"http://{KEY}@sandbox.invalid/x?page_cursor=1",
+     "http://[bad/x?page_cursor=1", "http://sandbox.invalid:99999/x?page_cursor=1", "/x y?page_cursor=1",
+     "http://evil.example\\@sandbox.invalid/x?page_cursor=1", "/\ud83d?page_cursor=1", "/x\n?page_cursor=1",
+     "http://sandbox.invalid:x/?page_cursor=2", "/\u00f8?page_cursor=1", "https://\u2100.example/?page_cursor=1",
+     ["x"], 5, True],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_next_link_that_is_not_an_address(link: object, method: str) -> None:
+    """A next link that no address is made of, or that hides its host, is an error of the payload, shown nowhere."""
+    asked: list[str] = []
+
+    def answer(request: Request) -> Response:
+        asked.append(request.path)
+        return ok({"data": [], "links": {"next": link}})
+
+    client = client_of(answer)
+    with pytest.raises(PayloadError) as caught:
+        client.get("/api/metrics") if method == "get" else client.post(REPORT, {})
+    assert ("/links/next", 1) == (caught.value.place, len(asked))
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["http://[bad", "http://127.0.0.1:99999/", "/a b", "//", "http://127.0.0.1:x/", "\xff\xfe", "http://\\@x/", ""],
+)  # fmt: skip
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Moved", "308 Moved", "300 Many", "304 Same"])
+def test_a_redirect_to_what_is_not_an_address(location: str, status: str) -> None:
+    """A Location that no address is made of is not followed, and the status is an error of ours."""
+    head = f"HTTP/1.1 {status}\r\nLocation: {location}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    with serving(head.encode("latin-1")) as server, pytest.raises(ApiError, match="redirect"):
+        Client(server.settings(), attempts=1).get("/api/metrics")
+    assert 1 == len(server.requests)
+
+
+@pytest.mark.parametrize("length", ["-5", "-1", "0x-1", "zz", "9" * 30, "-" + "f" * 20])
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad", "302 Found"])
+def test_a_chunk_of_no_length(length: str, status: str) -> None:
+    """A negative, endless or unreadable chunk is an error of transport, and nothing is read to the end for it."""
+    step = (
+        f"HTTP/1.1 {status}\r\nLocation: /x\r\nTransfer-Encoding: chunked\r\n\r\n{length}\r\nabc\r\n0\r\n\r\n".encode()
+    )
+    with serving(step) as server, pytest.raises(TransportError, match="broke off"):
+        Client(server.settings(), attempts=1).get("/api/metrics")
+
+
+@pytest.mark.parametrize("body", [b"[" * 200_000, b'{"a":' * 200_000, b'{"errors":' + b"[" * 100_000, b"9" * 5000])
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad", "403 No", "404 No", "500 Bad"])
+def test_json_that_cannot_be_read(body: bytes, status: str) -> None:
+    """JSON that nests too deep or holds absurd numbers is an error of ours at every status."""
+    with serving(reply(raw=body, status=status)) as server, pytest.raises(FlowperfError) as caught:
+        Client(server.settings(), attempts=1).get("/api/metrics")
+    assert isinstance(caught.value, TransportError | ApiError | ScopeError)
+
+
+def test_the_served_revision_is_a_revision() -> None:
+    """A header that holds something else than a revision is neither repeated nor kept."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        got = client_of(lambda request: ok(report(), **{"X-Klaviyo-API-Revision": KEY})).post(REPORT, {})
+    assert "2026-10-15" == got.revision
+
+
+def test_the_missing_scope_is_named() -> None:
+    """A map of metrics to flows that is refused without a word needs flows:read, once metrics:read has worked."""
+
+    def answer(request: Request) -> Response:
+        if "include" in request.args:
+            return Response(json.dumps({"errors": [{"code": "permission_denied"}]}), status=403)
+        return ok({"data": []})
+
+    client = client_of(answer)
+    with pytest.raises(ScopeError, match="flows:read"):
+        client.get("/api/metrics", {"include": "flow-triggers"})
+    client.get("/api/metrics")
+    with pytest.raises(ScopeError) as caught:
+        client.get("/api/metrics", {"include": "flow-triggers"})
+    assert "flows:read" == caught.value.scope
+    assert "metrics:read" not in str(caught.value)

@@ -16,8 +16,9 @@ import keyring
 import keyring.errors
 import pytest
 from keyring.backend import KeyringBackend
-from raw_server import KEY, reply, report, serving
+from raw_server import KEY, Clock, reply, report, reset, serving
 
+from flowperf_helpers.account import connect
 from flowperf_helpers.accounts_file import account_names
 from flowperf_helpers.client import Client
 from flowperf_helpers.credentials import SANDBOX_KEY, AccountSettings, account_settings
@@ -460,3 +461,134 @@ def test_twenty_accounts_in_one_shell_loop(tmp_path: Path, sandbox_url: str) -> 
     assert (0, "") == (done.returncode, "\n".join(line for line in done.stderr.splitlines() if "ended" in line))
     found = {name: (tmp_path / f"{name}.csv").read_text() for name in names}
     assert all("RplOrd" in text for text in found.values()), done.stderr
+
+
+BAD_TOKENS = [
+    {"access_token": "line\nbreak-secret"}, {"access_token": "tok", "refresh_token": "sec\r\nret"},
+    {"access_token": ["a"]}, {"access_token": 7}, {"access_token": "tök"}, {"access_token": "a b"},
+    {"access_token": "tok", "refresh_token": {"a": 1}}, {"access_token": "tok", "expires_in": "soon"},
+    {"access_token": "tok", "expires_in": -5}, {"access_token": "tok", "expires_in": 1e300},
+    {"access_token": "tok", "expires_in": [1]}, {"access_token": "tok", "scope": 7},
+    {"access_token": "tok", "expires_in": 10**400},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", BAD_TOKENS, ids=range(len(BAD_TOKENS)))
+def test_a_token_answer_is_checked_before_it_is_kept(tmp_path: Path, answer: dict[str, object]) -> None:
+    """What no header can carry, or no clock can count, is neither kept, sent nor shown, and the next run works."""
+    with serving(reply(answer | {"token_type": "Bearer"}), token("good"), reply({"data": []})) as server:
+        with pytest.raises(TransportError, match="token endpoint") as caught:
+            Client(oauth_settings(tmp_path, server.url), attempts=1).get("/api/metrics")
+        shown = "".join(traceback.format_exception(caught.value))
+        assert not any(word in shown for word in ("secret", "sec\r", "break", "10000000000"))
+        assert [] == list((tmp_path / "home").rglob("*.json"))
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+    assert "Bearer good" in server.requests[-1]
+
+
+@pytest.mark.parametrize("body", [b"[1]", b"7", b'"x"', b"null", b'{"access_token":' * 5000, b"\xff"])
+def test_a_token_answer_of_any_shape(tmp_path: Path, body: bytes) -> None:
+    """A token endpoint that answers another kind of JSON, or none, is an error of transport."""
+    with serving(reply(raw=body)) as server, pytest.raises(TransportError, match="token endpoint"):
+        Client(oauth_settings(tmp_path, server.url), attempts=1).get("/api/metrics")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"access_token": "line\nbreak"}, {"refresh_token": "a b"}, {"expires_at": 10**400}, {"expires_at": "x"}],
+    ids=range(4),
+)
+def test_a_kept_token_that_cannot_be_used(tmp_path: Path, damage: dict[str, object]) -> None:
+    """A token file whose content no header can carry is as if it were not there."""
+    with serving(token("first"), reply({"data": []}), token("second"), reply({"data": []})) as server:
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+        kept = tmp_path / "home" / "tokens" / "acme.json"
+        kept.write_text(json.dumps(json.loads(kept.read_text()) | damage))
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+    assert "refresh_token=first-refresh" in server.requests[2]
+    assert "Bearer second" in server.requests[3]
+
+
+def test_a_refusal_of_the_token_endpoint_shows_no_secret(tmp_path: Path) -> None:
+    """A token endpoint that repeats the refresh token as its error gets it into neither message nor code."""
+    with (
+        serving(reply({"error": "bad first-refresh\n"}, status="400 Bad Request")) as server,
+        pytest.raises(AuthenticationError) as caught,
+    ):
+        Client(oauth_settings(tmp_path, server.url)).get("/api/metrics")
+    assert "first-refresh" not in f"{caught.value} {caught.value.code}"
+
+
+@pytest.mark.parametrize("status", ["503 Busy", "502 Bad", "429 Slow"])
+def test_one_failure_of_the_token_endpoint_is_asked_again(tmp_path: Path, status: str) -> None:
+    """A token endpoint that is busy once does not end the run; the seconds it asks for are waited."""
+    clock = Clock()
+    steps = [reply(raw=b"<html>", status=status, Retry_After="7"), token("good"), reply({"data": []})]
+    with serving(*steps) as server:
+        Client(oauth_settings(tmp_path, server.url), clock=clock, sleep=clock.sleep).get("/api/metrics")
+    assert "Bearer good" in server.requests[-1]
+    assert [7.0] == clock.slept
+
+
+def test_a_token_endpoint_that_hangs_up_is_asked_again(tmp_path: Path) -> None:
+    """A connection that breaks before the new token is there is not the end of the run."""
+    clock = Clock()
+    with serving(reset, token("good"), reply({"data": []})) as server:
+        Client(oauth_settings(tmp_path, server.url), clock=clock, sleep=clock.sleep).get("/api/metrics")
+    assert "Bearer good" in server.requests[-1]
+
+
+def test_a_busy_token_endpoint_after_a_401(tmp_path: Path) -> None:
+    """A renewal that fails once after a 401 is tried again rather than taken for done."""
+    clock = Clock()
+    refused = reply({"errors": [{"code": "authentication_failed"}]}, status="401 Unauthorized")
+    busy = reply(raw=b"", status="503 Busy")
+    good = reply({"data": []})
+    with serving(token("old"), good, refused, busy, refused, token("new"), good) as server:
+        client = Client(oauth_settings(tmp_path, server.url), clock=clock, sleep=clock.sleep)
+        client.get("/api/metrics")
+        client.get("/api/metrics")
+    assert "Bearer new" in server.requests[-1]
+
+
+def test_an_account_shows_no_secret() -> None:
+    """An account that was given its environment shows its key in no attribute, and does not travel with it."""
+    account = connect("live", environ={"KLAVIYO_API_KEY": KEY})
+    seen: set[int] = set()
+
+    def shown(thing: object, depth: int = 6) -> Iterator[str]:
+        if id(thing) in seen or not depth:
+            return
+        seen.add(id(thing))
+        yield repr(thing)
+        inside = thing.values() if isinstance(thing, dict) else thing if isinstance(thing, list | tuple) else ()
+        for inner in [*inside, *getattr(thing, "__dict__", {}).values()]:
+            yield from shown(inner, depth - 1)
+
+    assert not [text for text in shown(account) if KEY in text]
+    assert len(seen) > 20
+    with pytest.raises(CredentialsError, match="by name") as caught:
+        pickle.dumps(account)
+    assert KEY not in str(caught.value)
+
+
+def test_the_sandbox_travels_without_the_callers_environment(tmp_path: Path) -> None:
+    """A copy of the sandbox's account keeps its home and leaves every key behind."""
+    environ = {"KLAVIYO_API_KEY": KEY, "FLOWPERF_HOME": str(tmp_path), "FLOWPERF_SANDBOX_VARIANT": "quiet"}
+    account = connect("sandbox", environ=environ)
+    data = pickle.dumps(account)
+    assert KEY.encode() not in data
+    assert str(tmp_path).encode() in data
+    assert account.flows().equals(pickle.loads(data).flows())
+
+
+@pytest.mark.parametrize("name", ["live", "sandbox", KEY])
+def test_a_key_in_the_wrong_place_is_not_repeated(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key given as revision, address or name of an account is refused without being shown."""
+    monkeypatch.chdir(tmp_path)
+    for environ in ({"KLAVIYO_REVISION": KEY}, {"KLAVIYO_API_KEY": "k", "KLAVIYO_BASE_URL": KEY}):
+        if name == "sandbox" and "KLAVIYO_REVISION" not in environ:
+            continue
+        with pytest.raises((ArgumentError, UnknownNameError)) as caught:
+            account_settings(name, environ=environ)
+        assert KEY[:20] not in "".join(traceback.format_exception(caught.value)).split("Error: ", 1)[1]
