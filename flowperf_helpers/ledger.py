@@ -3,6 +3,10 @@
 One row per send: when it was let go and, once the answer is there, when it was done. Between the two nobody knows
 when Klaviyo counted it, so an unfinished call counts as made a little later than it was let go. A second table
 holds what Klaviyo itself said in a 429: nothing before that moment.
+
+The clock may be wrong for a while. A row that lies ahead of it keeps its own time, for when the clock is right again,
+and beside it the moment at which it was found ahead, from which it ages meanwhile. No row is forgotten because the
+clock alone says that it is old.
 """
 
 from __future__ import annotations
@@ -29,13 +33,17 @@ IN_FLIGHT = 2.0
 SKEW = 5.0
 """Seconds by which a row may lie in the future before the clock counts as set back."""
 
-VERSION = 1
+KEPT = 500
+"""Newest calls of an endpoint that are kept whatever the clock says; twice what any of Klaviyo's windows takes."""
+
+VERSION = 2
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS calls (id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, "
-    "fingerprint TEXT NOT NULL, endpoint TEXT NOT NULL, let_go REAL NOT NULL, done REAL, pid INTEGER NOT NULL)",
+    "fingerprint TEXT NOT NULL, endpoint TEXT NOT NULL, let_go REAL NOT NULL, done REAL, pid INTEGER NOT NULL, "
+    "found_ahead REAL)",
     "CREATE INDEX IF NOT EXISTS calls_by_endpoint ON calls (host, fingerprint, endpoint, let_go)",
     "CREATE TABLE IF NOT EXISTS blocks (host TEXT NOT NULL, fingerprint TEXT NOT NULL, endpoint TEXT NOT NULL, "
-    "seen REAL NOT NULL, until REAL NOT NULL, PRIMARY KEY (host, fingerprint, endpoint))",
+    "seen REAL NOT NULL, until REAL NOT NULL, found_ahead REAL, PRIMARY KEY (host, fingerprint, endpoint))",
 )
 
 T = TypeVar("T")
@@ -85,7 +93,10 @@ class Ledger:
                 "INSERT INTO calls (host, fingerprint, endpoint, let_go, pid) VALUES (?, ?, ?, ?, ?)",
                 (*key, now, os.getpid()),
             )
-            db.execute("DELETE FROM calls WHERE let_go < ?", (now - 2 * DAY,))
+            db.execute(
+                "DELETE FROM calls WHERE host = ? AND fingerprint = ? AND endpoint = ? AND let_go < ? AND id <= ?",
+                (*key, now - 2 * DAY, self._last_kept(db, key)),
+            )
             return now, row.lastrowid
 
         return self._transact(work)
@@ -97,7 +108,7 @@ class Ledger:
     def block(self, key: Key, now: float, until: float) -> None:
         """Record that Klaviyo wants no call before ``until``."""
         self._transact(
-            lambda db: db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?)", (*key, now, until))
+            lambda db: db.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?, ?, NULL)", (*key, now, until))
         )
 
     def free_at(self, key: Key, limits: Sequence[Limit], now: float) -> float:
@@ -107,26 +118,44 @@ class Ledger:
     def used(self, host: str, fingerprint: str, now: float) -> dict[str, int]:
         """Return the calls of the last 24 hours per endpoint."""
         question = (
-            "SELECT endpoint, count(*) FROM calls WHERE host = ? AND fingerprint = ? AND let_go > ? GROUP BY endpoint"
+            "SELECT endpoint, count(*) FROM calls WHERE host = ? AND fingerprint = ? "
+            "AND iif(let_go <= ?, let_go, ifnull(found_ahead, ?)) > ? GROUP BY endpoint"
         )
-        rows = self._transact(lambda db: db.execute(question, (host, fingerprint, now - DAY)).fetchall())
+        given = (host, fingerprint, now + SKEW, now, now - DAY)
+        rows = self._transact(lambda db: db.execute(question, given).fetchall())
         return dict(rows)
 
+    @staticmethod
+    def _last_kept(db: sqlite3.Connection, key: Key) -> int:
+        """Return the newest row of those beyond the ones that are always kept, by order and not by clock."""
+        row = db.execute(
+            "SELECT id FROM calls WHERE host = ? AND fingerprint = ? AND endpoint = ? "
+            "ORDER BY id DESC LIMIT 1 OFFSET ?",
+            (*key, KEPT),
+        ).fetchone()
+        return row[0] if row else 0
+
     def _free(self, db: sqlite3.Connection, key: Key, limits: Sequence[Limit], now: float) -> float:
-        # the clock was set back: what lies ahead of it counts as just made, and ages from now on
+        # what lies ahead of the clock counts as just made, and ages from now on
+        ahead = now + SKEW
         db.execute(
-            "UPDATE calls SET let_go = min(let_go, ?), done = min(done, ?) WHERE max(let_go, ifnull(done, 0)) > ?",
-            (now, now, now + SKEW),
+            "UPDATE calls SET found_ahead = ? WHERE max(let_go, ifnull(done, 0)) > ? AND ifnull(found_ahead, ?) >= ?",
+            (now, ahead, ahead, ahead),
         )
-        db.execute("UPDATE blocks SET until = ? + until - seen, seen = ? WHERE seen > ?", (now, now, now + SKEW))
+        db.execute(
+            "UPDATE blocks SET found_ahead = ? WHERE seen > ? AND ifnull(found_ahead, ?) >= ?",
+            (now, ahead, ahead, ahead),
+        )
         longest = max((limit.seconds for limit in limits), default=0.0)
         rows = db.execute(
-            "SELECT ifnull(done, let_go + ?) AS counted FROM calls "
-            "WHERE host = ? AND fingerprint = ? AND endpoint = ? AND ifnull(done, let_go + ?) > ? ORDER BY counted",
-            (self.in_flight, *key, self.in_flight, now - longest),
+            "SELECT iif(max(let_go, ifnull(done, 0)) <= ?, ifnull(done, let_go + ?), found_ahead) AS counted "
+            "FROM calls WHERE host = ? AND fingerprint = ? AND endpoint = ? AND counted > ? ORDER BY counted",
+            (ahead, self.in_flight, *key, now - longest),
         ).fetchall()
         block = db.execute(
-            "SELECT until FROM blocks WHERE host = ? AND fingerprint = ? AND endpoint = ?", key
+            "SELECT iif(seen <= ?, until, found_ahead + until - seen) FROM blocks "
+            "WHERE host = ? AND fingerprint = ? AND endpoint = ?",
+            (ahead, *key),
         ).fetchone()
         free = next_free([row[0] for row in rows], limits, now)
         return max(free, block[0]) if block else free
@@ -151,6 +180,9 @@ class Ledger:
                 if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                     for statement in _SCHEMA:
                         db.execute(statement)
+                    for table in ("calls", "blocks"):  # as version 1 made them
+                        if "found_ahead" not in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}:
+                            db.execute(f"ALTER TABLE {table} ADD COLUMN found_ahead REAL")
                     db.execute(f"PRAGMA user_version = {VERSION:d}")
                 result = work(db)
                 db.execute("COMMIT")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from raw_server import Clock
 
 from flowperf_helpers.endpoints import DAY, REPORTS, Limit, endpoint_of, limits_of, next_free, scopes_of
 from flowperf_helpers.errors import ArgumentError, QuotaError
-from flowperf_helpers.ledger import Ledger
+from flowperf_helpers.ledger import KEPT, Ledger
 from flowperf_helpers.pacing import Pacer
 
 VALUES, SERIES = REPORTS
@@ -222,8 +223,7 @@ def test_calls_older_than_a_day_are_free_again(tmp_path: Path) -> None:
     call(pace)
     clock.now += 2 * DAY + 1
     call(pace)
-    with sqlite3.connect(pace.ledger.path) as db:  # type: ignore[union-attr]
-        assert 1 == db.execute("SELECT count(*) FROM calls").fetchone()[0]
+    assert 1 == pace.status().loc[0, "used_today"]
 
 
 def test_settings_of_the_environment(tmp_path: Path) -> None:
@@ -250,3 +250,73 @@ def test_a_long_wait_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().err
     assert "flow-values-reports" in shown
     assert f"until {datetime.fromtimestamp(1_700_000_060).astimezone():%H:%M}" in shown
+
+
+@pytest.mark.parametrize("by", [3 * DAY, 400 * DAY, -3 * DAY, -400 * DAY, 3600.0, -3600.0])
+def test_a_clock_that_was_wrong_for_a_while_forgets_no_call(tmp_path: Path, by: float) -> None:
+    """A day that is used up stays used up when the clock is set ahead and back, or back and ahead."""
+    clock = Clock(1_700_000_000.0)
+    pace = pacer(tmp_path, clock, limits=lambda _: (Limit(225, DAY),))
+    for _ in range(225):
+        pace.after(pace.before(VALUES))
+        clock.now += 1
+    clock.now += by
+    with contextlib.suppress(QuotaError):
+        pace.after(pace.before(VALUES))
+    pace.after(pace.before(SERIES))
+    clock.now -= by - 60
+    assert 225 <= pace.status().loc[0, "used_today"]
+    with pytest.raises(QuotaError):
+        pace.before(VALUES)
+    clock.now += DAY
+    assert clock() == call(pace)
+
+
+@pytest.mark.parametrize("by", [3 * DAY, -3 * DAY])
+def test_a_clock_that_was_wrong_for_a_while_forgets_no_429(tmp_path: Path, by: float) -> None:
+    """What Klaviyo said holds when the clock is right again."""
+    clock = Clock(1_700_000_000.0)
+    pace = pacer(tmp_path, clock)
+    pace.block(VALUES, 61073)
+    clock.now += by
+    with contextlib.suppress(QuotaError):
+        pace.before(VALUES)
+    clock.now -= by
+    with pytest.raises(QuotaError):
+        pace.before(VALUES)
+    clock.now += 61100
+    assert clock() == call(pace)
+
+
+def test_old_calls_leave_the_ledger(tmp_path: Path) -> None:
+    """The file does not grow for ever: of an endpoint's calls, old ones beyond the newest few hundred go."""
+    clock = Clock(1_700_000_000.0)
+    pace = pacer(tmp_path, clock, limits=lambda _: ())
+    for _ in range(KEPT + 100):
+        pace.before(VALUES)
+    clock.now += 3 * DAY
+    pace.before(VALUES)
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db:
+        assert [(KEPT,)] == db.execute("SELECT count(*) FROM calls").fetchall()
+    assert 1 == pace.status().loc[0, "used_today"]
+
+
+def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    """Calls and 429s that an earlier version wrote count on."""
+    clock = Clock(1_700_000_000.0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db:
+        db.executescript(
+            "CREATE TABLE calls (id INTEGER PRIMARY KEY AUTOINCREMENT, host TEXT NOT NULL, fingerprint TEXT NOT NULL, "
+            "endpoint TEXT NOT NULL, let_go REAL NOT NULL, done REAL, pid INTEGER NOT NULL);"
+            "CREATE TABLE blocks (host TEXT NOT NULL, fingerprint TEXT NOT NULL, endpoint TEXT NOT NULL, "
+            "seen REAL NOT NULL, until REAL NOT NULL, PRIMARY KEY (host, fingerprint, endpoint));"
+            f"INSERT INTO calls VALUES (1, 'h', 'f', '{VALUES}', {clock() - 9}, {clock() - 8}, 1);"
+            f"INSERT INTO blocks VALUES ('h', 'f', '{SERIES}', {clock() - 9}, {clock() + 9999});"
+            "PRAGMA user_version = 1;"
+        )
+    pace = Pacer(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", clock=clock, quiet=True)
+    assert 1 == pace.status().loc[0, "used_today"]
+    with pytest.raises(QuotaError):
+        pace.before(SERIES)
+    pace.after(pace.before(VALUES))
+    assert 2 == pace.status().loc[0, "used_today"]
