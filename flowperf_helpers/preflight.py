@@ -89,20 +89,22 @@ def checked_week(week: str | None, *, account: str, allow_partial: bool) -> str:
     return label
 
 
-def check_names(account: str, integration: str, conversion_metric: str) -> None:
+def check_names(account: str, integration: str, conversion_metric: str, *, seconds: float | None = None) -> None:
     """Look up names (not ids) before the kernel starts: a misspelling costs no run.
 
     Raises
     ------
     UnknownNameError, AmbiguousNameError
         None of that name, or several.
+    TransportError
+        No answer within ``seconds``.
     """
     named = conversion_metric and not _ID.fullmatch(conversion_metric)
     if not integration and not named:
         return
     from flowperf_helpers.account import connect
 
-    asked = connect(account)
+    asked = connect(account, seconds=seconds)
     if integration:
         asked.metrics(integration=integration)
     if named:

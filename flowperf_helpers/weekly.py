@@ -109,6 +109,10 @@ def run_weekly(
     import os
 
     started = time.monotonic()
+
+    def left() -> float | None:
+        return None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
+
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
@@ -122,19 +126,18 @@ def run_weekly(
         **(parameters or {}),
     }
     check_run(source, values, environ=environ)
-    check_names(account, values["integration"], values["conversion_metric"])
+    check_names(account, values["integration"], values["conversion_metric"], seconds=left())
     if pdf:
         from flowperf_helpers.page import installed_browser
 
         installed_browser()
     check_target(out)
-    with workplace() as work, _lock(account, out, environ, timeout):
+    with workplace() as work, _lock(account, out, environ, left()):
         warming = threading.Thread(target=_warm_up, daemon=True)
         warming.start()
         tell(f"running {source.name} for account {account}, week {values['week'] or 'last complete'}")
         bundle = work / "bundle"
         bundle.mkdir(mode=0o700)
-        left = None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
         done = work / "executed.ipynb"
         try:
             executed = run_notebook(
@@ -142,7 +145,7 @@ def run_weekly(
                 parameters={**values, "bundle": str(bundle)},
                 cwd=Path.cwd(),
                 output=done,
-                timeout=left,
+                timeout=left(),
                 stderr=stderr,
             )
         except NotebookError as failure:
@@ -177,7 +180,7 @@ def _lock(account: str, out: str | Path, environ: Mapping[str, str], timeout: fl
             yield
     except filelock.Timeout as error:
         raise StorageError(
-            f"Another run of this report is at work and did not end within {timeout:g} seconds: run it again later.",
+            f"Another run of this report is at work and did not end within {timeout:.0f} seconds: run it again later.",
             path=path,
         ) from error
 

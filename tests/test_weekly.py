@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 import threading
@@ -14,8 +15,9 @@ import fsspec
 import nbformat
 import pandas as pd
 import pytest
+from raw_server import KEY, serving
 
-from flowperf_helpers.errors import ArgumentError, CredentialsError, NotebookError, StorageError
+from flowperf_helpers.errors import ArgumentError, CredentialsError, NotebookError, StorageError, TransportError
 from flowperf_helpers.page import find_browser, notebook_page, print_pdf
 from flowperf_helpers.parameters import check_parameters, notebook_parameters, parse_value
 from flowperf_helpers.runner import read_notebook, run_notebook, scrub_notebook, stock_notebook
@@ -324,6 +326,25 @@ def test_second_run_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.Monk
         pass
     done.set()
     first.join()
+
+
+def test_the_deadline_covers_the_look_up_of_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that drips while a name is looked up does not hold the run beyond its deadline."""
+    gone = threading.Event()
+
+    def drip(connection: socket.socket, url: str) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 99999\r\n\r\n")
+        while not gone.wait(0.05):
+            connection.sendall(b"x")
+
+    with serving(drip) as server:
+        monkeypatch.setenv("KLAVIYO_API_KEY", KEY)
+        monkeypatch.setenv("KLAVIYO_BASE_URL", server.url)
+        started = time.monotonic()
+        with pytest.raises(TransportError, match="time given for the run"):
+            run_weekly("live", out=tmp_path / "out", conversion_metric="Placed Order", timeout=2)
+        assert time.monotonic() - started < 8
+        gone.set()
 
 
 # --- the page out of a notebook ------------------------------------------------------------------------------------
