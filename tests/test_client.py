@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import traceback
@@ -10,8 +11,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import hypothesis
 import pytest
 import requests
+from hypothesis import strategies as st
 from raw_server import KEY, REPORT, Clock, reply, report, serving
 from werkzeug.wrappers import Request, Response
 
@@ -28,6 +31,7 @@ from flowperf_helpers.errors import (
 )
 from flowperf_helpers.ledger import Ledger
 from flowperf_helpers.pacing import Pacer
+from flowperf_helpers.paging import Pages
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 from flowperf_helpers.wsgi import WSGIAdapter
 
@@ -432,3 +436,30 @@ def test_the_missing_scope_is_named() -> None:
         client.get("/api/metrics", {"include": "flow-triggers"})
     assert "flows:read" == caught.value.scope
     assert "metrics:read" not in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["next", "href", "self"]), inner),
+    max_leaves=5,
+)
+LINKS = st.lists(
+    st.sampled_from(["http:", "//", "/", "\\", "@", "?", "#", "[", "]", ":", "80", "99999", "sandbox.invalid",
+                     "evil.example",
+                     "page_cursor=", "page[cursor]=1", "%", "%00", ";", "\ud83d", "\u2100", "\t", " ", "..", "a"]),
+    max_size=12,
+).map("".join)  # fmt: skip
+
+
+@hypothesis.settings(max_examples=1000, deadline=None)
+@hypothesis.given(links=st.one_of(JSON, st.fixed_dictionaries({"next": JSON | LINKS})))
+def test_links_of_any_kind_end_in_a_page_or_in_our_error(links: object) -> None:
+    """Whatever an answer gives as its links, the next page is one of our host, or there is an error of the payload."""
+    base = "http://sandbox.invalid"
+    with contextlib.suppress(PayloadError):
+        url = Pages(base).next_url({"links": links}, f"{base}/api/metrics?a=b")
+        prepared = None if url is None else requests.Request("GET", url).prepare().url
+        assert prepared is None or (prepared.startswith((f"{base}/", f"{base}?", f"{base}:80")))
+    with contextlib.suppress(PayloadError):
+        cursor = Pages(base).next_cursor({"links": links})
+        assert cursor is None or cursor.encode()
