@@ -108,7 +108,7 @@ def test_metrics_refuse(app, query, parameter):
         ('equals(status,"manual")', {"MnWhs5"}),
         ("equals(archived,true)", {"ArWel6", "ArSpr7"}),
         ('equals(trigger_type,"Date Based")', {"BiDay8"}),
-        ("less-than(created,2025-01-01T00:00:00Z)", {"T7K2j8"}),
+        ("and(greater-than(created,2024-01-01T00:00:00Z),less-than(created,2025-01-01T00:00:00Z))", {"T7K2j8"}),
         ("and(greater-or-equal(updated,2026-11-01T00:00:00Z),equals(status,'draft'))", {"UnCfg8"}),
     ],
 )

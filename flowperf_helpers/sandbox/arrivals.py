@@ -13,13 +13,14 @@ from functools import lru_cache
 import numpy as np
 
 from flowperf_helpers.sandbox.draws import Floats, Ints, Keys, normal, uniform
-from flowperf_helpers.sandbox.model import EPOCH, Metric
-from flowperf_helpers.sandbox.numbers import COUNTS, Numbers
+from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Metric
+from flowperf_helpers.sandbox.numbers import FIRST_ORDER, NEXT_ORDER, Numbers, day_number, order_cents, spread
 
 __all__ = ["ATTRIBUTION_DAYS", "Ledger", "hourly"]
 
 ATTRIBUTION_DAYS = 5
 _LONGEST = ATTRIBUTION_DAYS * 24.0
+_FIRST = day_number(FIRST_DAY)
 
 _HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 6, 8, 9, 10, 9, 8, 8, 8, 8, 9, 10, 11, 12, 12, 10, 7, 5], dtype=np.float64)
 _SENT_BY = np.concatenate([[0.0], np.cumsum(_HOURS) / _HOURS.sum()])
@@ -47,7 +48,7 @@ class _People:
     def __init__(self, keys: Keys, first: int, recipients: Ints) -> None:
         self.shape = recipients.shape
         flat = recipients.ravel()
-        self.pair, self.place = _spread(flat)
+        self.pair, self.place = spread(flat)
         self._offsets = np.concatenate([[0], np.cumsum(flat)[:-1]]).astype(np.int64)
         days = first + np.arange(recipients.shape[1])
         self._pair_keys = np.repeat(keys, recipients.shape[1])
@@ -73,13 +74,13 @@ class _People:
 
     def first_events(self, uniques: Ints) -> tuple[Ints, Ints]:
         """Pair and person of the first ``uniques`` recipients of each cell and day."""
-        pair, place = _spread(uniques.ravel())
+        pair, place = spread(uniques.ravel())
         return pair, self._offsets[pair] + place
 
     def repeats(self, events: Ints, uniques: Ints) -> tuple[Ints, Ints, Ints, Ints]:
         """Pair, running number, person and place among the first events, of every event after a first one."""
         firsts = uniques.ravel()
-        pair, place = _spread((events - uniques).ravel())
+        pair, place = spread((events - uniques).ravel())
         member = place % np.maximum(firsts[pair], 1)
         before = np.concatenate([[0], np.cumsum(firsts)[:-1]]).astype(np.int64)
         return pair, place, self._offsets[pair] + member, before[pair] + member
@@ -104,8 +105,7 @@ def hourly(numbers: Numbers, first: int, last: int, now: float, metric: Metric |
     dict of array of int64 [cell, day, hour]
         `COUNTS`; with a metric ``conversions, conversion_uniques`` and, where it carries values, ``cents``.
     """
-    cut = slice(first, last)
-    final = {name: values[:, cut] for name, values in numbers.engagement(last).items()}
+    final = numbers.engagement(first, last)
     people = _People(numbers.keys, first, final["recipients"])
     if metric is not None:
         return _conversions(numbers, people, first, last, now, metric)
@@ -139,7 +139,7 @@ def hourly(numbers: Numbers, first: int, last: int, now: float, metric: Metric |
 def _conversions(
     numbers: Numbers, people: _People, first: int, last: int, now: float, metric: Metric
 ) -> dict[str, Ints]:
-    final = {name: values[:, first:last] for name, values in numbers.conversions(metric, last).items()}
+    final = numbers.conversions(metric, first, last)
     salt = numbers.salt(metric)
     pair, person = people.first_events(final["conversion_uniques"])
     place = people.place[person]
@@ -149,23 +149,11 @@ def _conversions(
     uniques = people.count(pair, person, age, now)
     out = {"conversion_uniques": uniques, "conversions": uniques + people.count(again_pair, again_person, again, now)}
     if metric.order_value is not None:
-        cents = order_cents(people.draw(pair, place, 112, salt), metric)
-        more = order_cents(people.draw(again_pair, again_place, 113, salt), metric)
+        cents = order_cents(people.draw(pair, place, FIRST_ORDER, salt), metric)
+        more = order_cents(people.draw(again_pair, again_place, NEXT_ORDER, salt), metric)
         out["cents"] = people.count(pair, person, age, now, cents)
         out["cents"] += people.count(again_pair, again_person, again, now, more)
     return out
-
-
-def order_cents(u: Floats, metric: Metric) -> Ints:
-    """Values of orders in cents, log-normal around the metric's median."""
-    return np.rint(100 * (metric.order_value or 0.0) * np.exp(0.55 * normal(u))).astype(np.int64)
-
-
-def _spread(counts: Ints) -> tuple[Ints, Ints]:
-    """For counts [3, 0, 2]: whose each one is [0, 0, 0, 2, 2], and its place there [0, 1, 2, 0, 1]."""
-    whose = np.repeat(np.arange(counts.size), counts)
-    starts = np.cumsum(counts) - counts
-    return whose, np.arange(whose.size) - starts[whose]
 
 
 def _delay(u: Floats, law: tuple[float, float]) -> Floats:
@@ -202,46 +190,33 @@ class Ledger:
         self.numbers = numbers
         self.now = now
         self.hours = (now - datetime.combine(EPOCH, time.min)) / timedelta(hours=1)
-        self.days = max((now.date() - EPOCH).days + 1, 0)
-        self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, 0)
-        self._counts = lru_cache(maxsize=8)(self._make_counts)
+        self.days = max(day_number(now.date()) + 1, _FIRST)
+        self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, _FIRST)
+        self._recent = lru_cache(maxsize=8)(self._make_recent)
 
-    def counts(self, metric: Metric) -> dict[str, Ints]:
-        """Everything countable, int64 [cell, day], for the days from the epoch to the running one."""
-        return self._counts(metric)
+    def counts(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
+        """Everything countable, int64 [cell, day], for the days ``first`` to ``last`` (exclusive, none after today)."""
+        first, last = self._inside(first, last)
+        final = self.numbers.engagement(first, last) | self.numbers.conversions(metric, first, last)
+        if last <= self._open_from:
+            return final
+        since = max(first, self._open_from)
+        recent = self._recent(metric)
+        for name, values in final.items():
+            values[:, since - first :] = recent[name][:, since - self._open_from : last - self._open_from]
+        return final
 
     def hours_of(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Return the same for some days, int64 [cell, day, hour of sending]."""
-        last = min(last, self.days)
-        first = min(max(first, 0), last)
+        first, last = self._inside(first, last)
         engagement = hourly(self.numbers, first, last, self.hours)
         return engagement | hourly(self.numbers, first, last, self.hours, metric)
 
-    def _make_counts(self, metric: Metric) -> dict[str, Ints]:
-        final = {name: self.numbers.engagement(self.days)[name] for name in COUNTS}
-        final |= self.numbers.conversions(metric, self.days)
-        if metric.order_value is not None:
-            final["cents"] = final_cents(
-                self.numbers, metric, self.numbers.engagement(self.days)["recipients"].shape[1]
-            )
-        recent = self.hours_of(self._open_from, self.days, metric)
-        out: dict[str, Ints] = {}
-        for name, values in final.items():
-            out[name] = values[:, : self.days].copy()
-            out[name][:, self._open_from :] = recent[name].sum(axis=2)
-        return out
+    def _inside(self, first: int, last: int) -> tuple[int, int]:
+        last = min(last, self.days)
+        return min(max(first, _FIRST), last), last
 
-
-@lru_cache(maxsize=16)
-def final_cents(numbers: Numbers, metric: Metric, days: int) -> Ints:
-    """Conversion value in cents [cell, day] once everything has arrived, order by order as `hourly` counts them."""
-    final = numbers.conversions(metric, days)
-    uniques = final["conversion_uniques"]
-    pair_keys = np.repeat(numbers.keys, uniques.shape[1])
-    pair_days = np.tile(np.arange(uniques.shape[1]), uniques.shape[0])
-    total = np.zeros(uniques.size)
-    for counts, purpose in ((uniques, 112), (final["conversions"] - uniques, 113)):
-        pair, place = _spread(counts[:, :].ravel())
-        cents = order_cents(uniform(pair_keys[pair], pair_days[pair], purpose, numbers.salt(metric), place), metric)
-        total += np.bincount(pair, weights=cents.astype(np.float64), minlength=uniques.size)
-    return np.rint(total).astype(np.int64).reshape(uniques.shape)
+    def _make_recent(self, metric: Metric) -> dict[str, Ints]:
+        """Counts of the days on which something may still arrive."""
+        hours = self.hours_of(self._open_from, self.days, metric)
+        return {name: values.sum(axis=2) for name, values in hours.items()}

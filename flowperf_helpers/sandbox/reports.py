@@ -12,7 +12,8 @@ from flowperf_helpers.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox.arrivals import Ledger
 from flowperf_helpers.sandbox.draws import Floats, Ints
 from flowperf_helpers.sandbox.grammar import Condition
-from flowperf_helpers.sandbox.model import EPOCH, Cell
+from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
+from flowperf_helpers.sandbox.numbers import day_number
 from flowperf_helpers.sandbox.periods import buckets
 from flowperf_helpers.sandbox.rules import Asked
 
@@ -135,11 +136,11 @@ class _Summed:
         midnight = datetime.combine(EPOCH, time.min)
         first_hour = int((period.start - midnight) / timedelta(hours=1))
         last_hour = int((period.end - midnight) / timedelta(hours=1))
-        first, last = max(first_hour // 24, 0), min(-(-last_hour // 24), self._ledger.days)
-        counts = self._ledger.counts(asked.metric)
-        if last <= first:
-            none = np.zeros(0, dtype="datetime64[s]")
-            return none, {name: values[:, :0] for name, values in counts.items()}
+        first = max(first_hour // 24, day_number(FIRST_DAY))
+        last = max(min(-(-last_hour // 24), self._ledger.days), first)
+        counts = self._ledger.counts(first, last, asked.metric)
+        if last == first:
+            return np.zeros(0, dtype="datetime64[s]"), counts
         cut = [day for day in {first, last - 1} if first_hour > day * 24 or last_hour < day * 24 + 24]
         if asked.interval == "hourly":
             cut = list(range(first, last))
@@ -149,7 +150,7 @@ class _Summed:
         if whole:
             times += [day * 24 for day in whole]
             for name, values in counts.items():
-                parts[name].append(values[:, whole[0] : whole[-1] + 1])
+                parts[name].append(values[:, whole[0] - first : whole[-1] + 1 - first])
         for day in sorted(cut):
             inside = [hour for hour in range(24) if first_hour <= day * 24 + hour < last_hour]
             times += [day * 24 + hour for hour in inside]
