@@ -162,6 +162,26 @@ def test_person_by_person_reaches_the_final_counts():
         assert np.array_equal(values, arrived[name].sum(axis=2)), name
 
 
+def test_earlier_clocks_leave_no_trace():
+    """What is known at a moment is the same whichever moments were asked about before."""
+    first = day_number(date(2026, 11, 20))
+    moments = [first * 24.0 + hours for hours in (9, 30, 71, 140)]
+
+    def known(order: list[float]) -> dict[float, dict[str, np.ndarray]]:
+        numbers = Numbers(build_world("default"), 2026)
+        metric = numbers.world.metric("RplOrd")
+        return {
+            now: hourly(numbers, first, first + 3, now) | hourly(numbers, first, first + 3, now, metric)
+            for now in order
+        }
+
+    forward, back = known(moments), known(moments[::-1])
+    for now in moments:
+        for name, values in forward[now].items():
+            assert np.array_equal(values, back[now][name]), (now, name)
+    assert forward[moments[0]]["clicks"].sum() < forward[moments[-1]]["clicks"].sum()
+
+
 def test_yesterday_grows_when_asked_later():
     """Late opens, clicks and conversions raise a day's answer until it is five days old, and never lower it."""
     names = ["recipients", "opens", "opens_unique", "clicks", "clicks_unique", "conversions", "conversion_value"]

@@ -61,18 +61,20 @@ def make_report(
     rows = _rows(ledger.numbers.cells, asked)
     summed = _Summed(ledger, asked, starts, rows)
     sums = summed.sums
-    results: list[dict[str, Any]] = []
     sent = sums["recipients"].sum(axis=1) > 0
-    columns = {name: _column(name, sums, denominator) for name in asked.statistics}
-    as_lists = {name: column.tolist() for name, column in columns.items()}
-    for index, (grouping, cells) in enumerate(rows.items()):
-        if not sent[index]:
-            continue
-        channel = ledger.numbers.cells[cells[0]].message.channel
-        statistics = {
-            name: _shown(name, channel, as_lists[name][index], asked.interval is None) for name in asked.statistics
+    shown = [row for row, is_sent in zip(rows.items(), sent, strict=True) if is_sent]
+    channels = [ledger.numbers.cells[cells[0]].message.channel for _, cells in shown]
+    columns = [
+        _shown(name, channels, _column(name, sums, denominator)[sent], asked.interval is None)
+        for name in asked.statistics
+    ]
+    results = [
+        {
+            "groupings": dict(zip(asked.group_by, grouping, strict=True)),
+            "statistics": {name: column[index] for name, column in zip(asked.statistics, columns, strict=True)},
         }
-        results.append({"groupings": dict(zip(asked.group_by, grouping, strict=True)), "statistics": statistics})
+        for index, (grouping, _) in enumerate(shown)
+    ]
     labels = [] if asked.interval is None else [start.strftime("%Y-%m-%dT%H:%M:%S+00:00") for start in starts]
     return results, labels
 
@@ -202,11 +204,15 @@ def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints
     return np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
 
 
-def _shown(name: str, channel: str, values: list[Any], alone: bool) -> Any:
-    """Return the values as they are sent: null or 0 where the statistic has no meaning on the channel."""
-    if not has_meaning(name, channel):
-        nothing = None if name in _NULL_WITHOUT_MEANING else (0 if STATISTICS[name].is_count else 0.0)
-        values = [nothing] * len(values)
-    elif STATISTICS[name].kind == "ratio":
-        values = [None if value != value else value for value in values]  # NaN is not equal to itself
-    return values[0] if alone else values
+def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -> list[Any]:
+    """One statistic of all rows as it is sent: null or 0 where the statistic has no meaning on the channel."""
+    entry = STATISTICS[name]
+    values: list[Any] = column.tolist()
+    if entry.kind == "ratio":
+        for index in np.flatnonzero(np.isnan(column).any(axis=1)).tolist():
+            values[index] = [None if value != value else value for value in values[index]]  # NaN differs from itself
+    nothing = None if name in _NULL_WITHOUT_MEANING else (0 if entry.is_count else 0.0)
+    meaning = {channel: has_meaning(name, channel) for channel in set(channels)}
+    length = column.shape[1]
+    values = [row if meaning[channel] else [nothing] * length for row, channel in zip(values, channels, strict=True)]
+    return [row[0] for row in values] if alone else values
