@@ -122,7 +122,8 @@ class _Summed:
     def __init__(self, ledger: Ledger, asked: Asked, starts: list[datetime], rows: dict[Grouping, list[int]]) -> None:
         self._ledger = ledger
         self._asked = asked
-        self._of_row = np.repeat(np.arange(len(rows)), [len(cells) for cells in rows.values()])
+        lengths = np.array([len(cells) for cells in rows.values()], dtype=np.int64)
+        self._row_starts = np.cumsum(lengths) - lengths
         self._of_cell = np.array([cell for cells in rows.values() for cell in cells], dtype=np.int64)
         self._shape = (len(rows), len(starts))
         times, parts = self._pieces()
@@ -172,9 +173,7 @@ class _Summed:
         if name in _UNIQUES:
             most = np.maximum.reduceat(picked, edges, axis=1)
             sums = (_RETURNING * most + (100 - _RETURNING) * sums + 50) // 100
-        per_row = np.zeros((self._shape[0], sums.shape[1]), dtype=np.int64)
-        np.add.at(per_row, self._of_row, sums)
-        out[:, bucket[edges]] = per_row
+        out[:, bucket[edges]] = np.add.reduceat(sums, self._row_starts, axis=0)  # no row is without a cell
         return out
 
 
@@ -207,12 +206,14 @@ def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints
 def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -> list[Any]:
     """One statistic of all rows as it is sent: null or 0 where the statistic has no meaning on the channel."""
     entry = STATISTICS[name]
-    values: list[Any] = column.tolist()
-    if entry.kind == "ratio":
-        for index in np.flatnonzero(np.isnan(column).any(axis=1)).tolist():
-            values[index] = [None if value != value else value for value in values[index]]  # NaN differs from itself
-    nothing = None if name in _NULL_WITHOUT_MEANING else (0 if entry.is_count else 0.0)
     meaning = {channel: has_meaning(name, channel) for channel in set(channels)}
-    length = column.shape[1]
-    values = [row if meaning[channel] else [nothing] * length for row, channel in zip(values, channels, strict=True)]
-    return [row[0] for row in values] if alone else values
+    has = np.array([meaning[channel] for channel in channels], dtype=bool)
+    kept = column[has]
+    values: list[Any] = kept.tolist()
+    if entry.kind == "ratio":
+        for index in np.flatnonzero(np.isnan(kept).any(axis=1)).tolist():
+            values[index] = [None if value != value else value for value in values[index]]  # NaN differs from itself
+    nothing = [None if name in _NULL_WITHOUT_MEANING else (0 if entry.is_count else 0.0)] * column.shape[1]
+    told = iter(values)
+    rows = [next(told) if means else nothing for means in has.tolist()]
+    return [row[0] for row in rows] if alone else rows
