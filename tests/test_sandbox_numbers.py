@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from scipy import stats
 
 from flowperf_helpers.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.sandbox.arrivals import final_cents, hourly
+from flowperf_helpers.sandbox.arrivals import hourly
 from flowperf_helpers.sandbox.draws import binomial, normal
 from flowperf_helpers.sandbox.numbers import Numbers, day_number
 from flowperf_helpers.sandbox.world import build_world
@@ -35,11 +37,16 @@ def test_same_question_same_answer(app):
 
 
 def test_history_does_not_hang_on_how_far_it_is_read():
-    """A day's numbers are the same whether half a year or two years are generated."""
+    """A day's numbers are the same whether a week or three years are generated."""
     short, long = Numbers(build_world("default"), 2026), Numbers(build_world("default"), 2026)
-    a, b = short.engagement(180), long.engagement(730)
-    for name, values in a.items():
-        assert np.array_equal(values, b[name][:, : values.shape[1]]), name
+    metric = short.world.metric("RplOrd")
+    begin = day_number(date(2024, 1, 1))
+    whole = long.engagement(begin, 730) | long.conversions(metric, begin, 730)
+    for first in (begin, -131, -3, 0, 125, 700):
+        week = short.engagement(first, first + 7) | short.conversions(metric, first, first + 7)
+        assert set(week) == set(whole)
+        for name, values in week.items():
+            assert np.array_equal(whole[name][:, first - begin : first - begin + 7], values), name
 
 
 def test_counts_nest(app):
@@ -149,10 +156,30 @@ def test_person_by_person_reaches_the_final_counts():
     metric = numbers.world.metric("RplOrd")
     first = day_number(date(2026, 3, 2))
     arrived = hourly(numbers, first, first + 7, np.inf) | hourly(numbers, first, first + 7, np.inf, metric)
-    final = numbers.engagement(first + 7) | numbers.conversions(metric, first + 7)
-    final["cents"] = final_cents(numbers, metric, final["recipients"].shape[1])
+    final = numbers.engagement(first, first + 7) | numbers.conversions(metric, first, first + 7)
+    assert "cents" in final
     for name, values in final.items():
-        assert np.array_equal(values[:, first : first + 7], arrived[name].sum(axis=2)), name
+        assert np.array_equal(values, arrived[name].sum(axis=2)), name
+
+
+def test_earlier_clocks_leave_no_trace():
+    """What is known at a moment is the same whichever moments were asked about before."""
+    first = day_number(date(2026, 11, 20))
+    moments = [first * 24.0 + hours for hours in (9, 30, 71, 140)]
+
+    def known(order: list[float]) -> dict[float, dict[str, np.ndarray]]:
+        numbers = Numbers(build_world("default"), 2026)
+        metric = numbers.world.metric("RplOrd")
+        return {
+            now: hourly(numbers, first, first + 3, now) | hourly(numbers, first, first + 3, now, metric)
+            for now in order
+        }
+
+    forward, back = known(moments), known(moments[::-1])
+    for now in moments:
+        for name, values in forward[now].items():
+            assert np.array_equal(values, back[now][name]), (now, name)
+    assert forward[moments[0]]["clicks"].sum() < forward[moments[-1]]["clicks"].sum()
 
 
 def test_yesterday_grows_when_asked_later():
@@ -193,12 +220,34 @@ def test_silent_messages_are_absent():
 
 
 def test_before_the_first_day_there_is_nothing():
-    """The account began on 2025-05-19; the guide's own window of 2024 is empty and no error."""
-    asked = {"start": "2024-05-08T00:00:00+00:00", "end": "2024-06-20T00:00:00+00:00"}
+    """The account began on 2024-01-01; earlier days are empty and no error."""
+    asked = {"start": "2022-05-08T00:00:00+00:00", "end": "2022-06-20T00:00:00+00:00"}
     assert [] == report(frozen(), "values", timeframe=asked)["results"]
-    first = report(frozen(), "series", timeframe=days("2025-05-17", "2025-05-20"))
+    first = report(frozen(), "series", timeframe=days("2023-12-30", "2024-01-02"))
     assert [0, 0] == by_message(first)["Wc1aEm"]["recipients"][:2]
     assert by_message(first)["Wc1aEm"]["recipients"][2] > 0
+
+
+def test_the_guides_window_has_rows(app):
+    """The spring of 2024, which Klaviyo's guide asks for, shows both messages of the guide's flow, in full."""
+    asked = json.loads((Path(__file__).parent / "seed/values_request.json").read_text())["data"]["attributes"]
+    rows = by_message(report(app, "values", **asked))
+    assert ["01GMRWDSA0ARTAKE1SFX8JGXAY", "01GJTHNWVG93F3KNX71SJ4FDBB"] == list(rows)
+    for s in rows.values():
+        assert s["clicks"] >= s["clicks_unique"] > s["conversion_uniques"] > 0
+    weekly = report(app, "series", interval="weekly", timeframe=days("2024-04-01", "2025-03-30"))
+    assert all(count > 0 for count in by_message(weekly)["Wc1aEm"]["recipients"])
+
+
+def test_clock_in_the_early_past():
+    """A clock that stands in 2024 knows what was sent until then, and late conversions arrive there too."""
+    asked = days("2024-05-06", "2024-05-12")
+    names = ["recipients", "conversions"]
+    then = report(frozen(now=datetime(2024, 5, 13, 6)), "values", timeframe=asked, statistics=names)
+    now = report(frozen(), "values", timeframe=asked, statistics=names)
+    a, b = by_message(then)["Wc1aEm"], by_message(now)["Wc1aEm"]
+    assert a["recipients"] == b["recipients"]
+    assert 0 < a["conversions"] < b["conversions"]
 
 
 def test_end_is_rounded_up_to_its_hour(app):

@@ -157,9 +157,14 @@ def test_every_revision_is_served_as_asked(app, revision):
 
 
 def test_what_a_revision_brought(app):
-    """Groupings come with 2026-01-15, text costs with 2025-10-15, triggers of metrics with 2024-10-15."""
+    """Triggers of metrics come with 2024-10-15, text costs and three groupings with 2025-10-15, the others later."""
     assert (400, AT + "group_by") == error(post(app, "values", "2024-10-15", group_by=EVERYTHING))
     assert (400, AT + "group_by") == error(post(app, "values", "2025-10-15", group_by=EVERYTHING))
+    three = ["flow_id", "flow_message_id", "send_channel"]
+    for kind in ("values", "series"):
+        answer = post(app, kind, "2025-10-15", group_by=three)
+        assert three == list(answer.json["data"]["attributes"]["results"][0]["groupings"])
+        assert (400, AT + "group_by") == error(post(app, kind, "2025-07-15", group_by=three))
     assert 200 == post(app, "values", "2026-01-15", group_by=EVERYTHING).status_code
     assert (400, AT + "statistics") == error(post(app, "values", "2025-07-15", statistics=["text_message_spend"]))
     assert 200 == post(app, "values", "2025-10-15", statistics=["text_message_spend"]).status_code

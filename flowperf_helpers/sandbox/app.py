@@ -41,6 +41,9 @@ SANDBOX_TOKEN = "sandbox-token"  # noqa: S105
 
 MAX_BODY = 1_000_000
 _MEDIA = "application/vnd.api+json"
+_URLS = Map(
+    [Rule("/" + name, endpoint=name, methods=list(e.methods)) for name, e in ENDPOINTS.items()], strict_slashes=False
+)
 
 Clock = Callable[[], datetime]
 
@@ -69,10 +72,6 @@ class SandboxApp:
         self._clock = now
         self._windows = Windows(time_scale=time_scale) if enforce_limits else None
         self._ledger_at = lru_cache(maxsize=4)(self._make_ledger)
-        self._urls = Map(
-            [Rule("/" + name, endpoint=name, methods=list(e.methods)) for name, e in ENDPOINTS.items()],
-            strict_slashes=False,
-        )
 
     def now(self) -> datetime:
         """Return the account's time, aware, in its zone."""
@@ -104,7 +103,7 @@ class SandboxApp:
 
     def _answer(self, request: Request, extra: dict[str, str]) -> Response:
         path = request.path.rstrip("/") or "/"
-        name, values = self._urls.bind("").match(path, method=request.method)
+        name, values = _URLS.bind("").match(path, method=request.method)
         endpoint = ENDPOINTS[name]
         who = _check_key(request.headers.get("Authorization"))
         revision = check_revision(request.headers.get("revision"))

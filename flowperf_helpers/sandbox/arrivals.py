@@ -13,13 +13,14 @@ from functools import lru_cache
 import numpy as np
 
 from flowperf_helpers.sandbox.draws import Floats, Ints, Keys, normal, uniform
-from flowperf_helpers.sandbox.model import EPOCH, Metric
-from flowperf_helpers.sandbox.numbers import COUNTS, Numbers
+from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Metric
+from flowperf_helpers.sandbox.numbers import COUNTS, FIRST_ORDER, NEXT_ORDER, Numbers, day_number, order_cents, spread
 
 __all__ = ["ATTRIBUTION_DAYS", "Ledger", "hourly"]
 
 ATTRIBUTION_DAYS = 5
 _LONGEST = ATTRIBUTION_DAYS * 24.0
+_FIRST = day_number(FIRST_DAY)
 
 _HOURS = np.array([3, 2, 1, 1, 1, 2, 4, 6, 8, 9, 10, 9, 8, 8, 8, 8, 9, 10, 11, 12, 12, 10, 7, 5], dtype=np.float64)
 _SENT_BY = np.concatenate([[0.0], np.cumsum(_HOURS) / _HOURS.sum()])
@@ -31,58 +32,51 @@ _CONVERT = (20.0, 1.4)
 """Delays as median hours and standard deviation of their logarithm."""
 
 
+Events = tuple[Ints, Floats, Floats | None]
+"""Of some events of one day: cell and hour of sending as one number, when they happen (hours), what they are worth."""
+
+
 class _People:
-    """Recipients of some days, one by one, with the moment each one was sent to.
+    """Recipients of one day, one by one, with the moment each one was sent to.
 
     Parameters
     ----------
     keys : array of uint64 [cell]
         Keys of the cells.
-    first : int
-        Number of the first day.
-    recipients : array of int64 [cell, day]
+    day : int
+        Number of the day.
+    recipients : array of int64 [cell]
         How many.
     """
 
-    def __init__(self, keys: Keys, first: int, recipients: Ints) -> None:
-        self.shape = recipients.shape
-        flat = recipients.ravel()
-        self.pair, self.place = _spread(flat)
-        self._offsets = np.concatenate([[0], np.cumsum(flat)[:-1]]).astype(np.int64)
-        days = first + np.arange(recipients.shape[1])
-        self._pair_keys = np.repeat(keys, recipients.shape[1])
-        self._pair_days = np.tile(days, recipients.shape[0])
-        self.start = self._pair_days * 24.0
-        self.sent = np.interp(self.draw(self.pair, self.place, 101), _SENT_BY, np.arange(25.0))
-        self.hour = np.minimum(self.sent.astype(np.int64), 23)
+    def __init__(self, keys: Keys, day: int, recipients: Ints) -> None:
+        self.cell, self.place = spread(recipients)
+        self._offsets = np.cumsum(recipients) - recipients
+        self._keys = keys
+        self._day = day
+        sent = np.interp(self.draw(self.cell, self.place, 101), _SENT_BY, np.arange(25.0))
+        self._slot = self.cell * 24 + np.minimum(sent.astype(np.int64), 23)
+        self._sent = day * 24.0 + sent
 
-    def draw(self, pair: Ints, place: Ints, purpose: int, salt: int = 0) -> Floats:
+    def draw(self, cell: Ints, place: Ints, purpose: int, salt: int = 0) -> Floats:
         """Draw one number per event."""
-        return uniform(self._pair_keys[pair], self._pair_days[pair], purpose, salt, place)
+        return uniform(self._keys[cell], self._day, purpose, salt, place)
 
-    def count(self, pair: Ints, person: Ints, age: Floats, now: float, weights: Ints | None = None) -> Ints:
-        """Sum events that have happened by ``now``, per cell, day and hour of sending.
-
-        ``person`` is the index of the recipient, ``age`` the hours between the send and the event.
-        """
-        seen = self.start[pair] + self.sent[person] + age <= now
-        slot = pair[seen] * 24 + self.hour[person[seen]]
-        size = self.shape[0] * self.shape[1] * 24
-        got = np.bincount(slot, minlength=size, weights=None if weights is None else weights[seen].astype(np.float64))
-        return np.rint(got).astype(np.int64).reshape(*self.shape, 24)
+    def events(self, person: Ints, age: Floats | float = 0.0) -> Events:
+        """Events of some recipients, ``age`` hours after the send."""
+        return self._slot[person], self._sent[person] + age, None
 
     def first_events(self, uniques: Ints) -> tuple[Ints, Ints]:
-        """Pair and person of the first ``uniques`` recipients of each cell and day."""
-        pair, place = _spread(uniques.ravel())
-        return pair, self._offsets[pair] + place
+        """Cell and person of the first ``uniques`` recipients of each cell."""
+        cell, place = spread(uniques)
+        return cell, self._offsets[cell] + place
 
     def repeats(self, events: Ints, uniques: Ints) -> tuple[Ints, Ints, Ints, Ints]:
-        """Pair, running number, person and place among the first events, of every event after a first one."""
-        firsts = uniques.ravel()
-        pair, place = _spread((events - uniques).ravel())
-        member = place % np.maximum(firsts[pair], 1)
-        before = np.concatenate([[0], np.cumsum(firsts)[:-1]]).astype(np.int64)
-        return pair, place, self._offsets[pair] + member, before[pair] + member
+        """Cell, running number, person and place among the first events, of every event after a first one."""
+        cell, place = spread(events - uniques)
+        member = place % np.maximum(uniques[cell], 1)
+        before = np.cumsum(uniques) - uniques
+        return cell, place, self._offsets[cell] + member, before[cell] + member
 
 
 def hourly(numbers: Numbers, first: int, last: int, now: float, metric: Metric | None = None) -> dict[str, Ints]:
@@ -104,68 +98,67 @@ def hourly(numbers: Numbers, first: int, last: int, now: float, metric: Metric |
     dict of array of int64 [cell, day, hour]
         `COUNTS`; with a metric ``conversions, conversion_uniques`` and, where it carries values, ``cents``.
     """
-    cut = slice(first, last)
-    final = {name: values[:, cut] for name, values in numbers.engagement(last).items()}
-    people = _People(numbers.keys, first, final["recipients"])
+    names = COUNTS
     if metric is not None:
-        return _conversions(numbers, people, first, last, now, metric)
-    out: dict[str, Ints] = {}
-    everyone = np.arange(people.pair.size)
-    out["recipients"] = people.count(people.pair, everyone, np.zeros(everyone.size), now)
-    pair, person = people.first_events(final["delivered"])
-    out["delivered"] = people.count(pair, person, np.zeros(pair.size), now)
-    opened = _delay(people.draw(people.pair, people.place, 102), _OPEN)
+        names = ("conversions", "conversion_uniques", *(() if metric.order_value is None else ("cents",)))
+    shape = (len(numbers.cells), 24)
+    out = {name: np.zeros((shape[0], last - first, 24), dtype=np.int64) for name in names}
+    for day in range(first, last):
+        for name, found in _arrivals(numbers, day, metric).items():
+            for slot, moment, worth in found:
+                seen = moment <= now
+                weights = None if worth is None else worth[seen]
+                got = np.bincount(slot[seen], minlength=shape[0] * 24, weights=weights)
+                out[name][:, day - first] += np.rint(got).astype(np.int64).reshape(shape)
+    return out
+
+
+@lru_cache(maxsize=48)
+def _arrivals(numbers: Numbers, day: int, metric: Metric | None) -> dict[str, list[Events]]:
+    """Everything that happens to what one day sends; kept, because only the clock differs between two answers."""
+    final = {name: values[:, 0] for name, values in numbers.engagement(day, day + 1).items()}
+    people = _People(numbers.keys, day, final["recipients"])
+    if metric is not None:
+        return _conversions(numbers, people, day, metric)
+    everyone = np.arange(people.cell.size)
+    delivered = people.first_events(final["delivered"])[1]
+    out = {"recipients": [people.events(everyone)], "delivered": [people.events(delivered)]}
+    opened = _delay(people.draw(people.cell, people.place, 102), _OPEN)
     has_opens = np.array([c.message.opens > 0 for c in numbers.cells], dtype=bool)
-    opened_by_pair = np.repeat(has_opens, last - first)
-    clicked = np.where(opened_by_pair[people.pair], opened, 0.0)
-    clicked = np.minimum(clicked + _delay(people.draw(people.pair, people.place, 103), _CLICK), _LONGEST)
-    stopped = _delay(people.draw(people.pair, people.place, 104), _STOP)
-    complained = _delay(people.draw(people.pair, people.place, 105), _STOP)
+    clicked = np.where(has_opens[people.cell], opened, 0.0)
+    clicked = np.minimum(clicked + _delay(people.draw(people.cell, people.place, 103), _CLICK), _LONGEST)
+    stopped = _delay(people.draw(people.cell, people.place, 104), _STOP)
+    complained = _delay(people.draw(people.cell, people.place, 105), _STOP)
     for uniques, events, age, purpose in (
         ("opens_unique", "opens", opened, 106),
         ("clicks_unique", "clicks", clicked, 107),
         ("unsubscribe_uniques", "unsubscribes", stopped, 108),
         ("spam_complaints", "", complained, 109),
     ):
-        pair, person = people.first_events(final[uniques])
-        out[uniques] = people.count(pair, person, age[person], now)
+        person = people.first_events(final[uniques])[1]
+        out[uniques] = [people.events(person, age[person])]
         if events:
-            pair, place, person, _ = people.repeats(final[events], final[uniques])
-            later = _later(age[person], people.draw(pair, place, purpose))
-            out[events] = out[uniques] + people.count(pair, person, later, now)
+            cell, place, person, _ = people.repeats(final[events], final[uniques])
+            later = _later(age[person], people.draw(cell, place, purpose))
+            out[events] = [*out[uniques], people.events(person, later)]
     return out
 
 
-def _conversions(
-    numbers: Numbers, people: _People, first: int, last: int, now: float, metric: Metric
-) -> dict[str, Ints]:
-    final = {name: values[:, first:last] for name, values in numbers.conversions(metric, last).items()}
+def _conversions(numbers: Numbers, people: _People, day: int, metric: Metric) -> dict[str, list[Events]]:
+    final = {name: values[:, 0] for name, values in numbers.conversions(metric, day, day + 1).items()}
     salt = numbers.salt(metric)
-    pair, person = people.first_events(final["conversion_uniques"])
+    cell, person = people.first_events(final["conversion_uniques"])
     place = people.place[person]
-    age = _delay(people.draw(pair, place, 110, salt), _CONVERT)
-    again_pair, again_place, again_person, of = people.repeats(final["conversions"], final["conversion_uniques"])
-    again = _later(age[of], people.draw(again_pair, again_place, 111, salt))
-    uniques = people.count(pair, person, age, now)
-    out = {"conversion_uniques": uniques, "conversions": uniques + people.count(again_pair, again_person, again, now)}
+    age = _delay(people.draw(cell, place, 110, salt), _CONVERT)
+    again_cell, again_place, again_person, of = people.repeats(final["conversions"], final["conversion_uniques"])
+    first = people.events(person, age)
+    again = people.events(again_person, _later(age[of], people.draw(again_cell, again_place, 111, salt)))
+    out = {"conversion_uniques": [first], "conversions": [first, again]}
     if metric.order_value is not None:
-        cents = order_cents(people.draw(pair, place, 112, salt), metric)
-        more = order_cents(people.draw(again_pair, again_place, 113, salt), metric)
-        out["cents"] = people.count(pair, person, age, now, cents)
-        out["cents"] += people.count(again_pair, again_person, again, now, more)
+        worth = order_cents(people.draw(cell, place, FIRST_ORDER, salt), metric).astype(np.float64)
+        more = order_cents(people.draw(again_cell, again_place, NEXT_ORDER, salt), metric).astype(np.float64)
+        out["cents"] = [(*first[:2], worth), (*again[:2], more)]
     return out
-
-
-def order_cents(u: Floats, metric: Metric) -> Ints:
-    """Values of orders in cents, log-normal around the metric's median."""
-    return np.rint(100 * (metric.order_value or 0.0) * np.exp(0.55 * normal(u))).astype(np.int64)
-
-
-def _spread(counts: Ints) -> tuple[Ints, Ints]:
-    """For counts [3, 0, 2]: whose each one is [0, 0, 0, 2, 2], and its place there [0, 1, 2, 0, 1]."""
-    whose = np.repeat(np.arange(counts.size), counts)
-    starts = np.cumsum(counts) - counts
-    return whose, np.arange(whose.size) - starts[whose]
 
 
 def _delay(u: Floats, law: tuple[float, float]) -> Floats:
@@ -202,46 +195,33 @@ class Ledger:
         self.numbers = numbers
         self.now = now
         self.hours = (now - datetime.combine(EPOCH, time.min)) / timedelta(hours=1)
-        self.days = max((now.date() - EPOCH).days + 1, 0)
-        self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, 0)
-        self._counts = lru_cache(maxsize=8)(self._make_counts)
+        self.days = max(day_number(now.date()) + 1, _FIRST)
+        self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, _FIRST)
+        self._recent = lru_cache(maxsize=8)(self._make_recent)
 
-    def counts(self, metric: Metric) -> dict[str, Ints]:
-        """Everything countable, int64 [cell, day], for the days from the epoch to the running one."""
-        return self._counts(metric)
+    def counts(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
+        """Everything countable, int64 [cell, day], for the days ``first`` to ``last`` (exclusive, none after today)."""
+        first, last = self._inside(first, last)
+        final = self.numbers.engagement(first, last) | self.numbers.conversions(metric, first, last)
+        if last <= self._open_from:
+            return final
+        since = max(first, self._open_from)
+        recent = self._recent(metric)
+        for name, values in final.items():
+            values[:, since - first :] = recent[name][:, since - self._open_from : last - self._open_from]
+        return final
 
     def hours_of(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Return the same for some days, int64 [cell, day, hour of sending]."""
-        last = min(last, self.days)
-        first = min(max(first, 0), last)
+        first, last = self._inside(first, last)
         engagement = hourly(self.numbers, first, last, self.hours)
         return engagement | hourly(self.numbers, first, last, self.hours, metric)
 
-    def _make_counts(self, metric: Metric) -> dict[str, Ints]:
-        final = {name: self.numbers.engagement(self.days)[name] for name in COUNTS}
-        final |= self.numbers.conversions(metric, self.days)
-        if metric.order_value is not None:
-            final["cents"] = final_cents(
-                self.numbers, metric, self.numbers.engagement(self.days)["recipients"].shape[1]
-            )
-        recent = self.hours_of(self._open_from, self.days, metric)
-        out: dict[str, Ints] = {}
-        for name, values in final.items():
-            out[name] = values[:, : self.days].copy()
-            out[name][:, self._open_from :] = recent[name].sum(axis=2)
-        return out
+    def _inside(self, first: int, last: int) -> tuple[int, int]:
+        last = min(last, self.days)
+        return min(max(first, _FIRST), last), last
 
-
-@lru_cache(maxsize=16)
-def final_cents(numbers: Numbers, metric: Metric, days: int) -> Ints:
-    """Conversion value in cents [cell, day] once everything has arrived, order by order as `hourly` counts them."""
-    final = numbers.conversions(metric, days)
-    uniques = final["conversion_uniques"]
-    pair_keys = np.repeat(numbers.keys, uniques.shape[1])
-    pair_days = np.tile(np.arange(uniques.shape[1]), uniques.shape[0])
-    total = np.zeros(uniques.size)
-    for counts, purpose in ((uniques, 112), (final["conversions"] - uniques, 113)):
-        pair, place = _spread(counts[:, :].ravel())
-        cents = order_cents(uniform(pair_keys[pair], pair_days[pair], purpose, numbers.salt(metric), place), metric)
-        total += np.bincount(pair, weights=cents.astype(np.float64), minlength=uniques.size)
-    return np.rint(total).astype(np.int64).reshape(uniques.shape)
+    def _make_recent(self, metric: Metric) -> dict[str, Ints]:
+        """Counts of the days on which something may still arrive."""
+        hours = self.hours_of(self._open_from, self.days, metric)
+        return {name: values.sum(axis=2) for name, values in hours.items()}

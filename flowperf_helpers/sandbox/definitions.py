@@ -11,8 +11,8 @@ from flowperf_helpers.sandbox.model import Flow, Message, Variation, World
 
 __all__ = ["Action", "actions_of", "find_action", "find_message"]
 
-_SENDS = {"email": "send-email", "sms": "send-sms", "push-notification": "send-push-notification"}
-_FILTER_NAMES = {"send-email": "SEND_EMAIL", "send-sms": "SEND_SMS", "send-push-notification": "SEND_PUSH_NOTIFICATION",
+_SENDS = {"email": "send-email", "sms": "send-sms", "push-notification": "send-mobile-push"}
+_FILTER_NAMES = {"send-email": "SEND_EMAIL", "send-sms": "SEND_SMS", "send-mobile-push": "SEND_PUSH_NOTIFICATION",
                  "time-delay": "TIME_DELAY", "ab-test": "AB_TEST"}  # fmt: skip
 _CHANNELS = {"email": "Email", "sms": "SMS", "push-notification": "Push Notification"}
 

@@ -63,12 +63,12 @@ _D = (7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e00, 3.7544
 def normal(u: Floats) -> Floats:
     """Return the standard normal quantile of ``u``, by Acklam's rational approximation (error below 1e-8)."""
     q = np.minimum(u, 1 - u)
-    tail = np.sqrt(-2 * np.log(q))
-    outer = np.polyval(_C, tail) / np.polyval(_D, tail)
     centred = q - 0.5
     r = centred * centred
-    inner = np.polyval(_A, r) * centred / np.polyval(_B, r)
-    lower = np.where(q < 0.02425, outer, inner)
+    lower = np.polyval(_A, r) * centred / np.polyval(_B, r)
+    far = np.flatnonzero(q < 0.02425)
+    tail = np.sqrt(-2 * np.log(q.ravel()[far]))
+    np.put(lower, far, np.polyval(_C, tail) / np.polyval(_D, tail))
     return np.where(u <= 0.5, lower, -lower)
 
 

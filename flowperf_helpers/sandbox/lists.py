@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
-from urllib.parse import urlencode
+from urllib.parse import unquote, urlencode
 
 from werkzeug.datastructures import MultiDict
 
@@ -162,9 +162,9 @@ def page_of(rows: Sequence[T], size: int, args: Args, url: str, *, parameter: st
         query = [(k, v) for k, v in args.items() if k != parameter]
         return f"{url}?{urlencode([*query, (parameter, _encode(offset))])}"
 
-    own = f"{url}?{urlencode(list(args.items()))}" if args else url
+    plain = f"{url}?{urlencode(list(args.items()))}" if args else url
     links: dict[str, str | None] = {
-        "self": own,
+        "self": link(start) if parameter in args else plain,
         "next": link(start + size) if start + size < len(rows) else None,
         "prev": link(max(start - size, 0)) if start else None,
     }
@@ -178,6 +178,8 @@ def _encode(offset: int) -> str:
 def _decode(cursor: str | None, parameter: str) -> int:
     if cursor is None:
         return 0
+    # Klaviyo's SDKs hand over the whole next link, decoded or not; its cursor stands last
+    cursor = unquote(cursor).rpartition(f"{parameter}=")[2].partition("&")[0]
     try:
         text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
         head, _, number = text.rpartition("::")

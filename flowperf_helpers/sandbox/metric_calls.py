@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from flowperf_helpers.sandbox.call import Answer, Call
 from flowperf_helpers.sandbox.lists import check_parameters, filter_metrics, included, page_of
+from flowperf_helpers.sandbox.model import Metric
 from flowperf_helpers.sandbox.problems import invalid_parameter, not_found
 from flowperf_helpers.sandbox.resources import account_resource, flow_resource, mapped_resource, metric_resource, sparse
+from flowperf_helpers.sandbox.world import ACCOUNT
 
-__all__ = ["accounts", "flow_trigger_ids", "flow_triggers", "mapped_metric", "mapped_metrics", "metric", "metrics"]
+__all__ = [
+    "account",
+    "accounts",
+    "flow_triggers",
+    "mapped_metric",
+    "mapped_metrics",
+    "meant_metric",
+    "metric",
+    "metrics",
+]
 
 METRICS_PER_PAGE = 200
 _MAPPED = {"revenue": "RplOrd", "added_to_cart": "RplCrt", "started_checkout": "RplChk", "viewed_product": "RplVwd",
@@ -21,10 +32,13 @@ def metrics(call: Call) -> Answer:
         raise invalid_parameter("'page[size]' is not a valid query parameter: the page size is fixed.", "page[size]")
     check_parameters(args, ("filter", "fields[metric]", "fields[flow]", "include", "page[cursor]"))
     with_flows = "flow-triggers" in included(args, ("flow-triggers",))
-    fields, flow_fields = sparse("metric", args.get("fields[metric]")), sparse("flow", args.get("fields[flow]"))
+    fields, flow_fields = sparse("metric", args, call.revision), sparse("flow", args, call.revision)
     found = filter_metrics(call.world.metrics, args.get("filter"))
     page, links = page_of(found, METRICS_PER_PAGE, args, call.url)
-    data = [metric_resource(m, call.host, fields, call.triggered_by(m.id) if with_flows else None) for m in page]
+    data = [
+        metric_resource(m, call.host, fields, call.triggered_by(m.id) if with_flows else None, call.revision)
+        for m in page
+    ]
     answer: Answer = {"data": data, "links": links}
     if with_flows:
         flows = [f for m in page for f in call.triggered_by(m.id)]
@@ -37,10 +51,13 @@ def metric(call: Call, metric_id: str) -> Answer:
     args = call.request.args
     check_parameters(args, ("fields[metric]", "fields[flow]", "include"))
     with_flows = "flow-triggers" in included(args, ("flow-triggers",))
-    fields, flow_fields = sparse("metric", args.get("fields[metric]")), sparse("flow", args.get("fields[flow]"))
+    fields, flow_fields = sparse("metric", args, call.revision), sparse("flow", args, call.revision)
     found = call.metric(metric_id)
     flows = call.triggered_by(metric_id) if with_flows else None
-    answer: Answer = {"data": metric_resource(found, call.host, fields, flows), "links": {"self": call.url}}
+    answer: Answer = {
+        "data": metric_resource(found, call.host, fields, flows, call.revision),
+        "links": {"self": call.url},
+    }
     if flows is not None:
         answer["included"] = [flow_resource(f, call.host, flow_fields) for f in flows]
     return answer
@@ -50,31 +67,32 @@ def flow_triggers(call: Call, metric_id: str) -> Answer:
     """GET /api/metrics/{id}/flow-triggers."""
     args = call.request.args
     check_parameters(args, ("fields[flow]",))
-    fields = sparse("flow", args.get("fields[flow]"))
+    fields = sparse("flow", args, call.revision)
     flows = call.triggered_by(call.metric(metric_id).id)
     return {"data": [flow_resource(f, call.host, fields) for f in flows], "links": {"self": call.url}}
-
-
-def flow_trigger_ids(call: Call, metric_id: str) -> Answer:
-    """GET /api/metrics/{id}/relationships/flow-triggers."""
-    check_parameters(call.request.args, ())
-    flows = call.triggered_by(call.metric(metric_id).id)
-    return {"data": [{"type": "flow", "id": f.id} for f in flows], "links": {"self": call.url}}
 
 
 def accounts(call: Call) -> Answer:
     """GET /api/accounts."""
     args = call.request.args
     check_parameters(args, ("fields[account]",))
-    fields = sparse("account", args.get("fields[account]"))
+    fields = sparse("account", args, call.revision)
     return {"data": [account_resource(call.host, fields)], "links": {"self": call.url, "next": None, "prev": None}}
+
+
+def account(call: Call, account_id: str) -> Answer:
+    """GET /api/accounts/{id}."""
+    if account_id != ACCOUNT["id"]:
+        raise not_found("account", account_id)
+    answer = accounts(call)
+    return {"data": answer["data"][0], "links": {"self": call.url}}
 
 
 def mapped_metrics(call: Call) -> Answer:
     """GET /api/mapped-metrics."""
     args = call.request.args
     check_parameters(args, ("fields[mapped-metric]",))
-    fields = sparse("mapped-metric", args.get("fields[mapped-metric]"))
+    fields = sparse("mapped-metric", args, call.revision)
     data = [mapped_resource(name, call.world.metric(id_), call.host, fields) for name, id_ in _MAPPED.items()]
     return {"data": data, "links": {"self": call.url, "next": None, "prev": None}}
 
@@ -83,8 +101,24 @@ def mapped_metric(call: Call, name: str) -> Answer:
     """GET /api/mapped-metrics/{id}."""
     args = call.request.args
     check_parameters(args, ("fields[mapped-metric]",))
-    fields = sparse("mapped-metric", args.get("fields[mapped-metric]"))
+    fields = sparse("mapped-metric", args, call.revision)
+    found = _meant(call, name)
+    return {"data": mapped_resource(name, found, call.host, fields), "links": {"self": call.url}}
+
+
+def meant_metric(call: Call, name: str) -> Answer:
+    """GET /api/mapped-metrics/{id}/metric."""
+    args = call.request.args
+    check_parameters(args, ("fields[metric]",))
+    fields = sparse("metric", args, call.revision)
+    found = _meant(call, name)
+    if found is None:
+        raise not_found("metric", name)
+    return {"data": metric_resource(found, call.host, fields, None, call.revision), "links": {"self": call.url}}
+
+
+def _meant(call: Call, name: str) -> Metric | None:
+    """The metric that a word stands for, None where the account has none, or a 404."""
     if name not in _MAPPED:
         raise not_found("mapped-metric", name)
-    found = call.world.metric(_MAPPED[name])
-    return {"data": mapped_resource(name, found, call.host, fields), "links": {"self": call.url}}
+    return call.world.metric(_MAPPED[name])

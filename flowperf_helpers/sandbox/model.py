@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-__all__ = ["EPOCH", "ZONE", "Cell", "Flow", "Message", "Metric", "Variation", "World"]
+__all__ = ["EPOCH", "FIRST_DAY", "ZONE", "Cell", "Flow", "Message", "Metric", "Variation", "World"]
+
+FIRST_DAY = date(2024, 1, 1)
+"""First day on which the account sent anything, a Monday."""
 
 EPOCH = date(2025, 5, 19)
-"""First day on which the account sent anything, a Monday."""
+"""Day 0 of the numbers, a Monday; days before it have negative numbers."""
 
 ZONE = "Europe/Copenhagen"
 
@@ -75,7 +78,7 @@ class Message:
     unsubscribes: float
     complains: float
     segments: int = 0
-    starts: date = EPOCH
+    starts: date = FIRST_DAY
     ends: date | None = None
     variations: tuple[Variation, ...] = ()
     status: str = "live"

@@ -13,12 +13,12 @@ from functools import lru_cache
 
 import numpy as np
 
-from flowperf_helpers.sandbox.draws import Floats, Ints, binomial, key_of, uniform, wobble
+from flowperf_helpers.sandbox.draws import Floats, Ints, binomial, key_of, normal, uniform, wobble
 from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, World
 from flowperf_helpers.sandbox.stories import STORIES
 from flowperf_helpers.sandbox.world import build_world
 
-__all__ = ["COUNTS", "Numbers", "day_number", "numbers_of"]
+__all__ = ["COUNTS", "FIRST_ORDER", "NEXT_ORDER", "Numbers", "day_number", "numbers_of", "order_cents", "spread"]
 
 COUNTS = (
     "recipients", "delivered", "opens_unique", "opens", "clicks_unique", "clicks", "unsubscribe_uniques",
@@ -28,12 +28,17 @@ COUNTS = (
 
 _WEEKDAYS = np.array([1.04, 1.02, 1.0, 0.99, 0.97, 0.95, 1.03])
 _GROWTH = 0.0005
-"""Growth of the audience per day."""
+"""Growth of the audience per day, from the epoch on and back."""
 _VOLUME_NOISE, _RATE_NOISE, _DAY_NOISE = 0.05, 0.012, 0.003
 """Standard deviations of the logarithm: volume of a cell's day, a cell's rate on a day, all cells' rate on a day."""
 _SAMPLE = 25
 """Recipients are a binomial of 25 times their mean: nearly Poisson."""
-_BLOCK = 64
+_BLOCK = 128
+"""Days that are drawn together, on demand: a short window does not pay for the whole past."""
+
+FIRST_ORDER, NEXT_ORDER = 112, 113
+"""Purposes of the draws of values: of a first conversion, of a repeated one."""
+_FOREVER = 10**9
 
 _PURPOSE = {
     name: number for number, name in enumerate((*COUNTS, "volume", "conversion_uniques", "conversions"), start=1)
@@ -57,22 +62,23 @@ class Numbers:
         self.keys = np.array([key_of(seed, c.key) for c in self.cells], dtype=np.uint64)
         self._day_key = np.array([key_of(seed, "all cells")], dtype=np.uint64)
         self._metric_salt = {m.id: key_of(seed, m.id) & 0xFFFFFFFF for m in world.metrics}
-        self._engagement = lru_cache(maxsize=2)(self._make_engagement)
-        self._conversions = lru_cache(maxsize=16)(self._make_conversions)
+        self._engagement = lru_cache(maxsize=32)(self._make_engagement)
+        self._conversions = lru_cache(maxsize=128)(self._make_conversions)
 
-    def engagement(self, days: int) -> dict[str, Ints]:
-        """Counts of `COUNTS`, each int64 [cell, day], for at least the first ``days`` days since the epoch."""
-        return self._engagement(_rounded(days))
+    def engagement(self, first: int, last: int) -> dict[str, Ints]:
+        """Counts of `COUNTS`, each int64 [cell, day], for the days ``first`` to ``last`` (exclusive)."""
+        return _joined(self._engagement, first, last)
 
-    def conversions(self, metric: Metric, days: int) -> dict[str, Ints]:
-        """``conversion_uniques`` and ``conversions`` of a metric, each int64 [cell, day]."""
-        return self._conversions(metric, _rounded(days))
+    def conversions(self, metric: Metric, first: int, last: int) -> dict[str, Ints]:
+        """``conversion_uniques, conversions`` of a metric and, where it carries values, ``cents``, in the same way."""
+        return _joined(lambda block: self._conversions(metric, block), first, last)
 
     def salt(self, metric: Metric) -> int:
         """A number that sets a metric's random numbers apart."""
         return self._metric_salt[metric.id]
 
-    def _make_engagement(self, days: int) -> dict[str, Ints]:
+    def _make_engagement(self, block: int) -> dict[str, Ints]:
+        days = _days(block)
         recipients = self._recipients(days)
         lost = binomial(recipients, self._column(lambda c: c.message.lost), self._draw("delivered", days))
         delivered = recipients - lost
@@ -95,61 +101,69 @@ class Numbers:
             ),
         }
 
-    def _make_conversions(self, metric: Metric, days: int) -> dict[str, Ints]:
-        delivered = self._engagement(days)["delivered"]
+    def _make_conversions(self, metric: Metric, block: int) -> dict[str, Ints]:
+        days = _days(block)
+        delivered = self._engagement(block)["delivered"]
         salt = self.salt(metric)
         chance = self._column(lambda c: min(c.message.converts * metric.factor, 0.5))
         uniques = self._thin("conversion_uniques", delivered, chance, days, salt)
-        return {
-            "conversion_uniques": uniques,
-            "conversions": uniques + self._thin("conversions", uniques, 0.07, days, salt),
-        }
+        again = self._thin("conversions", uniques, 0.07, days, salt)
+        out = {"conversion_uniques": uniques, "conversions": uniques + again}
+        if metric.order_value is not None:
+            out["cents"] = self._cents(metric, days, uniques, FIRST_ORDER) + self._cents(
+                metric, days, again, NEXT_ORDER
+            )
+        return out
 
-    def _recipients(self, days: int) -> Ints:
-        numbers = np.arange(days)
+    def _cents(self, metric: Metric, days: Ints, orders: Ints, purpose: int) -> Ints:
+        """Value in cents [cell, day] of so many orders, drawn one by one."""
+        whose, place = spread(orders.ravel())
+        keys, numbers = np.repeat(self.keys, days.size), np.tile(days, self.keys.size)
+        cents = order_cents(uniform(keys[whose], numbers[whose], purpose, self.salt(metric), place), metric)
+        total = np.bincount(whose, weights=cents.astype(np.float64), minlength=orders.size)
+        return np.rint(total).astype(np.int64).reshape(orders.shape)
+
+    def _recipients(self, days: Ints) -> Ints:
         noise = _VOLUME_NOISE * wobble(self._draw("volume", days))
-        mean = self._column(lambda c: c.message.per_day * c.share) * _WEEKDAYS[numbers % 7]
-        mean = mean * np.exp(_GROWTH * numbers + noise) * self._factors("recipients", days) * self._running(days)
+        mean = self._column(lambda c: c.message.per_day * c.share) * _WEEKDAYS[days % 7]
+        mean = mean * np.exp(_GROWTH * days + noise) * self._factors("recipients", days) * self._running(days)
         sample = np.ceil(mean * _SAMPLE)
         chance = np.divide(mean, sample, out=np.zeros_like(mean), where=sample > 0)
         return binomial(sample, chance, self._draw("recipients", days))
 
-    def _thin(self, name: str, base: Ints, rate: Floats | float, days: int, salt: int = 0) -> Ints:
+    def _thin(self, name: str, base: Ints, rate: Floats | float, days: Ints, salt: int = 0) -> Ints:
         """Draw how many of ``base`` do something, with a rate that wobbles a little from day to day."""
         alone = _RATE_NOISE * wobble(self._draw(name, days, salt, 1))
-        together = _DAY_NOISE * wobble(uniform(self._day_key[:, None], np.arange(days)[None, :], _PURPOSE[name]))
+        together = _DAY_NOISE * wobble(uniform(self._day_key[:, None], days[None, :], _PURPOSE[name]))
         chance = np.clip(rate * np.exp(alone + together) * self._factors(name, days), 0.0, 0.98)
         return binomial(base, chance, self._draw(name, days, salt))
 
-    def _draw(self, name: str, days: int, *parts: int) -> Floats:
-        return uniform(self.keys[:, None], np.arange(days)[None, :], _PURPOSE[name], *parts)
+    def _draw(self, name: str, days: Ints, *parts: int) -> Floats:
+        return uniform(self.keys[:, None], days[None, :], _PURPOSE[name], *parts)
 
     def _column(self, of: Callable[[Cell], float]) -> Floats:
         return np.array([of(c) for c in self.cells], dtype=np.float64).reshape(-1, 1)
 
-    def _running(self, days: int) -> Floats:
+    def _running(self, days: Ints) -> Floats:
         """1 on the days on which a cell is sent, else 0."""
-        shown = np.zeros((len(self.cells), days))
-        for row, cell in enumerate(self.cells):
-            first = max((cell.starts - EPOCH).days, 0)
-            last = days if cell.ends is None else max((cell.ends - EPOCH).days, 0)
-            shown[row, first:last] = 1.0
-        return shown
+        starts = np.array([day_number(c.starts) for c in self.cells], dtype=np.int64)[:, None]
+        ends = np.array([_FOREVER if c.ends is None else day_number(c.ends) for c in self.cells])[:, None]
+        return ((starts <= days) & (days < ends)).astype(np.float64)
 
-    def _factors(self, name: str, days: int) -> Floats:
+    def _factors(self, name: str, days: Ints) -> Floats:
         """What the stories do to a count: factors [cell, day]."""
-        factors = np.ones((len(self.cells), days))
+        factors = np.ones((len(self.cells), days.size))
         if not self.world.tells_stories:
             return factors
         for story in STORIES:
             if _TOUCHES.get(story.statistic) != name:
                 continue
-            first = (story.first_day - EPOCH).days
-            last = days if story.last_day is None else (story.last_day - EPOCH).days + 1
+            last = _FOREVER if story.last_day is None else day_number(story.last_day) + 1
+            told = (day_number(story.first_day) <= days) & (days < last)
             for row, cell in enumerate(self.cells):
                 arm = None if cell.variation is None else cell.variation.id
                 if cell.message.id == story.flow_message_id and story.variation in (None, arm):
-                    factors[row, first:last] *= story.size
+                    factors[row, told] *= story.size
         return factors
 
 
@@ -161,12 +175,33 @@ _TOUCHES = {
 """Which drawn count a story's statistic rests on."""
 
 
-def _rounded(days: int) -> int:
-    return max(-(-days // _BLOCK), 1) * _BLOCK
+def _days(block: int) -> Ints:
+    """Numbers of the days of a block."""
+    return np.arange(block * _BLOCK, (block + 1) * _BLOCK)
+
+
+def _joined(made: Callable[[int], dict[str, Ints]], first: int, last: int) -> dict[str, Ints]:
+    """Put the blocks of some days together and cut them to the days."""
+    start = first // _BLOCK
+    blocks = [made(block) for block in range(start, max(-(-last // _BLOCK), start + 1))]
+    cut = slice(first - start * _BLOCK, max(last, first) - start * _BLOCK)
+    return {name: np.concatenate([block[name] for block in blocks], axis=1)[:, cut] for name in blocks[0]}
+
+
+def spread(counts: Ints) -> tuple[Ints, Ints]:
+    """For counts [3, 0, 2]: whose each one is [0, 0, 0, 2, 2], and its place there [0, 1, 2, 0, 1]."""
+    whose = np.repeat(np.arange(counts.size), counts)
+    starts = np.cumsum(counts) - counts
+    return whose, np.arange(whose.size) - starts[whose]
+
+
+def order_cents(u: Floats, metric: Metric) -> Ints:
+    """Values of orders in cents, log-normal around the metric's median."""
+    return np.rint(100 * (metric.order_value or 0.0) * np.exp(0.55 * normal(u))).astype(np.int64)
 
 
 def day_number(day: date) -> int:
-    """Days since the epoch."""
+    """Days since the epoch, negative before it."""
     return (day - EPOCH).days
 
 

@@ -12,7 +12,8 @@ from flowperf_helpers.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox.arrivals import Ledger
 from flowperf_helpers.sandbox.draws import Floats, Ints
 from flowperf_helpers.sandbox.grammar import Condition
-from flowperf_helpers.sandbox.model import EPOCH, Cell
+from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
+from flowperf_helpers.sandbox.numbers import day_number
 from flowperf_helpers.sandbox.periods import buckets
 from flowperf_helpers.sandbox.rules import Asked
 
@@ -60,18 +61,20 @@ def make_report(
     rows = _rows(ledger.numbers.cells, asked)
     summed = _Summed(ledger, asked, starts, rows)
     sums = summed.sums
-    results: list[dict[str, Any]] = []
     sent = sums["recipients"].sum(axis=1) > 0
-    columns = {name: _column(name, sums, denominator) for name in asked.statistics}
-    as_lists = {name: column.tolist() for name, column in columns.items()}
-    for index, (grouping, cells) in enumerate(rows.items()):
-        if not sent[index]:
-            continue
-        channel = ledger.numbers.cells[cells[0]].message.channel
-        statistics = {
-            name: _shown(name, channel, as_lists[name][index], asked.interval is None) for name in asked.statistics
+    shown = [row for row, is_sent in zip(rows.items(), sent, strict=True) if is_sent]
+    channels = [ledger.numbers.cells[cells[0]].message.channel for _, cells in shown]
+    columns = [
+        _shown(name, channels, _column(name, sums, denominator)[sent], asked.interval is None)
+        for name in asked.statistics
+    ]
+    results = [
+        {
+            "groupings": dict(zip(asked.group_by, grouping, strict=True)),
+            "statistics": {name: column[index] for name, column in zip(asked.statistics, columns, strict=True)},
         }
-        results.append({"groupings": dict(zip(asked.group_by, grouping, strict=True)), "statistics": statistics})
+        for index, (grouping, _) in enumerate(shown)
+    ]
     labels = [] if asked.interval is None else [start.strftime("%Y-%m-%dT%H:%M:%S+00:00") for start in starts]
     return results, labels
 
@@ -119,7 +122,8 @@ class _Summed:
     def __init__(self, ledger: Ledger, asked: Asked, starts: list[datetime], rows: dict[Grouping, list[int]]) -> None:
         self._ledger = ledger
         self._asked = asked
-        self._of_row = np.repeat(np.arange(len(rows)), [len(cells) for cells in rows.values()])
+        lengths = np.array([len(cells) for cells in rows.values()], dtype=np.int64)
+        self._row_starts = np.cumsum(lengths) - lengths
         self._of_cell = np.array([cell for cells in rows.values() for cell in cells], dtype=np.int64)
         self._shape = (len(rows), len(starts))
         times, parts = self._pieces()
@@ -135,11 +139,11 @@ class _Summed:
         midnight = datetime.combine(EPOCH, time.min)
         first_hour = int((period.start - midnight) / timedelta(hours=1))
         last_hour = int((period.end - midnight) / timedelta(hours=1))
-        first, last = max(first_hour // 24, 0), min(-(-last_hour // 24), self._ledger.days)
-        counts = self._ledger.counts(asked.metric)
-        if last <= first:
-            none = np.zeros(0, dtype="datetime64[s]")
-            return none, {name: values[:, :0] for name, values in counts.items()}
+        first = max(first_hour // 24, day_number(FIRST_DAY))
+        last = max(min(-(-last_hour // 24), self._ledger.days), first)
+        counts = self._ledger.counts(first, last, asked.metric)
+        if last == first:
+            return np.zeros(0, dtype="datetime64[s]"), counts
         cut = [day for day in {first, last - 1} if first_hour > day * 24 or last_hour < day * 24 + 24]
         if asked.interval == "hourly":
             cut = list(range(first, last))
@@ -149,7 +153,7 @@ class _Summed:
         if whole:
             times += [day * 24 for day in whole]
             for name, values in counts.items():
-                parts[name].append(values[:, whole[0] : whole[-1] + 1])
+                parts[name].append(values[:, whole[0] - first : whole[-1] + 1 - first])
         for day in sorted(cut):
             inside = [hour for hour in range(24) if first_hour <= day * 24 + hour < last_hour]
             times += [day * 24 + hour for hour in inside]
@@ -169,9 +173,7 @@ class _Summed:
         if name in _UNIQUES:
             most = np.maximum.reduceat(picked, edges, axis=1)
             sums = (_RETURNING * most + (100 - _RETURNING) * sums + 50) // 100
-        per_row = np.zeros((self._shape[0], sums.shape[1]), dtype=np.int64)
-        np.add.at(per_row, self._of_row, sums)
-        out[:, bucket[edges]] = per_row
+        out[:, bucket[edges]] = np.add.reduceat(sums, self._row_starts, axis=0)  # no row is without a cell
         return out
 
 
@@ -201,11 +203,17 @@ def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints
     return np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
 
 
-def _shown(name: str, channel: str, values: list[Any], alone: bool) -> Any:
-    """Return the values as they are sent: null or 0 where the statistic has no meaning on the channel."""
-    if not has_meaning(name, channel):
-        nothing = None if name in _NULL_WITHOUT_MEANING else (0 if STATISTICS[name].is_count else 0.0)
-        values = [nothing] * len(values)
-    elif STATISTICS[name].kind == "ratio":
-        values = [None if value != value else value for value in values]  # NaN is not equal to itself
-    return values[0] if alone else values
+def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -> list[Any]:
+    """One statistic of all rows as it is sent: null or 0 where the statistic has no meaning on the channel."""
+    entry = STATISTICS[name]
+    meaning = {channel: has_meaning(name, channel) for channel in set(channels)}
+    has = np.array([meaning[channel] for channel in channels], dtype=bool)
+    kept = column[has]
+    values: list[Any] = kept.tolist()
+    if entry.kind == "ratio":
+        for index in np.flatnonzero(np.isnan(kept).any(axis=1)).tolist():
+            values[index] = [None if value != value else value for value in values[index]]  # NaN differs from itself
+    nothing = [None if name in _NULL_WITHOUT_MEANING else (0 if entry.is_count else 0.0)] * column.shape[1]
+    told = iter(values)
+    rows = [next(told) if means else nothing for means in has.tolist()]
+    return [row[0] for row in rows] if alone else rows

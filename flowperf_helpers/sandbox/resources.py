@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flowperf_helpers.sandbox.definitions import Action, Sent, actions_of
 from flowperf_helpers.sandbox.model import Flow, Metric
 from flowperf_helpers.sandbox.problems import invalid_parameter
+from flowperf_helpers.sandbox.revisions import fields_of
 from flowperf_helpers.sandbox.world import ACCOUNT
 
 __all__ = [
@@ -24,35 +25,24 @@ __all__ = [
 Resource = dict[str, Any]
 Fields = tuple[str, ...] | None
 
-_FIELDS = {
-    "metric": ("id", "name", "created", "updated", "integration"),
-    "flow": ("id", "name", "status", "archived", "created", "updated", "trigger_type", "definition"),
-    "flow-action": ("id", "definition", "action_type", "status", "created", "updated", "settings", "tracking_options",
-                    "send_options", "render_options"),
-    "flow-message": ("id", "name", "channel", "content", "definition", "created", "updated"),
-    "account": ("id", "test_account", "contact_information", "industry", "timezone", "preferred_currency",
-                "public_api_key", "locale"),
-    "tag": ("id", "name"),
-    "mapped-metric": ("id", "updated"),
-    "tag-group": ("id", "name"),
-}  # fmt: skip
-
-_CREATED = "2025-05-12T08:02:11+00:00"
+_CREATED = "2023-12-11T08:02:11+00:00"
 
 
-def sparse(kind: str, asked: str | None) -> Fields:
-    """Read ``fields[kind]``; None where everything is wanted.
+def sparse(kind: str, args: Mapping[str, str], revision: str, *more: str) -> Fields:
+    """Read ``fields[kind]``; None where everything is wanted. ``more`` are fields of this endpoint alone.
 
     Raises
     ------
     Problem
-        400 for a name that is no field.
+        400 for a name that is no field at this revision.
     """
+    asked = args.get(f"fields[{kind}]")
     if asked is None:
         return None
     names = tuple(name.strip() for name in asked.split(","))
+    known = (*fields_of(kind, revision), *more)
     for name in names:
-        if name.split(".")[0] not in _FIELDS[kind] or ("." in name and not name.startswith("integration.")):
+        if name.split(".")[0] not in known or ("." in name and not name.startswith("integration.")):
             raise invalid_parameter(f"'{name[:100]}' is not a field of '{kind}'.", f"fields[{kind}]")
     return names
 
@@ -94,7 +84,7 @@ def _related(kind: str, id_: str, name: str, host: str, data: Iterable[Resource]
     return {"links": links} if data is None else {"data": list(data), "links": links}
 
 
-def metric_resource(metric: Metric, host: str, fields: Fields, triggered: list[Flow] | None) -> Resource:
+def metric_resource(metric: Metric, host: str, fields: Fields, triggered: list[Flow] | None, revision: str) -> Resource:
     """Return a metric; ``triggered`` only where flow-triggers are included."""
     attributes = {
         "name": metric.name,
@@ -104,6 +94,8 @@ def metric_resource(metric: Metric, host: str, fields: Fields, triggered: list[F
     }
     data = None if triggered is None else [{"type": "flow", "id": f.id} for f in triggered]
     relations = {"flow-triggers": _related("metric", metric.id, "flow-triggers", host, data)}
+    if revision < "2024-10-15":  # the pages that the links lead to are as old
+        relations = {}
     return _resource("metric", metric.id, attributes, host, fields, relations)
 
 
@@ -163,10 +155,7 @@ def action_resource(action: Action, host: str, fields: Fields, revision: str) ->
 
 def message_resource(sent: Sent, host: str, fields: Fields, revision: str) -> Resource:
     """Return a flow message, whose shape changed at 2025-10-15 and at 2026-01-15."""
-    relations = {
-        "flow-action": _related("flow-message", sent.id, "flow-action", host),
-        "template": _related("flow-message", sent.id, "template", host),
-    }
+    relations = {"flow-action": _related("flow-message", sent.id, "flow-action", host)}
     return _resource("flow-message", sent.id, sent.attributes(revision), host, fields, relations)
 
 
@@ -177,11 +166,10 @@ def tag_resource(tag: tuple[str, str], host: str, fields: Fields) -> Resource:
 
 def mapped_resource(name: str, metric: Metric | None, host: str, fields: Fields) -> Resource:
     """Return what the account means by a word such as ``revenue``."""
-    data = None if metric is None else {"type": "metric", "id": metric.id}
-    relations = {
-        "metric": {**_related("mapped-metric", name, "metric", host), "data": data},
-        "custom-metric": {**_related("mapped-metric", name, "custom-metric", host), "data": None},
-    }
+    relations: Resource = {"metric": {"data": None}, "custom-metric": {"data": None}}
+    if metric is not None:  # a link leads somewhere, or is not there
+        links = _related("mapped-metric", name, "metric", host)
+        relations["metric"] = {**links, "data": {"type": "metric", "id": metric.id}}
     return _resource("mapped-metric", name, {"updated": _CREATED}, host, fields, relations)
 
 
@@ -197,7 +185,7 @@ def account_resource(host: str, fields: Fields) -> Resource:
             "street_address": {
                 "address1": None,
                 "address2": None,
-                "city": None,
+                "city": "Aarhus",
                 "region": None,
                 "country": "Denmark",
                 "zip": None,

@@ -5,13 +5,32 @@ from __future__ import annotations
 from flowperf_helpers.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.sandbox.problems import Problem
 
-__all__ = ["REVISIONS", "check_revision", "groupings_of", "needs", "statistics_of"]
+__all__ = ["REVISIONS", "check_revision", "fields_of", "groupings_of", "needs", "statistics_of"]
 
 REVISIONS = (
     "2024-02-15", "2024-05-15", "2024-06-15", "2024-07-15", "2024-10-15", "2025-01-15", "2025-04-15", "2025-07-15",
     "2025-10-15", "2026-01-15", "2026-04-15", "2026-07-15", "2026-10-15",
 )  # fmt: skip
 """From the first one with flow reports to the newest."""
+
+_FIRST, _NEVER = REVISIONS[0], "9999"
+_FIELDS = (
+    ("metric", ("name", "created", "updated", "integration"), _FIRST, _NEVER),
+    ("flow", ("name", "status", "archived", "created", "updated", "trigger_type"), _FIRST, _NEVER),
+    ("flow-action", ("created", "updated"), _FIRST, _NEVER),
+    ("flow-action", ("action_type", "status", "settings", "tracking_options", "send_options", "render_options"), _FIRST,
+     "2025-10-15"),
+    ("flow-action", ("definition",), "2025-10-15", _NEVER),
+    ("flow-message", ("created", "updated"), _FIRST, _NEVER),
+    ("flow-message", ("name", "channel", "content"), _FIRST, "2025-10-15"),
+    ("flow-message", ("definition",), "2025-10-15", _NEVER),
+    ("flow-message", ("channel",), "2026-01-15", _NEVER),
+    ("account", ("test_account", "contact_information", "industry", "timezone", "preferred_currency", "public_api_key",
+                 "locale"), _FIRST, _NEVER),
+    ("tag", ("name",), _FIRST, _NEVER),
+    ("mapped-metric", ("updated",), _FIRST, _NEVER),
+)  # fmt: skip
+"""Resource, fields, the first revision that has them and the first that has not."""
 
 _TEXT_COSTS = (
     "message_segment_count_sum",
@@ -53,8 +72,16 @@ def needs(revision: str, since: str) -> None:
 
 
 def groupings_of(revision: str) -> tuple[str, ...]:
-    """Return groupings that ``group_by`` may name; none before 2026-01-15."""
-    return GROUPINGS if revision >= "2026-01-15" else ()
+    """Return groupings that ``group_by`` may name; none before 2025-10-15."""
+    if revision >= "2026-01-15":
+        return GROUPINGS
+    return ("flow_id", "flow_message_id", "send_channel") if revision >= "2025-10-15" else ()
+
+
+def fields_of(kind: str, revision: str) -> tuple[str, ...]:
+    """Return fields that ``fields[kind]`` may name."""
+    names = [name for k, names, since, before in _FIELDS if k == kind and since <= revision < before for name in names]
+    return ("id", *names) if revision >= "2026-04-15" else tuple(names)
 
 
 def statistics_of(revision: str) -> tuple[str, ...]:

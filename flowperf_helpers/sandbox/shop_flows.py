@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from flowperf_helpers.sandbox.model import EPOCH, Flow, Message, Variation
+from flowperf_helpers.sandbox.model import FIRST_DAY, Flow, Message, Variation
 
 __all__ = ["FLOWS", "TEST_STARTS"]
 
@@ -23,14 +23,14 @@ _TAG_IDS = {"t1": "6f1d2c52-0c5e-4c6c-9d0e-2f1a60c0a101", "t2": "6f1d2c52-0c5e-4
 
 def _email(
     id_: str, name: str, per_day: float, opens: float, clicks: float, converts: float, *, complains: float = 0.0004,
-    starts: date = EPOCH, ends: date | None = None, variations: tuple[Variation, ...] = (), status: str = "live",
+    starts: date = FIRST_DAY, ends: date | None = None, variations: tuple[Variation, ...] = (), status: str = "live",
 ) -> Message:  # fmt: skip
     return Message(id_, name, "email", per_day, opens, clicks, converts, 0.006, 0.0035, complains,
                    starts=starts, ends=ends, variations=variations, status=status)  # fmt: skip
 
 
 def _sms(
-    id_: str, name: str, per_day: float, clicks: float, converts: float, *, segments: int = 1, starts: date = EPOCH,
+    id_: str, name: str, per_day: float, clicks: float, converts: float, *, segments: int = 1, starts: date = FIRST_DAY,
     ends: date | None = None, status: str = "live",
 ) -> Message:  # fmt: skip
     return Message(id_, name, "sms", per_day, 0.0, clicks, converts, 0.021, 0.006, 0.0, segments,
@@ -47,7 +47,7 @@ def _halves(prefix: str, first: str, second: str) -> tuple[Variation, ...]:
 
 def _flow(
     id_: str, name: str | None, trigger: str | None, *messages: Message, status: str = "live", archived: bool = False,
-    trigger_type: str = "Metric", created: str = "2025-05-12", updated: str = "2026-10-26",
+    trigger_type: str = "Metric", created: str = "2023-12-11", updated: str = "2026-10-26",
     tags: tuple[tuple[str, str], ...] = (), listed: bool = True,
 ) -> Flow:  # fmt: skip
     named = tuple((_TAG_IDS[key], name) for key, name in tags)
@@ -96,8 +96,8 @@ FLOWS: tuple[Flow, ...] = (
     _flow("UbBis6", "Back in Stock", "RplBis", _email("Wk1aEm", "Back in Stock: It is here", 110, 0.61, 0.21, 0.083)),
     _flow(
         "T7K2j8", "YourIntegration: SMS Follow-up", "REcTBe",
-        _email("01GMRWDSA0ARTAKE1SFX8JGXAY", "SMS Follow-up: Email 1", 75, 0.46, 0.083, 0.021),
-        _email("01GJTHNWVG93F3KNX71SJ4FDBB", "SMS Follow-up: Email 2", 48, 0.42, 0.064, 0.017),
+        _email("01GMRWDSA0ARTAKE1SFX8JGXAY", "SMS Follow-up: Email 1", 75, 0.46, 0.083, 0.021, starts=date(2024, 1, 3)),
+        _email("01GJTHNWVG93F3KNX71SJ4FDBB", "SMS Follow-up: Email 2", 48, 0.42, 0.064, 0.017, starts=date(2024, 1, 3)),
         created="2024-01-03",
     ),
     _flow("QdDlv7", "YourIntegration: Delivery Update", "RyDelv",
@@ -146,9 +146,11 @@ FLOWS: tuple[Flow, ...] = (
     _flow("MnWhs5", "Wholesale Enquiry", "RaWhol",
           _email("Wy4aEm", "Wholesale: Price list", 0.6, 0.7, 0.3, 0.02, status="manual"), status="manual"),
     _flow("ArWel6", "Welcome Series 2025", "RkSubL",
-          _email("Wz1aEm", "Welcome 2025: Email 1", 240, 0.49, 0.07, 0.018, ends=date(2026, 2, 9)),
-          _email("Wz2aEm", "Welcome 2025: Email 2", 180, 0.41, 0.04, 0.009, ends=date(2026, 2, 9)),
-          archived=True, status="manual", updated="2026-02-09"),
+          _email("Wz1aEm", "Welcome 2025: Email 1", 240, 0.49, 0.07, 0.018, starts=date(2025, 5, 19),
+                 ends=date(2026, 2, 9)),
+          _email("Wz2aEm", "Welcome 2025: Email 2", 180, 0.41, 0.04, 0.009, starts=date(2025, 5, 19),
+                 ends=date(2026, 2, 9)),
+          archived=True, status="manual", created="2025-05-12", updated="2026-02-09"),
     _flow("ArSpr7", "Spring Sale Reminder", "RplVwd",
           _email("Wz3aEm", "Spring Sale", 0, 0.4, 0.05, 0.01, status="draft"),
           archived=True, status="draft", created="2026-03-02", updated="2026-04-20"),
