@@ -27,6 +27,7 @@ __all__ = [
     "row_keys",
     "statistic_column",
     "statistics_of",
+    "text_column",
 ]
 
 NAMES = {
@@ -181,3 +182,12 @@ def statistic_column(
         return numbers
     exact = [v or 0 for v in values] if whole.max(initial=0) >= _EXACT else whole
     return pd.arrays.IntegerArray(np.array(exact, dtype="int64"), missing)
+
+
+def text_column(name: str, values: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+    """Return texts as ``str``, None as missing.
+
+    Names are Python's objects underneath: a series then holds each once, not once per interval, so that names of
+    100,000 characters cost megabytes instead of gigabytes.
+    """
+    return pd.array(list(values), dtype=pd.StringDtype("python", na_value=np.nan) if name in NAMES else "str")

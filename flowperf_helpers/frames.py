@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
-from flowperf_helpers.columns import statistic_column
+from flowperf_helpers.columns import statistic_column, text_column
 from flowperf_helpers.errors import ArgumentError, PayloadError
 from flowperf_helpers.payloads import decode, text_of, whole_text
 
@@ -206,8 +206,8 @@ def _results(attributes: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, lis
     groupings = [result["groupings"] for result in results]
     named = _column_names(chain(_DEFAULT_GROUPS, chain.from_iterable(groupings)), "groupings")
     columns = {
-        column: pd.array(
-            [text_of(g.get(raw), f"{_RESULTS}/{i}/groupings/{column}") for i, g in enumerate(groupings)], dtype="str"
+        column: text_column(
+            column, [text_of(g.get(raw), f"{_RESULTS}/{i}/groupings/{column}") for i, g in enumerate(groupings)]
         )
         for raw, column in sorted(named.items(), key=lambda pair: _ORDER.get(pair[1], len(_ORDER)))
     }

@@ -406,3 +406,15 @@ def test_long_frames_keep_a_grouping_that_is_called_value() -> None:
     """to_long does not write over a column."""
     with pytest.raises(ArgumentError, match="a column value"):
         to_long(values_frame(values_payload(result({"opens": 1}, value="x"))))
+
+
+def test_a_series_holds_a_long_name_once() -> None:
+    """Rows that repeat a name share it, whole: 60 intervals of a name of 100,000 characters are one text."""
+    name = "å" * 100_000
+    labels = [f"2026-{month:02d}-01T00:00:00+00:00" for month in range(1, 13)]
+    rows = [result({"clicks": [1] * 12}, flow_name=name, flow_message_id=m) for m in "ab"]
+    frame = series_frame(json.dumps(series_payload(labels, *rows)))
+    assert {name} == set(frame["flow_name"])
+    assert 2 >= len({id(cell) for cell in frame["flow_name"].to_numpy()})
+    assert "str" == str(frame["flow_name"].dtype)
+    assert "str" == str(pd.concat([frame, frame.iloc[:0]])["flow_name"].dtype)
