@@ -6,6 +6,7 @@ take its ``page_cursor`` and the same body again. A cursor that comes twice woul
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -15,6 +16,7 @@ __all__ = ["MAX_PAGES", "Pages"]
 
 MAX_PAGES = 1000
 _PLACE = "/links/next"
+_ADDRESS = re.compile(r"[\x21-\x7e]+")
 
 
 def _origin(url: str) -> tuple[str, str | None, int | None]:
@@ -42,10 +44,10 @@ class Pages:
         Raises
         ------
         PayloadError
-            The link is no text, leads to another host, or was followed before.
+            The link is not an address, leads to another host, or was followed before.
         """
         link = _next_link(body)
-        return None if link is None else self._once(self._own(urljoin(current, link)))
+        return None if link is None else self._once(self._own(current, link))
 
     def next_cursor(self, body: dict[str, Any]) -> str | None:
         """Return the ``page_cursor`` of a report's next page, None after the last.
@@ -58,7 +60,7 @@ class Pages:
         link = _next_link(body)
         if link is None:
             return None
-        query = parse_qs(urlsplit(self._own(urljoin(self._base_url, link))).query)
+        query = parse_qs(urlsplit(self._own(self._base_url, link)).query)
         values = query.get("page_cursor") or query.get("page[cursor]")
         if not values:
             raise PayloadError(
@@ -69,16 +71,31 @@ class Pages:
 
     def is_own(self, url: str) -> bool:
         """Tell whether an address has our scheme, host and port, so that the key may go there."""
+        # what stands before an @ or after a backslash is read as the host by some and not by others
+        if "\\" in url or "@" in url.split("?")[0]:
+            return False
         try:
             return _origin(url) == _origin(self._base_url)
         except ValueError:
             return False
 
-    def _own(self, url: str) -> str:
-        if not self.is_own(url):
+    def own_target(self, current: str, link: str) -> str | None:
+        """Return the address a link at ``current`` leads to, None where it is not one of our host."""
+        if not _ADDRESS.fullmatch(link):
+            return None
+        try:
+            url = urljoin(current, link)
+        except ValueError:
+            return None
+        return url if self.is_own(url) else None
+
+    def _own(self, current: str, link: str) -> str:
+        url = self.own_target(current, link)
+        if url is None:
             raise PayloadError(
-                f"Klaviyo's answer points to {_netloc(url) or 'no host'} for the next page, not to "
-                f"{_netloc(self._base_url)}: the key was not sent there, and the answer was not used.",
+                "The link to the next page of Klaviyo's answer does not lead to "
+                f"{urlsplit(self._base_url).netloc}: the key was not sent there, and the answer was not used; check "
+                "KLAVIYO_BASE_URL, or a proxy on the way.",
                 place=_PLACE,
             )
         return url
@@ -94,10 +111,6 @@ class Pages:
         return mark
 
 
-def _netloc(url: str) -> str:
-    return urlsplit(url).netloc.rpartition("@")[2][:80]
-
-
 def _next_link(body: dict[str, Any]) -> str | None:
     links = body.get("links")
     link = links.get("next") if isinstance(links, dict) else None
@@ -107,6 +120,6 @@ def _next_link(body: dict[str, Any]) -> str | None:
         return None
     if not isinstance(link, str):
         raise PayloadError(
-            "The link to the next page is no text: the answer is not whole and was not used.", place=_PLACE
+            "The link to the next page is not a text: the answer is not whole and was not used.", place=_PLACE
         )
     return link

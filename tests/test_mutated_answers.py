@@ -12,19 +12,22 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urljoin, urlsplit
 
 import pandas as pd
 import pytest
 
 from flowperf_helpers.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.discovery import fetch_messages
-from flowperf_helpers.errors import ArgumentError, FlowperfError
+from flowperf_helpers.errors import ArgumentError, FlowperfError, PayloadError
 from flowperf_helpers.frames import join_pages, series_frame, to_long, values_frame
+from flowperf_helpers.paging import Pages
 from flowperf_helpers.provenance import finish_series, finish_values
 from flowperf_helpers.resources import account_facts, metrics_frame, trigger_map
 
 RUNS = 2_000  # of all doors together
 SEED = Path(__file__).parent / "seed"
+BASE = "https://a.klaviyo.com"
 ZONES = ("UTC", "Europe/Copenhagen", "Africa/Cairo", "America/Havana")
 
 # --- what is tampered with ------------------------------------------------------------------------------------------
@@ -78,6 +81,7 @@ FLOWS = {
 ACCOUNT = {
     "data": [{"type": "account", "id": "a", "attributes": {"timezone": "Europe/Oslo", "preferred_currency": "NOK"}}]
 }
+LINKS = {"data": [], "links": {"self": f"{BASE}/api/x", "next": f"{BASE}/api/x?page_cursor=abc"}}
 
 VALUES = (
     None, True, False, 0, 1, -1, 1.5, -0.25, 3.0, 2**53 + 1, 2**63 - 1, 2**63, -(2**63), 10**400, 2.0**53, 1e308,
@@ -300,6 +304,26 @@ def account(body: bytes, rng: random.Random) -> None:
         check_text(told.get(key) if isinstance(told, dict) else None, facts[name])
 
 
+def paging(body: bytes, rng: random.Random) -> None:
+    try:
+        document = plain(body)
+    except (AssertionError, ValueError, RecursionError) as error:
+        raise PayloadError("refused before its links are read", place="/") from error
+    if not isinstance(document, dict):
+        raise PayloadError("refused before its links are read", place="/")
+    url = Pages(BASE).next_url(document, f"{BASE}/api/x")
+    cursor = Pages(BASE).next_cursor(document)
+    links = document.get("links")
+    link = links.get("next") if isinstance(links, dict) else None
+    link = link.get("href") if isinstance(link, dict) else link
+    if link in (None, ""):
+        assert (None, None) == (url, cursor)
+        return
+    assert urljoin(f"{BASE}/api/x", link) == url
+    assert ("https", "a.klaviyo.com") == urlsplit(url)[:2]
+    assert [cursor] in parse_qs(urlsplit(url).query).values()
+
+
 DOORS: dict[Callable[[bytes, random.Random], None], Any] = {
     values: report(series=False),
     series: report(series=True),
@@ -307,6 +331,7 @@ DOORS: dict[Callable[[bytes, random.Random], None], Any] = {
     flows: METRICS,
     messages: FLOWS,
     account: ACCOUNT,
+    paging: LINKS,
 }
 
 
