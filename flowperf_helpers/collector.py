@@ -15,6 +15,7 @@ import pandas as pd
 from flowperf_helpers.answers import Answer
 from flowperf_helpers.catalog import GROUPINGS, VALUE_STATISTICS
 from flowperf_helpers.client import Client
+from flowperf_helpers.columns import text_column
 from flowperf_helpers.errors import ApiError, QuotaError
 from flowperf_helpers.frames import join_pages, series_frame, values_frame
 from flowperf_helpers.planner import Part, Plan, Step
@@ -140,7 +141,7 @@ class Collector:
         frame = raw.copy()
         for name in query.group_by or ():
             if name not in frame.columns:
-                frame[name] = pd.array([None] * len(frame), dtype="str")
+                frame[name] = text_column(name, [None] * len(frame))
         if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
             named = self.flow_names().set_index("flow_id")["flow_name"]
             frame["flow_name"] = frame["flow_id"].map(named).astype("str")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from flowperf_helpers.catalog import GROUPINGS, STATISTICS, has_meaning
-from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.errors import ArgumentError, PayloadError
 
 __all__ = [
     "NAMES",
@@ -23,7 +25,9 @@ __all__ = [
     "require_once",
     "require_unique",
     "row_keys",
+    "statistic_column",
     "statistics_of",
+    "text_column",
 ]
 
 NAMES = {
@@ -37,6 +41,8 @@ NAMES = {
 TIMES = ("interval_start", "window_start", "window_end")
 
 _SHOWN = 12
+_EXACT = 2**53  # beyond it a float skips whole numbers
+_MOST = 2**63 - 1
 
 
 def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
@@ -128,3 +134,60 @@ def group_keys(frame: pd.DataFrame) -> list[str]:
 def row_keys(frame: pd.DataFrame) -> list[str]:
     """Columns that name a row of a series for good: `group_keys` and the interval's bounds."""
     return group_keys(frame) + [c for c in ("interval_start", "interval_end") if c in frame.columns]
+
+
+def statistic_column(
+    name: str, values: list[Any], place: Callable[[int], str] = str
+) -> pd.api.extensions.ExtensionArray | np.ndarray:
+    """Return one statistic's numbers: Int64 where the catalogue counts, float64 otherwise, null as missing.
+
+    Parameters
+    ----------
+    values : list
+        Numbers and None.
+    place : callable
+        JSON pointer of the value at a position, for the error.
+
+    Raises
+    ------
+    PayloadError
+        Something that is not a number, infinite or NaN; where things are counted also a fraction, less than none, and
+        what 64 bits (a float: its 53) cannot hold exactly.
+    """
+    if not set(map(type, values)) <= {int, float, type(None)}:
+        i = next(i for i, v in enumerate(values) if type(v) not in (int, float, type(None)))
+        shown = f"{values[i]!r:.40}" if isinstance(values[i], (str, bool)) else f"a {type(values[i]).__name__}"
+        raise PayloadError(f"Klaviyo sent {shown} as {name:.60}, which is not a number.", place=place(i))
+    try:
+        numbers = np.array(values, dtype="float64")
+    except OverflowError as error:
+        i = next(i for i, v in enumerate(values) if isinstance(v, int) and abs(v) > sys.float_info.max)
+        raise PayloadError(
+            f"Klaviyo sent a number as {name:.60} that is too large to be one.", place=place(i)
+        ) from error
+    counted = name in STATISTICS and STATISTICS[name].is_count
+    missing = np.isnan(numbers)
+    whole = np.where(missing, 0, numbers)
+    wrong = np.isinf(whole)
+    if np.count_nonzero(missing) > values.count(None):
+        wrong |= missing & np.array([v is not None for v in values])
+    if counted:
+        wrong |= (whole != np.floor(whole)) | (whole < 0)
+        for i in map(int, np.flatnonzero(whole >= _EXACT)):
+            wrong[i] |= isinstance(values[i], float) or values[i] > _MOST
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        raise PayloadError(f"Klaviyo sent {values[i]!s:.40} as {name:.60}, which cannot be.", place=place(i))
+    if not counted:
+        return numbers
+    exact = [v or 0 for v in values] if whole.max(initial=0) >= _EXACT else whole
+    return pd.arrays.IntegerArray(np.array(exact, dtype="int64"), missing)
+
+
+def text_column(name: str, values: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+    """Return texts as ``str``, None as missing.
+
+    Names are Python's objects underneath: a series then holds each once, not once per interval, so that names of
+    100,000 characters cost megabytes instead of gigabytes.
+    """
+    return pd.array(list(values), dtype=pd.StringDtype("python", na_value=np.nan) if name in NAMES else "str")

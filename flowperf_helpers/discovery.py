@@ -11,12 +11,13 @@ from typing import Protocol
 
 import pandas as pd
 
-from flowperf_helpers.errors import AmbiguousNameError, ApiError, PayloadError, UnknownNameError
+from flowperf_helpers.errors import AmbiguousNameError, ApiError, UnknownNameError
 from flowperf_helpers.message_definitions import actions_by_flow, channel_of, message_rows, messages_frame
 from flowperf_helpers.near import near_misses, or_near
 from flowperf_helpers.resources import (
     Resource,
     TriggerMap,
+    account_facts,
     flow_triggers_frame,
     flows_frame,
     included,
@@ -261,8 +262,4 @@ def fetch_account_facts(wire: Wire) -> dict[str, str | None]:
     PayloadError
         An answer without an account.
     """
-    found = primary(wire.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
-    if not found:
-        raise PayloadError("Klaviyo's answer names no account: set timezone in accounts.toml.", place="/data/0")
-    facts = found[0].attributes
-    return {"timezone": facts.get("timezone"), "currency": facts.get("preferred_currency")}
+    return account_facts(wire.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))

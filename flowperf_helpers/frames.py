@@ -14,8 +14,8 @@ labels are read as they show and the zone is attached.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from itertools import chain
 from typing import Any
@@ -24,9 +24,11 @@ import numpy as np
 import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.columns import statistic_column, text_column
 from flowperf_helpers.errors import ArgumentError, PayloadError
+from flowperf_helpers.payloads import decode, text_of, whole_text
 
-__all__ = ["SCHEMA_VERSION", "join_pages", "series_frame", "statistic_column", "to_long", "values_frame"]
+__all__ = ["SCHEMA_VERSION", "join_pages", "series_frame", "to_long", "values_frame"]
 
 SCHEMA_VERSION = 1
 """Of the frames' columns and dtypes; rises when a reader would have to change."""
@@ -57,13 +59,21 @@ def values_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFra
     Raises
     ------
     PayloadError
-        Not JSON, results that are no list, a statistic that is no number, the same group twice; names the place.
+        Not JSON, results that are not a list, a statistic that is not a number or cannot be (a negative count), the
+        same group or key twice; names the place.
+    ArgumentError
+        A time zone that is not known.
+
+    Notes
+    -----
+    ``attrs["notes"]`` says which rates lie outside 0 to 1; they are kept as Klaviyo sent them.
     """
+    _check_zone(timezone)
     attributes = _attributes(payload)
     groups, statistics = _results(attributes)
     columns = {name: statistic_column(name, values, _at(name)) for name, values in statistics.items()}
     frame = pd.concat([groups, pd.DataFrame(columns, index=groups.index)], axis=1)
-    return _with_attrs(frame, list(statistics), timezone)
+    return _with_attrs(frame, list(statistics), timezone, 1)
 
 
 def series_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFrame:
@@ -84,8 +94,11 @@ def series_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFra
     Raises
     ------
     PayloadError
-        As `values_frame`; also an array of another length than ``date_times``, or a label that is no time.
+        As `values_frame`; also an array of another length than ``date_times``, or a label that is not a time.
+    ArgumentError
+        As `values_frame`.
     """
+    _check_zone(timezone)
     attributes = _attributes(payload)
     starts = _labels(attributes.get("date_times"), timezone)
     groups, statistics = _results(attributes)
@@ -106,7 +119,7 @@ def series_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFra
                 )
         columns[name] = statistic_column(name, list(chain.from_iterable(filled)), _at(name, per_result=len(starts)))
     frame = pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
-    return _with_attrs(frame, list(statistics), timezone)
+    return _with_attrs(frame, list(statistics), timezone, len(starts))
 
 
 def join_pages(pages: Sequence[Payload]) -> dict[str, Any]:
@@ -118,8 +131,9 @@ def join_pages(pages: Sequence[Payload]) -> dict[str, Any]:
         Pages of a series with different ``date_times``: they do not belong together.
     """
     attributes = [_attributes(page) for page in pages]
-    for number, other in enumerate(attributes[1:], start=2):
-        if other.get("date_times") != attributes[0].get("date_times"):
+    labels = [_label_list(page["date_times"]) if "date_times" in page else None for page in attributes]
+    for number, other in enumerate(labels[1:], start=2):
+        if other != labels[0]:
             raise PayloadError(
                 f"Page {number} of Klaviyo's series has other intervals than page 1: ask again.",
                 place="/data/attributes/date_times",
@@ -143,6 +157,9 @@ def to_long(frame: pd.DataFrame) -> pd.DataFrame:
             f"to_long needs a column per statistic; the frame has only {', '.join(map(str, frame.columns))}."
         )
     keys = [c for c in frame.columns if c not in names]
+    taken = [c for c in keys if c in ("statistic", "value")]
+    if taken:
+        raise ArgumentError(f"to_long makes a column {taken[0]} and the frame has one already: rename it first.")
     index = np.repeat(np.arange(len(frame)), len(names))
     long = frame[keys].take(index).reset_index(drop=True)
     long["statistic"] = pd.array(np.tile(names, len(frame)).astype(object), dtype="str")
@@ -156,10 +173,7 @@ def to_long(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _attributes(payload: Payload) -> dict[str, Any]:
     if isinstance(payload, (bytes, str)):
-        try:
-            payload = json.loads(payload)
-        except ValueError as error:
-            raise PayloadError("Klaviyo's answer is not whole JSON: ask again.", place="/") from error
+        payload = decode(payload)
     place = ""
     found: Any = payload
     for step in ("data", "attributes"):
@@ -190,19 +204,45 @@ def _results(attributes: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, lis
             if not isinstance(result, Mapping) or not isinstance(result.get(part), Mapping):
                 raise PayloadError(f"Result {i} of Klaviyo's answer has no {part}.", place=f"{_RESULTS}/{i}/{part}")
     groupings = [result["groupings"] for result in results]
-    names = list(dict.fromkeys(chain(_DEFAULT_GROUPS, chain.from_iterable(groupings))))
-    names = sorted(names, key=lambda n: _ORDER.get(n, len(_ORDER)))
-    groups = pd.DataFrame({n: pd.array([_text(g.get(n)) for g in groupings], dtype="str") for n in names})
+    named = _column_names(chain(_DEFAULT_GROUPS, chain.from_iterable(groupings)), "groupings")
+    columns = {
+        column: text_column(
+            column, [text_of(g.get(raw), f"{_RESULTS}/{i}/groupings/{column}") for i, g in enumerate(groupings)]
+        )
+        for raw, column in sorted(named.items(), key=lambda pair: _ORDER.get(pair[1], len(_ORDER)))
+    }
+    groups = pd.DataFrame(columns)
     twice = np.flatnonzero(groups.duplicated())
     if len(twice):
-        key = ", ".join(f"{n}={v}" for n, v in groups.iloc[twice[0]].items() if not pd.isna(v))
+        key = ", ".join(f"{n}={v[:60]}" for n, v in groups.iloc[twice[0]].items() if not pd.isna(v))
         raise PayloadError(
             f"Klaviyo's answer names one group twice ({key}): adding the two up would be a guess; ask with fewer "
             "groupings.",
             place=f"{_RESULTS}/{twice[0]}/groupings",
         )
-    asked = dict.fromkeys(chain.from_iterable(result["statistics"] for result in results))
-    return groups, {name: [result["statistics"].get(name) for result in results] for name in asked}
+    asked = _column_names(chain.from_iterable(result["statistics"] for result in results), "statistics")
+    _check_names(results, "groupings", columns, {*STATISTICS, *asked.values(), *_PROVENANCE})
+    _check_names(results, "statistics", asked.values(), {*_ORDER, *_PROVENANCE})
+    return groups, {name: [result["statistics"].get(raw) for result in results] for raw, name in asked.items()}
+
+
+def _check_names(results: Sequence[Any], part: str, names: Iterable[str], taken: set[str]) -> None:
+    for name in names:
+        if name in taken:
+            i = next(i for i, result in enumerate(results) if name in map(whole_text, result[part]))
+            raise PayloadError(
+                f"Klaviyo's answer has {name[:60]!r} among its {part}, which is the name of another column: look at "
+                "what was asked.",
+                place=f"{_RESULTS}/{i}/{part}/{name}",
+            )
+
+
+def _column_names(keys: Iterable[Any], part: str) -> dict[Any, str]:
+    """Return each key's column name: the same text, made whole."""
+    names = {key: whole_text(str(key)) for key in dict.fromkeys(keys)}
+    if len(set(names.values())) < len(names):
+        raise PayloadError(f"Klaviyo's answer has two {part} that cannot be told apart: ask again.", place=_RESULTS)
+    return names
 
 
 _ORDER = {
@@ -214,13 +254,6 @@ _ORDER = {
 }  # fmt: skip
 
 
-def _text(value: Any) -> str | None:
-    """Return a grouping value as text: Klaviyo promises no type (contract, section A.5)."""
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
-
-
 def _at(name: str, per_result: int = 0) -> Callable[[int], str]:
     """Return the JSON pointer of a value by its position among all values of a statistic."""
     if per_result:
@@ -228,58 +261,64 @@ def _at(name: str, per_result: int = 0) -> Callable[[int], str]:
     return lambda i: f"{_RESULTS}/{i}/statistics/{name}"
 
 
-def statistic_column(
-    name: str, values: list[Any], place: Callable[[int], str] = str
-) -> pd.api.extensions.ExtensionArray | np.ndarray:
-    """Return one statistic's numbers: Int64 where the catalogue counts, float64 otherwise, null as missing.
+def _label_list(labels: Any) -> list[str]:
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise PayloadError(
+            "Klaviyo's series has no list of date_times: nothing tells when its numbers are from.", place=_LABELS
+        )
+    return labels
 
-    Parameters
-    ----------
-    values : list
-        Numbers and None.
-    place : callable
-        JSON pointer of the value at a position, for the error.
 
-    Raises
-    ------
-    PayloadError
-        Something that is no number, infinite, or a fraction where things are counted.
-    """
-    if not set(map(type, values)) <= {int, float, type(None)}:
-        i = next(i for i, v in enumerate(values) if type(v) not in (int, float, type(None)))
-        raise PayloadError(f"Klaviyo sent {str(values[i])[:40]!r} as {name}, which is no number.", place=place(i))
-    numbers = np.array(values, dtype="float64")
-    counted = name in STATISTICS and STATISTICS[name].is_count
-    missing = np.isnan(numbers)
-    whole = np.where(missing, 0, numbers)
-    wrong = np.flatnonzero(np.isinf(whole) | (counted & (whole != np.floor(whole))))
-    if len(wrong):
-        i = int(wrong[0])
-        raise PayloadError(f"Klaviyo sent {numbers[i]} as {name}, which cannot be.", place=place(i))
-    return pd.arrays.IntegerArray(whole.astype("int64"), missing) if counted else numbers
+_LABELS = "/data/attributes/date_times"
+_LABEL = re.compile(
+    r"((?:19[7-9]|20\d|21\d)\d-\d\d-\d\d)(?:[T ](\d\d:\d\d)(:\d\d)?(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?)?", re.ASCII
+)
 
 
 def _labels(labels: Any, timezone: str | tzinfo) -> pd.DatetimeIndex:
-    place = "/data/attributes/date_times"
-    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise PayloadError(
-            "Klaviyo's series has no list of date_times: nothing tells when its numbers are from.", place=place
-        )
+    found = [_LABEL.fullmatch(label) for label in _label_list(labels)]
     try:
-        wall = pd.DatetimeIndex(pd.to_datetime([label[:19] for label in labels], format="ISO8601")).as_unit("us")
+        texts = [f"{match[1]}T{match[2] or '00:00'}{match[3] or ':00'}" if match else "" for match in found]
+        wall = pd.DatetimeIndex(pd.to_datetime(texts, format="%Y-%m-%dT%H:%M:%S")).as_unit("us")
     except ValueError as error:
-        raise PayloadError("Klaviyo's date_times hold something that is no time.", place=place) from error
+        raise _no_time(labels) from error
+    if wall.hasnans:
+        raise _no_time(labels)
     # an hour that the clock repeats comes twice: the first is summer time
     local = wall.tz_localize(timezone, ambiguous=~wall.duplicated(), nonexistent="shift_forward")
     if local.has_duplicates and not wall.has_duplicates:
         return local  # an hour that the clock skips was labelled all the same
     if local.has_duplicates:
-        raise PayloadError("Klaviyo's date_times name one interval twice.", place=place)
+        raise PayloadError("Klaviyo's date_times name one interval twice.", place=_LABELS)
     return local
 
 
-def _with_attrs(frame: pd.DataFrame, statistics: list[str], timezone: str | tzinfo) -> pd.DataFrame:
+def _no_time(labels: list[str]) -> PayloadError:
+    return PayloadError("Klaviyo's date_times hold something that is not a time.", place=_LABELS)
+
+
+def _check_zone(timezone: str | tzinfo) -> None:
+    try:
+        pd.DatetimeIndex([], tz=timezone)
+    except (LookupError, ValueError, TypeError, OSError) as error:
+        raise ArgumentError(
+            f'{str(timezone)[:60]!r} is not a time zone that is known here: give a name such as "Europe/Copenhagen".'
+        ) from error
+
+
+def _with_attrs(frame: pd.DataFrame, statistics: list[str], timezone: str | tzinfo, per_result: int) -> pd.DataFrame:
+    notes = []
+    for name in statistics:
+        if name in STATISTICS and STATISTICS[name].kind == "rate":
+            odd = np.flatnonzero((frame[name] < 0) | (frame[name] > 1))
+            if len(odd):
+                notes.append(
+                    f"{len(odd)} of {len(frame)} values of {name} lie outside 0 to 1, the first at "
+                    f"{_at(name, per_result)(int(odd[0]))}: they are kept as Klaviyo sent them."
+                )
     frame.attrs = {"schema_version": SCHEMA_VERSION, "timezone": str(timezone), "statistics": statistics}
+    if notes:
+        frame.attrs["notes"] = notes
     return frame
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from flowperf_helpers.payloads import text_of
 from flowperf_helpers.resources import Resource, related_ids
 
 __all__ = ["MESSAGE_COLUMNS", "actions_by_flow", "channel_of", "message_rows", "messages_frame"]
@@ -58,7 +59,8 @@ def messages_frame(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     """
     listed = sorted(rows, key=lambda row: not row["is_variation"])
     columns: dict[str, Any] = {
-        name: pd.array([_text(row.get(name)) for row in listed], dtype="str") for name in MESSAGE_COLUMNS[:-1]
+        name: pd.array([text_of(row.get(name), f"{name} of message {i}") for i, row in enumerate(listed)], dtype="str")
+        for name in MESSAGE_COLUMNS[:-1]
     }
     columns["is_variation"] = pd.array([bool(row["is_variation"]) for row in listed], dtype="bool")
     frame = pd.DataFrame(columns).drop_duplicates(["flow_id", "flow_message_id"])
@@ -98,7 +100,3 @@ def _walk(flow_id: str, definition: object, *, status: object, is_variation: boo
     variations = experiment.get("variations") if isinstance(experiment, Mapping) else None
     for variation in variations if isinstance(variations, list) else ():
         yield from _walk(flow_id, variation, status=status, is_variation=True)
-
-
-def _text(value: object) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pandas as pd
 
@@ -13,7 +13,8 @@ __all__ = ["NO_NAME", "clean_name", "graphemes", "short_name", "unique_names"]
 NO_NAME = "(no name)"
 
 _JOINER = "\u200d"
-_LONGEST = 2_000  # characters looked at; nobody prints more, and a name may have 10,000 of them
+_LONGEST = 2_000  # characters looked at; nobody prints more, and a name may have 100,000 of them
+_LONGEST_CLUSTER = 32
 
 
 def clean_name(text: object) -> str:
@@ -23,8 +24,10 @@ def clean_name(text: object) -> str:
     """
     if text is None or text is pd.NA or text is pd.NaT or (isinstance(text, float) and text != text):
         return NO_NAME
-    kept = (c if c == _JOINER or unicodedata.category(c) not in _UNPRINTABLE else " " for c in str(text)[:_LONGEST])
-    return " ".join("".join(kept).split()).strip(_JOINER) or NO_NAME
+    shown = str(text)[:_LONGEST]
+    if not shown.isprintable():
+        shown = "".join(c if c == _JOINER or unicodedata.category(c) not in _UNPRINTABLE else " " for c in shown)
+    return " ".join(shown.split()).strip(_JOINER) or NO_NAME
 
 
 _UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
@@ -50,7 +53,7 @@ def graphemes(text: str) -> Iterator[str]:
 
 def _continues(cluster: str, character: str) -> bool:
     if character == _JOINER or cluster.endswith(_JOINER) or unicodedata.category(character) in {"Mn", "Me", "Mc"}:
-        return len(cluster) < 32  # piled-up accents are cut as well
+        return len(cluster) < _LONGEST_CLUSTER  # piled-up accents are cut as well
     if 0x1F3FB <= ord(character) <= 0x1F3FF:  # skin tones
         return True
     return _is_flag_half(character) and len(cluster) == 1 and _is_flag_half(cluster)
@@ -79,15 +82,19 @@ def short_name(text: object, width: int = 36, *, keep_end: bool = False) -> str:
     >>> short_name("Abandoned cart, third reminder", 16)
     'Abandoned cart,…'
     """
-    clusters = list(graphemes(clean_name(text)))
-    if sum(map(_columns, clusters)) <= width:
-        return "".join(clusters)
-    tail = _fitting(clusters[::-1], (width - 1) // 2)[::-1] if keep_end else []
+    clean = clean_name(text)
+    if clean.isascii() and len(clean) <= width:
+        return clean
+    clusters = _fitting(graphemes(clean), width)
+    if sum(map(len, clusters)) == len(clean):
+        return clean
+    end = list(graphemes(clean[-_LONGEST_CLUSTER * width :])) if keep_end else []
+    tail = _fitting(end[::-1], (width - 1) // 2)[::-1]
     head = _fitting(clusters, width - 1 - sum(map(_columns, tail)))
     return "".join(head).rstrip() + "…" + "".join(tail).lstrip()
 
 
-def _fitting(clusters: Sequence[str], width: int) -> list[str]:
+def _fitting(clusters: Iterable[str], width: int) -> list[str]:
     taken: list[str] = []
     for cluster in clusters:
         width -= _columns(cluster)

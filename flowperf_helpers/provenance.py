@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.frames import statistic_column
+from flowperf_helpers.columns import statistic_column
 
 __all__ = ["finish_series", "finish_values"]
 
@@ -95,12 +95,22 @@ def finish_series(
 
 
 def _one_unit_later(starts: pd.DatetimeIndex, interval: str) -> pd.DatetimeIndex:
-    """Return whole intervals' ends: an hour is an hour, a day lasts until the next midnight on the account's clock."""
+    """Return whole intervals' ends: an hour is an hour, a day lasts until the next midnight on the account's clock.
+
+    Where the clock skips midnight (Cairo, Santiago, Beirut, Havana), that day starts at one and ends at midnight still.
+    """
     if interval == "hourly":
         return starts + pd.Timedelta(hours=1)
     step = {"daily": pd.DateOffset(days=1), "weekly": pd.DateOffset(weeks=1), "monthly": pd.DateOffset(months=1)}
-    wall = pd.DatetimeIndex(starts.tz_localize(None).to_series() + step[interval]).as_unit("us")
-    return wall.tz_localize(starts.tz, nonexistent="shift_forward", ambiguous=np.ones(len(wall), dtype=bool))
+    wall = starts.tz_localize(None)
+    midnight = wall.normalize()
+    wall = wall.where(_on_clock(midnight, starts.tz) != starts, midnight)
+    return _on_clock(pd.DatetimeIndex(wall.to_series() + step[interval]).as_unit("us"), starts.tz)
+
+
+def _on_clock(wall: pd.DatetimeIndex, zone: tzinfo | None) -> pd.DatetimeIndex:
+    """Return wall times as moments: the first of two, and the next there is for one that the clock skips."""
+    return wall.tz_localize(zone, nonexistent="shift_forward", ambiguous=np.ones(len(wall), dtype=bool))
 
 
 def _finish(

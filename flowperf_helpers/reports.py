@@ -79,6 +79,7 @@ class Reports:
 
     def _described(self, wish: Wish, collected: Sequence[Collected]) -> pd.DataFrame:
         frame, notes = joined([piece.frame for piece in collected])
+        notes = [note for piece in collected for note in piece.frame.attrs.get("notes", ())] + notes
         refused = [s for s in wish.statistics if any(s in piece.refused for piece in collected)]
         if refused:
             notes.append(

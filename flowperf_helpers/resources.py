@@ -14,7 +14,7 @@ All columns are strings but ``archived`` (``boolean``) and ``created``, ``update
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,12 +22,14 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.errors import PayloadError
+from flowperf_helpers.payloads import decode, text_of, whole_texts
 
 __all__ = [
     "FLOW_COLUMNS",
     "METRIC_COLUMNS",
     "Resource",
     "TriggerMap",
+    "account_facts",
     "flow_triggers_frame",
     "flows_frame",
     "included",
@@ -81,7 +83,7 @@ def primary(pages: Iterable[bytes]) -> list[Resource]:
     Raises
     ------
     PayloadError
-        No JSON, ``data`` that is neither a resource nor a list of them, or a resource without an id.
+        Not JSON, ``data`` that is neither a resource nor a list of them, or a resource without an id.
     """
     found = []
     for page in pages:
@@ -111,7 +113,15 @@ def related_ids(resource: Resource, name: str) -> tuple[str, ...] | None:
         data = [data]
     if not isinstance(data, list):
         return None
-    return tuple(dict.fromkeys(str(item["id"]) for item in data if isinstance(item, Mapping) and item.get("id")))
+    ids = [item["id"] for item in data if isinstance(item, Mapping) and item.get("id")]
+    wrong = next((i for i in ids if not _is_id(i)), None)
+    if wrong is not None:
+        raise PayloadError(
+            f"Klaviyo's answer relates {resource.kind[:40]} {resource.id[:40]} to something whose id is a "
+            f"{type(wrong).__name__}: it cannot be used.",
+            place=f"/relationships/{name}/data",
+        )
+    return tuple(dict.fromkeys(map(str, ids)))
 
 
 def metrics_frame(pages: Sequence[bytes]) -> pd.DataFrame:
@@ -123,7 +133,7 @@ def metrics_frame(pages: Sequence[bytes]) -> pd.DataFrame:
         rows.append(
             (metric.id, metric.attributes.get("name"), *(integration.get(key) for key in ("id", "name", "category")))
         )
-    return _texts(dict.fromkeys(rows), METRIC_COLUMNS)
+    return _texts(rows, METRIC_COLUMNS).drop_duplicates(ignore_index=True)
 
 
 def flows_frame(resources: Iterable[Resource]) -> pd.DataFrame:
@@ -135,7 +145,7 @@ def flows_frame(resources: Iterable[Resource]) -> pd.DataFrame:
     names = {"flow_name": "name", "flow_status": "status", "trigger_type": "trigger_type"}
     columns: dict[str, Any] = {"flow_id": pd.array([flow.id for flow in flows], dtype="str")}
     for column, key in names.items():
-        columns[column] = pd.array([_text(flow.attributes.get(key)) for flow in flows], dtype="str")
+        columns[column] = _text_array([flow.attributes.get(key) for flow in flows], column)
     archived = [flow.attributes.get("archived") for flow in flows]
     columns["archived"] = pd.array([a if isinstance(a, bool) else None for a in archived], dtype="boolean")
     for key in ("created", "updated"):
@@ -169,13 +179,29 @@ def flow_triggers_frame(flow_ids: Mapping[str, Sequence[str]], flows: pd.DataFra
     return frame.merge(flows, on="flow_id", how="left", validate="many_to_one")
 
 
+def account_facts(pages: Sequence[bytes]) -> dict[str, str | None]:
+    """Read ``GET /api/accounts``: the account's ``timezone`` and ``currency``, None where it has none.
+
+    Raises
+    ------
+    PayloadError
+        An answer without an account, or one of the two not text.
+    """
+    found = primary(pages)
+    if not found:
+        raise PayloadError("Klaviyo's answer names no account: set timezone in accounts.toml.", place="/data/0")
+    facts = {"timezone": "timezone", "currency": "preferred_currency"}
+    for key in facts.values():
+        if not isinstance(found[0].attributes.get(key), str | None):
+            place = f"/data/0/attributes/{key}"
+            raise PayloadError(f"Klaviyo's answer about the account holds no text at {place}: ask again.", place=place)
+    return {name: found[0].attributes.get(key) for name, key in facts.items()}
+
+
 def _decoded(page: bytes) -> Mapping[str, Any]:
-    try:
-        body = json.loads(page)
-    except ValueError as error:
-        raise PayloadError("Klaviyo's answer is not whole JSON: ask again.", place="/") from error
+    body = whole_texts(decode(page))
     if not isinstance(body, Mapping):
-        raise PayloadError("Klaviyo's answer is no JSON:API document: look at what was asked.", place="/")
+        raise PayloadError("Klaviyo's answer is not a JSON:API document: look at what was asked.", place="/")
     return body
 
 
@@ -184,7 +210,7 @@ def _resources(items: Any, place: str) -> list[Resource]:
         raise PayloadError(f"Klaviyo's answer holds no list at {place}: it cannot be used.", place=place)
     found = []
     for i, item in enumerate(items):
-        if not isinstance(item, Mapping) or not isinstance(item.get("id"), (str, int)) or item.get("id") == "":
+        if not isinstance(item, Mapping) or not _is_id(item.get("id")):
             raise PayloadError(f"Klaviyo's answer holds a resource without an id at {place}/{i}.", place=f"{place}/{i}")
         parts = [item.get(key) for key in ("attributes", "relationships")]
         attributes, relationships = (part if isinstance(part, Mapping) else {} for part in parts)
@@ -192,18 +218,23 @@ def _resources(items: Any, place: str) -> list[Resource]:
     return found
 
 
-def _text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else str(value)
+def _is_id(value: Any) -> bool:
+    return value != "" and isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _text_array(values: Iterable[Any], name: str) -> pd.api.extensions.ExtensionArray:
+    return pd.array([text_of(value, f"{name} of resource {i}") for i, value in enumerate(values)], dtype="str")
 
 
 def _texts(rows: Iterable[Sequence[Any]], columns: Sequence[str]) -> pd.DataFrame:
     listed = list(rows)
-    return pd.DataFrame(
-        {name: pd.array([_text(row[i]) for row in listed], dtype="str") for i, name in enumerate(columns)}
-    )
+    return pd.DataFrame({name: _text_array((row[i] for row in listed), name) for i, name in enumerate(columns)})
+
+
+_DATED = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)  # pandas reads "now" as a time, too
 
 
 def _times(values: Sequence[Any]) -> pd.Series:
-    texts = [value if isinstance(value, str) else None for value in values]
+    texts = [value if isinstance(value, str) and _DATED.match(value) else None for value in values]
     times = pd.to_datetime(pd.Series(texts, dtype="object"), utc=True, errors="coerce", format="ISO8601")
-    return times.astype("datetime64[us, UTC]")
+    return times.where(times.dt.year.between(1970, 2199)).astype("datetime64[us, UTC]")

@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from flowperf_helpers.columns import NAMES, text_column
 from flowperf_helpers.home import storage_error, write_private
 
 __all__ = ["read_rows", "write_rows"]
@@ -78,13 +79,21 @@ def read_rows(
             condition &= pc.field(name).isin(values)
         if since is not None:
             condition &= pc.field(FETCHED_AT) >= pa.scalar(pd.Timestamp(since).tz_convert("UTC").to_pydatetime())
-        dataset = ds.dataset([str(file) for file in files], schema=schema, format="parquet")
+        names = [name for name in NAMES if name in schema.names]
+        for name in names:
+            schema = schema.set(schema.get_field_index(name), pa.field(name, pa.dictionary(pa.int32(), pa.string())))
+        reader = ds.ParquetFileFormat(dictionary_columns=names)
+        dataset = ds.dataset([str(file) for file in files], schema=schema, format=reader)
         chosen = None if columns is None else [FETCHED_AT, *(name for name in columns if name != FETCHED_AT)]
         table = dataset.to_table(columns=chosen, filter=condition)
         table = table.sort_by(FETCHED_AT)
     except (OSError, pa.ArrowException) as error:
         raise storage_error(files[0].parent, error, "read as Parquet") from error
-    return table.to_pandas(types_mapper=dtypes.get)
+    frame = table.to_pandas(types_mapper=dtypes.get)
+    for name in frame.columns.intersection(list(NAMES)):
+        codes, texts = frame[name].cat.codes, text_column(name, frame[name].cat.categories)
+        frame[name] = texts.take(codes, allow_fill=True)
+    return frame
 
 
 def _common(types: set[Any]) -> Any:

@@ -15,7 +15,15 @@ from flowperf_helpers.account import Account, connect
 from flowperf_helpers.errors import AmbiguousNameError, PayloadError, ScopeError, UnknownNameError
 from flowperf_helpers.message_definitions import channel_of, message_rows, messages_frame
 from flowperf_helpers.near import near_misses
-from flowperf_helpers.resources import FLOW_COLUMNS, METRIC_COLUMNS, flows_frame, metrics_frame, primary, trigger_map
+from flowperf_helpers.resources import (
+    FLOW_COLUMNS,
+    METRIC_COLUMNS,
+    account_facts,
+    flows_frame,
+    metrics_frame,
+    primary,
+    trigger_map,
+)
 from flowperf_helpers.wsgi import WSGIAdapter
 
 SEED = Path(__file__).parent / "seed"
@@ -339,3 +347,74 @@ def test_a_frame_without_the_column_is_named(sandbox: Account) -> None:
     """Giving the wrong frame says which column is missing and what is there."""
     with pytest.raises(ValueError, match="no column metric_id: it has x"):
         sandbox.flows_triggered_by(pd.DataFrame({"x": [1]}))
+
+
+# --- hostile answers --------------------------------------------------------------------------------------------------
+
+HALF = "Hi \ud83d"
+
+
+def page(*resources: dict[str, Any], **more: Any) -> bytes:
+    return json.dumps({"data": list(resources)} | more).encode()
+
+
+def test_half_an_emoji_in_a_name_is_replaced() -> None:
+    """Metrics, flows and messages keep the rest of the name."""
+    body = page({"type": "metric", "id": "a", "attributes": {"name": HALF, "integration": {"id": "i", "name": HALF}}})
+    assert ["Hi \ufffd"] * 2 == metrics_frame([body])[["metric_name", "integration_name"]].iloc[0].tolist()
+    body = page({"type": "flow", "id": HALF, "attributes": {"name": HALF}})
+    assert ["Hi \ufffd"] * 2 == flows_frame(primary([body]))[["flow_id", "flow_name"]].iloc[0].tolist()
+    definition = {"type": "send-email", "data": {"message": {"id": "m", "name": HALF}}}
+    rows = message_rows(
+        "f", primary([page({"type": "flow-action", "id": "x", "attributes": definition})])[0].attributes
+    )
+    assert ["Hi \ufffd"] == messages_frame(rows)["flow_message_name"].tolist()
+
+
+def test_an_integration_of_another_type_is_written_as_json() -> None:
+    """A list where an id belongs stays readable; the same metric twice is one row."""
+    metric = {"type": "metric", "id": "a", "attributes": {"integration": {"id": ["x", 1], "name": 5, "category": True}}}
+    frame = metrics_frame([page(metric, metric)])
+    assert [['["x", 1]', "5", "true"]] == frame.iloc[:, 2:].to_numpy().tolist()
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        (page({"type": "flow", "id": True}), "/data/0"),
+        (page({"type": "flow", "id": ["a"]}), "/data/0"),
+        (page({"type": "flow", "id": "a"}).replace(b'"type"', b'"id"'), "/data/0/id"),
+        (b"[" * 100_000, "/"),
+        (b'{"data":' + b"[" * 300 + b"]" * 300 + b"}", "/data" + "/0" * 99),
+    ],
+)
+def test_hostile_resources_are_refused_with_the_place(body: bytes, place: str) -> None:
+    """Ids that are not ids, a key twice, and nesting beyond reading."""
+    with pytest.raises(PayloadError) as caught:
+        primary([body])
+    assert place[:200] == caught.value.place
+
+
+def test_a_relationship_to_something_without_an_id_is_refused() -> None:
+    """An id is text or a number; a list is neither."""
+    metric = {"type": "metric", "id": "a", "relationships": {"flow-triggers": {"data": [{"id": ["b"]}]}}}
+    with pytest.raises(PayloadError) as caught:
+        trigger_map([page(metric)])
+    assert "/relationships/flow-triggers/data" == caught.value.place
+
+
+@pytest.mark.parametrize("created", ["now", "today", "", 5, None, "9999-12-31T23:59:59-12:00", "2026-02-30"])
+def test_a_flow_created_at_no_time_keeps_its_row(created: object) -> None:
+    """What is not a date is missing; pandas alone would read "now" as this moment."""
+    frame = flows_frame(primary([page({"type": "flow", "id": "a", "attributes": {"created": created}})]))
+    assert [True] == frame["created"].isna().tolist()
+
+
+@pytest.mark.parametrize("key", ["timezone", "preferred_currency"])
+def test_an_account_whose_facts_are_no_text_is_refused(key: str) -> None:
+    """A list where the zone or the currency belongs."""
+    body = page({"type": "account", "id": "a", "attributes": {"timezone": "UTC"} | {key: ["UTC"]}})
+    with pytest.raises(PayloadError) as caught:
+        account_facts([body])
+    assert f"/data/0/attributes/{key}" == caught.value.place
+    assert {"timezone": None, "currency": None} == account_facts([page({"type": "account", "id": "a"})])

@@ -244,3 +244,177 @@ def test_long_frames_have_a_row_per_statistic() -> None:
     assert 0.5 == long["value"].iloc[1]
     with pytest.raises(ArgumentError, match="flow_id"):
         to_long(pd.DataFrame({"flow_id": ["a"]}))
+
+
+@pytest.mark.parametrize(
+    ("zone", "skipped"),
+    [
+        ("Africa/Cairo", "2026-04-24"),
+        ("America/Santiago", "2026-09-06"),
+        ("Asia/Beirut", "2026-03-29"),
+        ("America/Havana", "2026-03-08"),
+    ],
+)
+@pytest.mark.parametrize("interval", ["daily", "weekly", "monthly"])
+def test_a_day_without_a_midnight_becomes_final(zone: str, skipped: str, interval: str) -> None:
+    """Where the clock skips midnight, the interval still ends at a midnight, and is final once that is long ago."""
+    step = {"daily": pd.DateOffset(days=1), "weekly": pd.DateOffset(weeks=1), "monthly": pd.DateOffset(months=1)}
+    days = [pd.Timestamp(skipped) + n * step[interval] for n in (-1, 0, 1, 2)]
+    labels = [f"{day:%Y-%m-%d}T00:00:00+00:00" for day in days[:3]]
+    frame = finish_series(
+        series_frame(series_payload(labels, result({"clicks": [1, 2, 3]})), zone),
+        statistics=["clicks"],
+        conversion_metric_id="m",
+        interval=interval,
+        bounds=(pd.NaT, pd.NaT),  # type: ignore[arg-type]
+        asked_at=pd.Timestamp("2027-03-01", tz=zone),
+        attribution_days=5,
+    )
+    assert pd.Timestamp(f"{skipped} 01:00", tz=zone) == frame["interval_start"].iloc[1]
+    assert [days[2].tz_localize(zone), days[3].tz_localize(zone)] == list(frame["interval_end"].iloc[1:])
+    assert not frame[["is_partial", "is_provisional"]].any(axis=None)
+
+
+HALF = "Hi \ud83d"
+
+
+@pytest.mark.parametrize("decoded", [True, False])
+def test_half_an_emoji_is_replaced(decoded: bool) -> None:
+    """A surrogate without its partner becomes U+FFFD, in values and in keys; a whole emoji stays."""
+    payload = values_payload(
+        result({"clicks": 1, HALF: 2}, flow_name=HALF, tag_name="\U0001f600", **{f"2{HALF}": [HALF]})
+    )
+    frame = values_frame(payload if decoded else json.dumps(payload).encode())
+    assert ["Hi \ufffd", "\U0001f600"] == [frame["flow_name"].iloc[0], frame["tag_name"].iloc[0]]
+    assert ["clicks", "Hi \ufffd"] == frame.attrs["statistics"]
+    assert '["Hi \ufffd"]' == frame["2Hi \ufffd"].iloc[0]
+
+
+def test_keys_and_statistics_that_are_told_apart_by_half_an_emoji_are_refused() -> None:
+    """Two names that become the same once they are whole are not merged."""
+    with pytest.raises(PayloadError, match="told apart"):
+        values_frame(b'{"data":{"attributes":{"results":[{"groupings":{},"statistics":{"x\\ud83d":1,"x\\ud83e":2}}]}}}')
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 2**63 - 1, 0])
+def test_integers_stay_integers(number: int) -> None:
+    """A count beyond what a float holds is kept to the last digit, beside a null as well as beside a float."""
+    row = json.dumps(series_payload(DAYS, result({"clicks": [number, None, 3.0]}))).encode()
+    assert [number, pd.NA, 3] == series_frame(row)["clicks"].tolist()
+    assert [number] == values_frame(values_payload(result({"clicks": number})))["clicks"].tolist()
+
+
+@pytest.mark.parametrize("name", ["clicks", "open_rate", "conversion_value", "a_new_one"])
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity", "1e400", "1" + "0" * 400])
+def test_what_is_not_a_number_is_refused_with_its_place(name: str, text: str) -> None:
+    """Neither NaN nor what no float holds passes for a missing value."""
+    body = json.dumps(series_payload(DAYS, result({name: [1, "here", None]}))).replace('"here"', text)
+    with pytest.raises(PayloadError) as caught:
+        series_frame(body)
+    assert f"/data/attributes/results/0/statistics/{name}/1" == caught.value.place
+
+
+@pytest.mark.parametrize("count", [-1, -0.5, 2**63, -(2**63) - 1, 2.0**53, 1e18, float("nan")])
+def test_counts_that_cannot_be_are_refused(count: float) -> None:
+    """Negative counts, those beyond 64 bits, and floats that skip whole numbers."""
+    with pytest.raises(PayloadError, match="clicks, which cannot be") as caught:
+        values_frame(values_payload(result({"clicks": count})))
+    assert "/data/attributes/results/0/statistics/clicks" == caught.value.place
+
+
+def test_an_unusual_rate_is_kept_and_noted() -> None:
+    """A rate outside 0 to 1 stays as it came, and the frame says where; a negative amount is a refund."""
+    rows = [result({"open_rate": [0, 0.5, 1], "conversion_value": [-5, 1, 2]})]
+    assert "notes" not in series_frame(series_payload(DAYS, *rows)).attrs
+    rows += [result({"open_rate": [1.25, None, -0.1], "conversion_value": [0, 0, 0]}, flow_message_id="n")]
+    frame = series_frame(series_payload(DAYS, *rows))
+    assert [1.25, -0.1] == [frame["open_rate"].iloc[3], frame["open_rate"].iloc[5]]
+    (note,) = frame.attrs["notes"]
+    assert "2 of 6 values of open_rate" in note
+    assert "/data/attributes/results/1/statistics/open_rate/0" in note
+
+
+def test_an_object_with_one_key_twice_is_refused() -> None:
+    """Readers differ in which of the two they take."""
+    body = json.dumps(values_payload(result({"clicks": 1}), result({"clicks": 2, "opens": 7}, flow_message_id="n")))
+    with pytest.raises(PayloadError, match="twice in one object") as caught:
+        values_frame(body.replace('"opens"', '"clicks"'))
+    assert "/data/attributes/results/1/statistics/clicks" == caught.value.place
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["now", "today", "", "2026-13-01", "2026-02-30T00:00:00", "9999-12-31T00:00:00+00:00", "0001-01-01", "20261101",
+     "2026-11-01T25:00:00", "２０２６-11-01T00:00:00+00:00", "2026-11-01T00:00:00+00:00 or so", "2026-W47"],
+)  # fmt: skip
+def test_labels_that_name_no_time_are_refused(label: str) -> None:
+    """Only a date, with or without a time of day, in years that an account can have."""
+    with pytest.raises(PayloadError) as caught:
+        series_frame(series_payload([label, *DAYS], result({"clicks": [1, 2, 3, 4]})), COPENHAGEN)
+    assert "/data/attributes/date_times" == caught.value.place
+
+
+@pytest.mark.parametrize("label", ["2026-01-01T00:00Z", "2026-01-01", "2026-01-01T00:00:00.000000+02:00"])
+def test_a_label_is_read_as_the_wall_clock_it_shows(label: str) -> None:
+    """Without seconds, without a time of day, with another offset: the account's clock shows that."""
+    frame = series_frame(series_payload([label], result({"clicks": [1]})), COPENHAGEN)
+    assert [pd.Timestamp("2026-01-01", tz=COPENHAGEN)] == frame["interval_start"].tolist()
+
+
+@pytest.mark.parametrize("zone", ["Mars/Olympus", "", "Europe", "../etc/passwd", "\ud83d"])
+@pytest.mark.parametrize("frame_of", [values_frame, series_frame])
+def test_an_unknown_zone_is_an_argument_error(zone: str, frame_of: Any) -> None:
+    """Before anything is read."""
+    with pytest.raises(ArgumentError, match="not a time zone"):
+        frame_of(series_payload(DAYS), zone)
+
+
+@pytest.mark.parametrize(
+    ("row", "place"),
+    [
+        (result({"opens": 1}, clicks="x"), "groupings/clicks"),
+        (result({"new": 1}, new="x"), "groupings/new"),
+        (result({"flow_name": 1}), "statistics/flow_name"),
+        (result({"interval_start": 1}), "statistics/interval_start"),
+        (result({"opens": 1}, is_partial="x"), "groupings/is_partial"),
+        (result({"opens": 1}, tag_id=float("nan")), "groupings/tag_id"),
+    ],
+)
+def test_names_that_would_make_two_columns_are_refused(row: dict[str, Any], place: str) -> None:
+    """A grouping named like a statistic, a statistic named like a grouping or like a column of ours."""
+    with pytest.raises(PayloadError) as caught:
+        values_frame(values_payload(row))
+    assert f"/data/attributes/results/0/{place}" == caught.value.place
+
+
+def test_deep_answers_are_refused() -> None:
+    """Nesting that no reader can follow is an error of ours, wherever it stands."""
+    deep = "[" * 100_000 + "]" * 100_000
+    whole = json.dumps(values_payload(result({"clicks": 1}, tag_id="here")))
+    for body in (deep, whole.replace('"here"', deep), whole.replace("1", deep)):
+        with pytest.raises(PayloadError):
+            values_frame(body)
+    nested: list[Any] = []
+    for _ in range(100_000):
+        nested = [nested]
+    for payload in (values_payload(result({"clicks": nested})), values_payload(result({"clicks": 1}, tag_id=nested))):
+        with pytest.raises(PayloadError):
+            values_frame(payload)
+
+
+def test_long_frames_keep_a_grouping_that_is_called_value() -> None:
+    """to_long does not write over a column."""
+    with pytest.raises(ArgumentError, match="a column value"):
+        to_long(values_frame(values_payload(result({"opens": 1}, value="x"))))
+
+
+def test_a_series_holds_a_long_name_once() -> None:
+    """Rows that repeat a name share it, whole: 60 intervals of a name of 100,000 characters are one text."""
+    name = "å" * 100_000
+    labels = [f"2026-{month:02d}-01T00:00:00+00:00" for month in range(1, 13)]
+    rows = [result({"clicks": [1] * 12}, flow_name=name, flow_message_id=m) for m in "ab"]
+    frame = series_frame(json.dumps(series_payload(labels, *rows)))
+    assert {name} == set(frame["flow_name"])
+    assert 2 >= len({id(cell) for cell in frame["flow_name"].to_numpy()})
+    assert "str" == str(frame["flow_name"].dtype)
+    assert "str" == str(pd.concat([frame, frame.iloc[:0]])["flow_name"].dtype)

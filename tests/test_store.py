@@ -20,6 +20,7 @@ from raw_server import REPORT, Clock
 from flowperf_helpers.answers import Answer
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.home import StorageWarning
+from flowperf_helpers.row_files import read_rows, write_rows
 from flowperf_helpers.store import Store
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -290,3 +291,16 @@ def test_a_column_that_changes_its_kind_stays_readable(tmp_path: Path) -> None:
     store.keep(REPORT, REVISION, BODY, answer(at=OLD), window_end=YOUNG, rows=rows([1], variation=["A"]))
     store.keep(REPORT, REVISION, BODY, answer(), window_end=YOUNG, rows=rows([2], variation=[7]))
     assert ["A", "7"] == store.history()["variation"].to_list()
+
+
+def test_history_holds_a_long_name_once(tmp_path: Path) -> None:
+    """A name of 100,000 characters comes back whole, and rows that repeat it share it."""
+    name = "å" * 100_000
+    rows = pd.DataFrame({"flow_id": ["f"] * 3, "flow_name": [name, None, name], "clicks": [1, 2, 3]})
+    path = tmp_path / "a.parquet"
+    write_rows(path, rows, fetched_at=datetime(2026, 11, 23, tzinfo=UTC), query="q")
+    read = read_rows([path], where={"flow_id": "f"}, since=None, columns=None)
+    assert [name, True, name] == [read["flow_name"][0], pd.isna(read["flow_name"][1]), read["flow_name"][2]]
+    assert read["flow_name"].to_numpy()[0] is read["flow_name"].to_numpy()[2]
+    assert "str" == str(read["flow_name"].dtype)
+    assert 2 == len(read_rows([path], where={"flow_name": name}, since=None, columns=None))
