@@ -12,12 +12,16 @@ from pathlib import Path
 import jsonschema
 import pandas as pd
 import pytest
+from markupsafe import escape
 
-from flowperf_helpers import connect
+from flowperf_helpers import connect, formats
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.page import notebook_page, templates_folder
 from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
 from flowperf_helpers.report.measures import before_at_equal_age
+from flowperf_helpers.report.outlook import restated_weeks
+from flowperf_helpers.report.owed import disagreement_table, restated_table, settling_table, unsent_table
+from flowperf_helpers.report.views import Table
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
 
 
@@ -435,3 +439,90 @@ def test_page_of_many_flows_stays_a_page(tmp_path: Path) -> None:
     assert 400 < len(found.views)
     assert 60 == html.count("<article")
     assert len(html) < 3_000_000
+
+
+# --- every section where it has something to say -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def talkative(report: WeeklyReport) -> WeeklyReport:
+    """Make a report in which every section has rows: conversions arrived between two requests, and one note was made."""
+    current = report.answers.current.copy()
+    late = current.index[current["conversions"].fillna(0) > 20][:3]
+    current.loc[late, "conversions"] = current.loc[late, "conversions"] + 5
+    return WeeklyReport(replace(report.answers, current=current, notes=["A note on an answer."]))
+
+
+def _tables(found: WeeklyReport) -> dict[str, tuple[pd.DataFrame, Table]]:
+    """Every table of the page with the frame that feeds it, made by the function that feeds it."""
+    weeks = restated_weeks(found.restated)
+    tables = {
+        "unsent": (found.honest, unsent_table(found.honest, found.names, limit=999)),
+        "restated": (weeks, restated_table(weeks, found.currency, limit=999)),
+        "settling": (found.settling.curve, settling_table(found.settling.curve)),
+        "disagreements": (found.reconciled, disagreement_table(found.reconciled, found.names, found.currency)),
+    }
+    for name, frame in (
+        ("changes", found.changes), ("messages", found.messages), ("variations", found.duels),
+        ("effects", found.effects),
+    ):  # fmt: skip
+        views = [(frame[frame["flow_id"] == view.flow_id], getattr(view, name)) for view in found.views]
+        tables[name] = max(views, key=lambda pair: len(pair[1].rows))
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("unsent", ["flow_status", "reason"]), ("restated", ["before", "after", "change", "share", "messages"]),
+        ("settling", ["share", "low"]), ("disagreements", ["values", "series_sum", "reasons"]),
+        ("changes", ["rate_before", "rate_after", "difference", "low", "verdict", "denominator_after"]),
+        ("messages", ["delivered", "open_rate", "click_rate", "conversion_rate", "conversion_value"]),
+        ("variations", ["recipients", "rate", "low", "probability_best", "klaviyo_rule", "verdict"]),
+        ("effects", ["mix_effect", "within_effect", "total_effect"]),
+    ],
+)  # fmt: skip
+def test_each_table_prints_what_feeds_it(talkative: WeeklyReport, name: str, printed: list[str]) -> None:
+    """Each table of the page has rows, as many as its frame, a cell per head, and no dash for what the frame knows."""
+    frame, table = _tables(talkative)[name]
+    assert 0 < len(frame) == len(table.rows)
+    assert {len(table.heads)} == {len(row) for row in table.rows}
+    known = int(frame[printed].notna().to_numpy().sum())
+    filled = sum(formats.MISSING not in str(c.text) and str(c.text) != "" for row in table.rows for c in row)
+    assert filled >= known
+
+
+def test_disagreeing_answers_are_shown_with_both_numbers(talkative: WeeklyReport) -> None:
+    """Conversions that arrived between two requests: both numbers and the likely reason are on the page and in a sheet."""
+    found = talkative.reconciled
+    assert len(found)
+    html = talkative.honest_section().html
+    assert "Answers that disagree" in html
+    for row in found.to_dict("records"):
+        assert f"{row['values']:,.0f}" in html
+        assert f"{row['series_sum']:,.0f}" in html
+    assert escape(found["reasons"].iloc[0]) in html
+    assert len(found) == len(talkative.tables()["answers that disagree"])
+
+
+@pytest.mark.parametrize("section", ["first_screen", "flow_sections", "signal_section", "honest_section",
+                                     "closing_section"])  # fmt: skip
+def test_each_section_has_something_to_say(talkative: WeeklyReport, section: str) -> None:
+    """No section of the page is empty, and none of the words for an empty part is left."""
+    html = getattr(talkative, section)().html
+    empty = (
+        "None this week",
+        "None: every known message",
+        "Nothing that was reported before",
+        "nothing to compare with",
+    )
+    assert not [words for words in empty if words in html]
+    parts = {
+        "first_screen": ['class="fp-five"', 'class="fp-tiles"', "See&nbsp;the&nbsp;flow"],
+        "flow_sections": ["Rates beside the week before", "<h4>Messages</h4>", "Variations, the last four weeks",
+                          "Where the change of the click rate came from", 'class="fp-says"', 'class="fp-strip"'],
+        "signal_section": [">Changed<", ">Stopped<", ">Winner<", "fp-kind"],
+        "honest_section": ["Changed since last time", "Age of a day", "Answers that disagree", "archived"],
+        "closing_section": ["What Klaviyo divides by here", "A note on an answer.", "What was asked", "Time zone"],
+    }  # fmt: skip
+    assert not [words for words in parts[section] if words not in html]

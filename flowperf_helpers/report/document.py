@@ -290,6 +290,7 @@ class WeeklyReport:
             "without numbers": self.honest,
             "changed since": self.restated,
             "settling": self.settling.curve,
+            "answers that disagree": self.reconciled,
             "definitions": self.definitions,
             "provenance": pd.DataFrame(exports.provenance(self), columns=["fact", "value"], dtype="str"),
         }
