@@ -21,8 +21,10 @@ from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_
 from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.report.outlook import restated_weeks
 from flowperf_helpers.report.owed import disagreement_table, restated_table, settling_table, unsent_table
+from flowperf_helpers.report.signals import limit_signals
 from flowperf_helpers.report.views import Table
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
+from flowperf_helpers.signals import FLOW_STOPPED, MESSAGE_STOPPED
 
 
 def _report(folder: Path, variant: str = "default", **wanted: object) -> WeeklyReport:
@@ -446,7 +448,7 @@ def test_page_of_many_flows_stays_a_page(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def talkative(report: WeeklyReport) -> WeeklyReport:
-    """Make a report in which every section has rows: conversions arrived between two requests, and one note was made."""
+    """Make a report in which every section has rows: conversions arrived between two requests; one note was made."""
     current = report.answers.current.copy()
     late = current.index[current["conversions"].fillna(0) > 20][:3]
     current.loc[late, "conversions"] = current.loc[late, "conversions"] + 5
@@ -493,7 +495,7 @@ def test_each_table_prints_what_feeds_it(talkative: WeeklyReport, name: str, pri
 
 
 def test_disagreeing_answers_are_shown_with_both_numbers(talkative: WeeklyReport) -> None:
-    """Conversions that arrived between two requests: both numbers and the likely reason are on the page and in a sheet."""
+    """Conversions came between two requests: both numbers and the likely reason are on the page and in a sheet."""
     found = talkative.reconciled
     assert len(found)
     html = talkative.honest_section().html
@@ -526,3 +528,49 @@ def test_each_section_has_something_to_say(talkative: WeeklyReport, section: str
         "closing_section": ["What Klaviyo divides by here", "A note on an answer.", "What was asked", "Time zone"],
     }  # fmt: skip
     assert not [words for words in parts[section] if words not in html]
+
+
+# --- whose number it is --------------------------------------------------------------------------------------------
+
+
+def _found(**row: object) -> pd.DataFrame:
+    base = {
+        "flow_id": "F", "flow_name": "Browse Abandonment", "flow_message_id": "m2", "flow_message_name": "Second mail",
+        "statistic": "click_rate", "interval_start": pd.Timestamp("2026-11-18", tz="Europe/Copenhagen"),
+        "direction": "lower", "reason": "", "q_value": 0.0,
+    }  # fmt: skip
+    return pd.DataFrame([base | row])
+
+
+def test_a_number_of_a_message_is_told_as_the_messages() -> None:
+    """A message's rate carries the message's name and its flow's, on the page and in the summary; so does its stop."""
+    names = {"F": "Browse Abandonment"}
+    rate = limit_signals(_found(sentence="Click rate is lower since 2026-11-18: 6.82 % (680 of 9,976)."), names)[0]
+    assert "Message “Second mail” of “Browse Abandonment”: Click rate is lower" in rate.sentence
+    assert "of message “Second mail” of “Browse Abandonment” left its limits" in rate.short
+    assert "m2" == rate.flow_message_id
+    stop = {"direction": "stopped", "statistic": "recipients"}
+    quiet = "has sent nothing since 2026-11-18, after about 90 recipients in each day with sends; it had sent before."
+    message = limit_signals(_found(**stop, reason=MESSAGE_STOPPED, sentence=f"“Second mail” {quiet}"), names)[0]
+    told = "has sent nothing since Wednesday 18 November, after about 90 recipients a day."
+    assert f"Message “Second mail” of “Browse Abandonment” {told}" == message.sentence
+    assert "m2" == message.flow_message_id
+    whole = limit_signals(_found(**stop, reason=FLOW_STOPPED, sentence=f"“Browse Abandonment” {quiet}"), names)[0]
+    assert f"“Browse Abandonment” {told}" == whole.sentence
+    assert not whole.flow_message_id
+
+
+# --- probabilities -------------------------------------------------------------------------------------------------
+
+
+def test_no_probability_is_certain(report: WeeklyReport) -> None:
+    """A computed probability is printed neither as 100 % nor as 0.000 %, in the table or in the sentence."""
+    certain = report.duels.head(2).assign(flow_id=report.flows["flow_id"].iloc[0], probability_best=[0.99999, 0.00001],
+                                          is_best=[True, False], verdict=["higher", "lower"])  # fmt: skip
+    found = WeeklyReport(report.answers)
+    object.__setattr__(found, "duels", certain)
+    printed = [str(row[4].text) for row in found.views[0].variations.rows]
+    assert ["over 99.9\N{NO-BREAK SPACE}%", "under 0.1\N{NO-BREAK SPACE}%"] == printed
+    assert "a probability of over 99.9\N{NO-BREAK SPACE}%" in next(
+        s.sentence for s in found.signals if s.kind == "winner"
+    )

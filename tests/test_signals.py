@@ -285,3 +285,58 @@ def test_the_planted_stories_are_found(last_days: int) -> None:
 def test_the_quiet_twin_is_quiet(last_days: int) -> None:
     """Without stories nothing is reported."""
     assert 0 == len(find_signals(*asked("quiet"), last_days=last_days))
+
+
+# --- silence in weeks ---------------------------------------------------------------------------------------------
+
+
+def weekly_senders(silent_days: int, *, flows: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A year of flows that send once a week, up to a silence, beside one that sends daily; as 59 days and 51 weeks."""
+    random = np.random.default_rng(11)
+    days = pd.date_range("2025-12-01", "2026-11-22", freq="D", tz=ZONE)
+    frames = []
+    for number in range(flows + 1):
+        sent = random.poisson(300, len(days))
+        if number:
+            sent[days.day_of_week != random.integers(0, 7)] = 0
+            sent[len(days) - silent_days :] = 0
+        frames.append(pd.DataFrame({"number": number, "interval_start": days, "recipients": sent}))
+    rows = pd.concat(frames, ignore_index=True)
+    who = rows["number"].astype("str")
+    daily = frame_of(flow_id="F" + who, flow_name="Flow " + who, flow_message_id="m" + who,
+                     flow_message_name="Mail " + who, send_channel=["email"] * len(rows),
+                     recipients=rows["recipients"]).assign(interval_start=rows["interval_start"])  # fmt: skip
+    wall = daily["interval_start"].dt.tz_localize(None)
+    mondays = (wall - pd.to_timedelta(wall.dt.day_of_week, unit="D")).dt.tz_localize(ZONE)
+    keys = [c for c in daily.columns if c != "recipients"]
+    weekly = daily.assign(interval_start=mondays).groupby(keys, as_index=False)["recipients"].sum()
+    recent = (daily["interval_start"] > days[-1] - pd.Timedelta(days=59)) & (daily["recipients"] > 0)
+    flags = {"is_partial": False, "is_provisional": False}
+    return daily[recent].reset_index(drop=True).assign(**flags), weekly.assign(**flags)
+
+
+@pytest.mark.parametrize("silent_days", [21, 42])
+def test_weekly_senders_that_stopped_are_found_in_weeks(silent_days: int) -> None:
+    """200 of 200 flows that send once a week are found after three weeks of silence, and are news at six still."""
+    found = find_signals(*weekly_senders(silent_days), last_days=7)
+    assert {"stopped"} == set(found["direction"])
+    assert {f"F{number}" for number in range(1, 201)} == set(found["flow_id"])
+    assert 200 == len(found)
+    assert found["sentence"].str.contains("has sent nothing since the week of 2026-").all()
+    assert found["sentence"].str.endswith("recipients in each week with sends; it had sent in every week before.").all()
+    assert ("Flow " + found["flow_id"].str[1:]).eq(found["flow_name"]).all()
+
+
+@pytest.mark.parametrize("silent_days", [0, 84])
+def test_senders_and_old_stops_are_no_news(silent_days: int) -> None:
+    """Of 200 flows that send once a week none is called silent, and none is called silent again after months."""
+    assert 0 == len(find_signals(*weekly_senders(silent_days), last_days=7))
+
+
+def test_what_days_have_told_weeks_do_not_repeat() -> None:
+    """A daily sender that stopped five weeks ago was news then; the weekly sums do not bring it up again."""
+    daily = changed(steady(), 21, 0.0, "recipients")
+    weekly = series(np.full(51, 100), np.full(51, 5_600), freq="7D")
+    weekly["interval_start"] = pd.date_range(end="2026-10-26", periods=51, freq="7D", tz=ZONE)
+    weekly.loc[46:, "recipients"] = 0
+    assert 0 == len(find_signals(daily, weekly, last_days=7, rates=()))

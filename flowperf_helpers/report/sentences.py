@@ -133,17 +133,19 @@ def _first(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
             "first", heading, "Nothing asks for a look first; the flows below are ordered by the money that moved."
         )
     top = signals[0]
-    name = short_name(names.get(top.flow_id, top.flow_id), 60)
+    name = f"“{short_name(names.get(top.flow_id, top.flow_id), 60)}”"
+    if top.flow_message_id and top.kind != "winner":
+        name = f"A message of {name}"
     advice = {
-        "stopped": f"“{name}”: is it paused on purpose, or has its trigger stopped arriving?",
-        "winner": f"“{name}”: end the test and send the winner to all.",
-        "limits": f"“{name}”: see what was different on those days.",
+        "stopped": f"{name}: is it paused on purpose, or has its trigger stopped arriving?",
+        "winner": f"{name}: end the test and send the winner to all.",
+        "limits": f"{name}: see what was different on those days.",
     }.get(top.kind)
     if top.statistic == "spam_complaint_rate":
-        advice = f"“{name}”: complaints endanger the delivery of everything else, find what people did not expect."
+        advice = f"{name}: complaints endanger the delivery of everything else, find what people did not expect."
     if advice is None:
         label = formats.statistic_label(top.statistic).lower()
-        advice = f"“{name}”: what changed in it, or in who receives it, when the {label} moved?"
+        advice = f"{name}: what changed in it, or in who receives it, when the {label} moved?"
     return Sentence("first", heading, advice, top.flow_id)
 
 
