@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +12,12 @@ from frames_by_hand import frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowperf_helpers import connect
+from flowperf_helpers import connect, plots
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.rollups import roll_up
 from flowperf_helpers.sandbox import STORIES
 from flowperf_helpers.signals import control_limits, find_signals, stopped_flows
+from flowperf_helpers.views_series import view_series
 
 ZONE = "Europe/Copenhagen"
 STATISTICS = [
@@ -340,3 +343,35 @@ def test_what_days_have_told_weeks_do_not_repeat() -> None:
     weekly["interval_start"] = pd.date_range(end="2026-10-26", periods=51, freq="7D", tz=ZONE)
     weekly.loc[46:, "recipients"] = 0
     assert 0 == len(find_signals(daily, weekly, last_days=7, rates=()))
+
+
+# --- one denominator ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statistic", ["open_rate", "click_rate", "spam_complaint_rate", "recipients"])
+def test_line_and_limits_stand_on_one_denominator(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn with its control limits, a rate over all channels is the rate that the limits judge, on every day."""
+    daily, weekly = asked("default")
+    drawn = {}
+
+    def keep(frame: pd.DataFrame, *, statistic: str, limits: pd.DataFrame) -> object:
+        drawn.update(line=frame.set_index("interval_start")[statistic], limits=limits.set_index("interval_start"))
+        return plot_series(frame, statistic=statistic, limits=limits)
+
+    plot_series = plots.plot_series
+    monkeypatch.setattr(plots, "plot_series", keep)
+    view_series(weekly, daily, interval="daily", statistic=statistic, picture="limits")
+    plt.close("all")
+    assert {"email", "sms"} <= set(daily["send_channel"])
+    line = drawn["line"].astype("float64")
+    judged = drawn["limits"]["value"].reindex(line.index)
+    assert 50 < line.notna().sum()
+    np.testing.assert_allclose(judged, line, rtol=1e-12)
+
+
+def test_sums_that_lost_a_denominator_are_refused() -> None:
+    """Limits of a rate from sums over channels that do not all carry it would have another denominator: refused."""
+    total = roll_up(asked("default")[0], ["interval_start", "is_partial", "is_provisional"]).assign(all="all")
+    with pytest.raises(ArgumentError, match="rows of the report"):
+        control_limits(total, rate="spam_complaint_rate", by=["all"])
+    assert len(control_limits(total, count="recipients", by=["all"]))
