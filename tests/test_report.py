@@ -18,13 +18,16 @@ from flowperf_helpers import connect, formats
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.page import notebook_page, templates_folder
 from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
-from flowperf_helpers.report.measures import before_at_equal_age
+from flowperf_helpers.report.answers import a_year_before
+from flowperf_helpers.report.measures import before_at_equal_age, rate_counts
 from flowperf_helpers.report.outlook import restated_weeks
 from flowperf_helpers.report.owed import disagreement_table, restated_table, settling_table, unsent_table
+from flowperf_helpers.report.sentences import five_sentences
 from flowperf_helpers.report.signals import limit_signals
 from flowperf_helpers.report.views import Table
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
 from flowperf_helpers.signals import FLOW_STOPPED, MESSAGE_STOPPED
+from flowperf_helpers.timeframes import iso_week
 
 
 def _report(folder: Path, variant: str = "default", **wanted: object) -> WeeklyReport:
@@ -574,3 +577,143 @@ def test_no_probability_is_certain(report: WeeklyReport) -> None:
     assert "a probability of over 99.9\N{NO-BREAK SPACE}%" in next(
         s.sentence for s in found.signals if s.kind == "winner"
     )
+
+
+# --- what may be compared ------------------------------------------------------------------------------------------
+
+
+def _settled(report: WeeklyReport, share: float) -> WeeklyReport:
+    """Both weeks settled, no earlier answer kept, and a share of one large flow's conversions gone."""
+    current = report.answers.current.copy()
+    flow = current.groupby("flow_id")["conversion_uniques"].sum().idxmax()
+    rows = current["flow_id"] == flow
+    for column in ("conversion_uniques", "conversions"):
+        kept = (current.loc[rows, column].astype("float64") * share).round()
+        current.loc[rows, column] = kept.astype("Int64")
+    current.loc[rows, "conversion_rate"] *= share
+    answers = replace(
+        report.answers,
+        current=current,
+        daily=report.answers.daily.assign(is_provisional=False),
+        weekly=report.answers.weekly.assign(is_provisional=False),
+        history=report.answers.history.iloc[:0],
+    )
+    return WeeklyReport(answers)
+
+
+def test_settled_weeks_are_compared_without_earlier_answers(report: WeeklyReport) -> None:
+    """Where every day of both weeks is settled, a fall of conversions is a signal, in the headline, and judged."""
+    found = _settled(report, 0.3)
+    assert not found.equal_age
+    assert 0 == found.settling.open_days
+    flow = report.answers.current.groupby("flow_id")["conversion_uniques"].sum().idxmax()
+    signal = next(s for s in found.signals if (s.flow_id, s.statistic, s.kind) == (flow, "conversion_rate", "change"))
+    assert signal.q_value < 1e-9
+    assert "Conversion rate" in signal.sentence
+    assert "Nothing moved" not in found.sentences[0].text
+    assert "both weeks settled" in found.sentences[1].text
+    assert "lower" == next(t for t in found.tiles if t.statistic == "conversion_rate").verdict
+
+
+def test_page_and_json_withhold_the_same_verdicts(report: WeeklyReport) -> None:
+    """A young week beside an older one: no verdict on conversions in tile, table, sheet, sentence or JSON."""
+    found = WeeklyReport(replace(report.answers, history=report.answers.history.iloc[:0]))
+    assert 0 < found.settling.open_days
+    number = next(n for n in found.headline()["numbers"] if n["statistic"] == "conversion_rate")
+    assert number["verdict"] is None
+    html = found.first_screen().html
+    tile = html[html.index("Conversion rate</span>") :].partition("</li>")[0]
+    assert "not comparable yet" in tile
+    rows = found.tables()["changes"].query("statistic == 'conversion_rate'")
+    assert {"not comparable yet"} == set(rows["verdict"])
+    assert rows["p_value"].isna().all()
+    assert f"{len(found.changes) - len(rows)} rates were compared" in five_sentences(
+        [], found.tiles, names={}, comparisons=int((found.changes["verdict"] != "not comparable yet").sum()),
+        equal_age=False, open_days=1, forecast="",
+    )[0].text  # fmt: skip
+    for told in (found, report):  # JSON and page are one decision, here and at equal age
+        for value, tile in zip(told.headline()["numbers"], told.tiles, strict=True):
+            assert value["verdict"] == tile.verdict
+
+
+def test_part_of_a_week_is_not_compared_with_a_whole_one(tmp_path: Path) -> None:
+    """A running week of a day and a half shows no change against the seven days before, and says why."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2026-11-17T12:00:00+01:00"))
+    answers = fetch_week(account, week="2026-W47", allow_partial=True)
+    found = WeeklyReport(replace(answers, history=answers.history.iloc[:0]))
+    assert answers.previous is not None
+    assert all(tile.difference is None and tile.verdict is None for tile in found.tiles)
+    assert "this week still runs" in found.tiles[0].beside("previous")
+    assert "than the week before" not in found.sentences[1].text
+    assert "a part of a week says nothing beside a whole one" in found.sentences[0].text
+    assert 0 == len(found.changes)
+    assert "first week with sends" not in _page(found)
+    assert not [view for view in found.views if view.facts and "on the week before" in view.facts[0]]
+
+
+def test_money_of_a_part_is_told_as_of_that_part(report: WeeklyReport) -> None:
+    """Where some conversions carry no money, sentence, tile, page and JSON say of how many the money is."""
+    current = report.answers.current.copy()
+    rows = current["flow_id"] == current["flow_id"].iloc[0]
+    for value in (float("nan"), 0.0):
+        current.loc[rows, "conversion_value"] = value
+        current.loc[rows, "conversion_metric_id"] = "Other1"
+        found = WeeklyReport(replace(report.answers, current=current))
+        total = int(current["conversions"].sum())
+        without = int(current.loc[rows, "conversions"].sum())
+        assert 0 < without < total
+        assert f"from {total - without:,} of {total:,} conversions" in found.sentences[1].text
+        assert f"the other {without:,} carry no money" in found.sentences[1].text
+        told = f"of {total - without:,} of {total:,} conversions: the others carry no money"
+        assert told in found.first_screen().html
+        assert told == found.headline()["numbers"][0]["note"]
+    assert "carry no money" not in report.first_screen().html
+
+
+def test_no_event_among_many_has_an_upper_limit(report: WeeklyReport) -> None:
+    """None in some 600,000 is known to be rare: the interval reaches from 0 to 0.0006 %, in tile and JSON."""
+    current = report.answers.current.copy()
+    current["spam_complaints"] = current["spam_complaints"] * 0
+    current["spam_complaint_rate"] = current["spam_complaint_rate"] * 0.0
+    trials = rate_counts(current)["spam_complaint_rate"][1]
+    current["delivered"] = (current["delivered"] * round(600_000 / trials)).astype("Int64")
+    current["recipients"] = (current["recipients"] * round(600_000 / trials)).astype("Int64")
+    tile = next(t for t in WeeklyReport(replace(report.answers, current=current)).tiles
+                if t.statistic == "spam_complaint_rate")  # fmt: skip
+    assert 0 == tile.value == tile.low
+    trials = rate_counts(current)["spam_complaint_rate"][1]
+    assert tile.high == pytest.approx(1.96**2 / (trials + 1.96**2), rel=1e-3)
+    assert "95 % interval 0\N{NO-BREAK SPACE}% to 0.0006\N{NO-BREAK SPACE}%" == tile.interval
+
+
+# --- a year ago ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("week", "before", "words"),
+    [
+        ("2026-W47", "2025-W47", "the same week a year ago"),
+        ("2027-W01", "2026-W01", "the same week a year ago"),
+        ("2027-W10", "2026-W10", "the same week a year ago"),
+        ("2026-W53", "2026-W01", "52 weeks ago, 2026-W01, as the year before has no week 53"),
+    ],
+)
+def test_a_year_ago_is_the_week_of_the_same_number(report: WeeklyReport, week: str, before: str, words: str) -> None:
+    """The ISO week of the same number, also after a year of 53 weeks; for week 53 the page says what it took."""
+    assert before == a_year_before(iso_week(week)).week
+    answers = replace(report.answers, window=iso_week(week))
+    assert words in answers.year_ago_words
+    assert before in answers.year_ago_words
+    found = WeeklyReport(answers)
+    assert f"Year ago ({before})" in found.first_screen().html
+    assert words in found.sentences[1].text
+    assert words in found.closing_section().html
+    assert before == found.headline()["year_ago_week"]
+
+
+def test_a_year_ago_is_asked_for_by_its_number(tmp_path: Path) -> None:
+    """In week 10 of 2027 the plan asks for week 10 of 2026, not for the week 364 days before."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2027-03-15T09:00:00+01:00"))
+    printed = plan_week(account, week="2027-W10").to_frame().to_string()
+    assert "2026-03-02" in printed
+    assert "2026-03-09" not in printed

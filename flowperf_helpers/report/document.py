@@ -16,13 +16,15 @@ from flowperf_helpers.report.answers import WeekAnswers
 from flowperf_helpers.report.sections import Section, render
 from flowperf_helpers.report.sentences import Sentence, five_sentences
 from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
-from flowperf_helpers.report.tiles import HEADLINE, Tile, make_tiles
+from flowperf_helpers.report.tiles import AFTERWARDS, HEADLINE, Tile, make_tiles
 from flowperf_helpers.report.views import FlowView, flow_views
 
 __all__ = ["WeeklyReport"]
 
 DETAILED_FLOWS = 60
 """Flows that get a block of their own on the page, in the order of what changed; all are in the table and the files."""
+
+_STILL_RUNS = "this week still runs, and a part of a week says nothing beside a whole one"
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,10 @@ class WeeklyReport:
 
     @cached_property
     def _before(self) -> tuple[pd.DataFrame | None, bool]:
-        return measures.before_at_equal_age(self.answers)
+        before, equal = measures.before_at_equal_age(self.answers)
+        if self.answers.partial and not equal:  # a part of a week beside a whole one
+            return None, False
+        return before, equal
 
     @property
     def before(self) -> pd.DataFrame | None:
@@ -54,15 +59,22 @@ class WeeklyReport:
         return self._before[1]
 
     @cached_property
+    def _withheld(self) -> tuple[str, ...]:
+        """Rates that are not judged: those that still move, while the week before has had longer to settle."""
+        return () if self.equal_age or not self.settling.open_days else AFTERWARDS
+
+    @cached_property
     def changes(self) -> pd.DataFrame:
         """Rates of every flow beside the week before, corrected together."""
-        return measures.changes(self.before, self.answers.current)
+        return measures.changes(self.before, self.answers.current, withheld=self._withheld)
 
     @cached_property
     def account_changes(self) -> pd.DataFrame:
         """Rates of the account beside the week before."""
         before = None if self.before is None else self.before.assign(everything="all")
-        return measures.changes(before, self.answers.current.assign(everything="all"), by=("everything",))
+        return measures.changes(
+            before, self.answers.current.assign(everything="all"), by=("everything",), withheld=self._withheld
+        )
 
     @cached_property
     def duels(self) -> pd.DataFrame:
@@ -81,7 +93,7 @@ class WeeklyReport:
 
         found = find_signals(self.answers.daily, self.answers.weekly, last_days=7)
         signals = [
-            *change_signals(self.changes, self.names, equal_age=self.equal_age),
+            *change_signals(self.changes, self.names),
             *duel_signals(self.duels, self.names, period="the last four weeks"),
             *limit_signals(found, self.names),
         ]
@@ -154,8 +166,16 @@ class WeeklyReport:
             self.account_changes,
             currency=self.currency,
             provisional=self.settling.open_days > 0,
-            unknown=self.answers.unknown,
+            unknown=self._unknown,
+            counts=measures.rate_counts(self.answers.current),
+            valued=measures.conversions_with_value(self.answers.current),
         )
+
+    @property
+    def _unknown(self) -> dict[str, str]:
+        """Why a week is not compared with, by the name of its frame."""
+        runs = self.before is None and self.answers.previous is not None
+        return self.answers.unknown | ({"previous": _STILL_RUNS} if runs else {})
 
     @cached_property
     def sentences(self) -> list[Sentence]:
@@ -164,13 +184,23 @@ class WeeklyReport:
             self.signals,
             self.tiles,
             names=self.names,
-            comparisons=len(self.changes),
+            comparisons=int(self.changes["verdict"].ne(measures.NOT_COMPARABLE).sum()),
             equal_age=self.equal_age,
             open_days=self.settling.open_days,
             forecast=self.settling.sentence,
-            first_week=self.before is None,
+            alone=self._alone,
             metrics=len(self.answers.metrics),
+            valued=measures.conversions_with_value(self.answers.current),
+            year_ago=self.answers.year_ago_words,
         )
+
+    @property
+    def _alone(self) -> str:
+        if self.before is not None:
+            return ""
+        if self.answers.previous is not None:
+            return f"The week before is not compared with: {_STILL_RUNS}."
+        return "This is the first week with sends: there is nothing to compare it with yet."
 
     @cached_property
     def names(self) -> dict[str, str]:

@@ -16,7 +16,7 @@ import pandas as pd
 from flowperf_helpers.catalog import DEFAULT_GROUP_BY, STATISTICS
 from flowperf_helpers.errors import NoRowsError, UnknownNameError
 from flowperf_helpers.queries import ReportQuery
-from flowperf_helpers.report.answers import WeekAnswers, report_week
+from flowperf_helpers.report.answers import WeekAnswers, a_year_before, report_week
 from flowperf_helpers.timeframes import Window, last_complete_week
 
 __all__ = ["GROUP_BY", "REPORT_STATISTICS", "fetch_week", "plan_week"]
@@ -25,7 +25,6 @@ GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
 REPORT_STATISTICS = tuple(STATISTICS)
 WEEKS = 51
 DAYS = 59
-YEAR = 364
 EARLIER_MONDAYS = 6
 """How far back earlier answers are looked at: enough for settling, and for what changed since last time."""
 
@@ -56,7 +55,7 @@ def plan_week(
     window = report_week(account.now(), week, allow_partial=allow_partial)
     wanted = []
     for metric, flow_ids in _subjects(account, integration, conversion_metric)[0]:
-        wanted += [*_first_queries(window, metric, flow_ids), _values_of(window.shift(-YEAR), metric, flow_ids)]
+        wanted += [*_first_queries(window, metric, flow_ids), _values_of(a_year_before(window), metric, flow_ids)]
     return account.plan(wanted)
 
 
@@ -106,7 +105,7 @@ def fetch_week(
             (before,) = account.run([_values_of(window.previous(), metric, flow_ids)], refresh=refresh)
             fourth = ("previous", before)
         else:
-            (last_year,) = account.run([_values_of(window.shift(-YEAR), metric, flow_ids)], refresh=refresh)
+            (last_year,) = account.run([_values_of(a_year_before(window), metric, flow_ids)], refresh=refresh)
             fourth = ("year_ago", last_year)
             collected["previous"].append(before)
         answers = {"values": values, "weekly": weekly, "daily": daily, fourth[0]: fourth[1]}
@@ -120,7 +119,7 @@ def fetch_week(
     _refuse_empty(values, frames["weekly"], flows, window)
     if frames["year_ago"] is not None and frames["year_ago"].empty:
         frames["year_ago"] = None
-        unknown["year_ago"] = "nothing was sent in that week a year ago, or Klaviyo's data do not reach back to it"
+        unknown["year_ago"] = "nothing was sent in that week, or Klaviyo's data do not reach back to it"
     if frames["previous"] is not None and frames["previous"].empty:
         frames["previous"] = None
         unknown["previous"] = "nothing was sent in the week before"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import pandas as pd
@@ -10,13 +10,16 @@ import pandas as pd
 from flowperf_helpers.report.answers import WeekAnswers
 
 __all__ = [
+    "NOT_COMPARABLE",
     "RATES",
     "STRIP_WEEKS",
     "before_at_equal_age",
     "changes",
+    "conversions_with_value",
     "effects",
     "flow_names",
     "four_weeks",
+    "rate_counts",
     "strips",
     "totals",
     "week_table",
@@ -24,6 +27,9 @@ __all__ = [
 
 RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
 """Rates that are compared with the week before, in the order of the page."""
+
+NOT_COMPARABLE = "not comparable yet"
+"""Verdict on a rate that still moves, beside a week that has had longer to settle."""
 
 STRIP_WEEKS = 12
 CHANGE_COLUMNS = [
@@ -82,10 +88,47 @@ def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame |
     return roll_up(frame.assign(everything="all"), by=["everything"])
 
 
+def rate_counts(frame: pd.DataFrame, rates: Sequence[str] = RATES) -> dict[str, tuple[float, float]]:
+    """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
+    from flowperf_helpers.denominators import find_denominators
+    from flowperf_helpers.trials import sum_trials
+
+    parts = find_denominators(frame)
+    everything = frame.assign(everything="all")
+    found = {}
+    for rate in rates:
+        if rate in parts and len(frame):
+            counts = sum_trials(everything, rate, parts[rate], ["everything"], provisional="mark", what=rate).counts
+            found[rate] = (float(counts["numerator"].iloc[0]), float(counts["denominator"].iloc[0]))
+    return found
+
+
+def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
+    """Conversions that carry money, and all: those of rows without a value, and of metrics without any, carry none."""
+    if not {"conversions", "conversion_value"} <= set(frame.columns):
+        return 0.0, 0.0
+    counts = frame["conversions"].astype("float64").fillna(0.0)
+    carries = frame["conversion_value"].notna()
+    if "conversion_metric_id" in frame.columns:
+        money = frame["conversion_value"].groupby(frame["conversion_metric_id"], dropna=False).transform("sum")
+        carries &= money != 0
+    return float(counts[carries].sum()), float(counts.sum())
+
+
 def changes(
-    before: pd.DataFrame | None, after: pd.DataFrame, *, by: Sequence[str] = ("flow_id",), rates: Sequence[str] = RATES
+    before: pd.DataFrame | None,
+    after: pd.DataFrame,
+    *,
+    by: Sequence[str] = ("flow_id",),
+    rates: Sequence[str] = RATES,
+    withheld: Collection[str] = (),
 ) -> pd.DataFrame:
     """Every rate of every group beside the week before, with one false-discovery correction over all of them.
+
+    Parameters
+    ----------
+    withheld : collection of str
+        Rates that may not be judged, as the weeks are of unequal age: `NOT_COMPARABLE`, without interval and p-value.
 
     Returns
     -------
@@ -98,6 +141,9 @@ def changes(
         return pd.DataFrame(columns=[c for c in CHANGE_COLUMNS if c != "flow_message_id" or c in by])
     parts = [compare_rates(before, after, rate=rate, by=tuple(by)).assign(statistic=rate) for rate in rates]
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    young = table["statistic"].isin(list(withheld))
+    table.loc[young, ["low", "high", "p_value", "q_value"]] = float("nan")
+    table.loc[young, "verdict"] = NOT_COMPARABLE
     return _corrected(table)
 
 

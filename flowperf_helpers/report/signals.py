@@ -53,14 +53,12 @@ class Signal:
         return _URGENCY["complaints"] if self.statistic == "spam_complaint_rate" else _URGENCY.get(self.kind, 9)
 
 
-def change_signals(table: pd.DataFrame, names: Mapping[str, str], *, equal_age: bool) -> list[Signal]:
+def change_signals(table: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]:
     """Rates of flows that moved beyond chance."""
     moved = table[table["verdict"].isin(["higher", "lower"])] if len(table) else table
     found = []
     for row in moved.to_dict("records"):
         rate = str(row["statistic"])
-        if rate == "conversion_rate" and not equal_age:
-            continue  # a fresh week always looks poorer than an old one
         label = formats.statistic_label(rate).lower()
         verb = "rose" if row["verdict"] == "higher" else "fell"
         extra = float(row["difference"]) * float(row["denominator_after"])
