@@ -261,3 +261,21 @@ def test_forecast_on_the_sandbox(tmp_path: Path) -> None:
     assert off[rows["age_days"] >= 3].max() <= 0.05
     assert 7 == len(rows)
     assert ((rows["low"] <= rows["truth"]) & (rows["truth"] <= rows["high"])).mean() > 0.8
+
+
+def test_the_curve_is_the_same_whoever_asked(tmp_path: Path) -> None:
+    """Days asked by message, and an hour later by variation too, settle as they do when asked by message alone."""
+    message = ("flow_id", "flow_message_id", "send_channel")
+    curves = []
+    for groupings in ([message], [message, (*message, "variation")]):
+        home = tmp_path / str(len(groupings))
+        for weeks in (4, 3, 2, 1, 0):
+            morning = SANDBOX_NOW - timedelta(weeks=weeks)
+            last = morning.date() - timedelta(days=1)
+            for hours, group_by in enumerate(groupings):
+                connect("sandbox", now=morning + timedelta(hours=hours), home=home).flow_series(
+                    conversion_metric_id="RplOrd", statistics=["conversions"], interval="daily",
+                    timeframe=Window(last - timedelta(days=13), last), group_by=group_by,
+                )  # fmt: skip
+        curves.append(settling_curve(connect("sandbox", home=home).history()))
+    pd.testing.assert_frame_equal(*curves)
