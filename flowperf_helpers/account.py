@@ -295,8 +295,8 @@ class Account(Directory):
         Returns
         -------
         DataFrame
-            One row per moment of asking, message, channel and interval (`flowperf_helpers.reconciliation.merge_answers`:
-            variations are summed): ``fetched_at``, ``query``, then the columns of the frame.
+            One row per moment of asking, message, channel and interval, see `reconciliation.merge_answers`:
+            variations are summed: ``fetched_at``, ``query``, then the columns of the frame.
         """
         endpoints = {"series": SERIES, "values": VALUES}
         if kind not in endpoints:

@@ -195,16 +195,33 @@ def test_summer_time() -> None:
 
 
 def test_equal_age() -> None:
-    """Rows stand as they stood at the age asked for: the last asking of that day, and what was never asked is told."""
+    """Rows are those asked within two hours of an age, the nearest; of days never asked so the number is told."""
     world = finals(12, 200)
-    asked = history(world, [*np.arange(12) + 0.25, *np.arange(12) + 0.5])
-    found = at_equal_age(asked, 2)
+    asked = history(world, [*np.arange(12) + 0.25, *np.arange(12) + 0.3, *np.arange(12) + 0.5])
+    found = at_equal_age(asked, 2.26)
     assert list(range(1, 10)) == found["interval_start"].dt.day.tolist()
-    assert [np.searchsorted(d, 2.5, side="right") for d in world[:9]] == found["conversions"].tolist()
+    assert [np.searchsorted(d, 2.25, side="right") for d in world[:9]] == found["conversions"].tolist()
     assert found.attrs["note"].startswith("3 intervals")
-    assert (found["age_days"] == 2).all()
+    assert found["age_days"].to_numpy() == pytest.approx(2.25)
+    assert not found["is_interpolated"].any()
     with pytest.raises(ArgumentError, match="age_days"):
-        at_equal_age(asked, -1)
+        at_equal_age(asked, float("nan"))
+
+
+def test_between_two_ages() -> None:
+    """Without an answer within two hours numbers are interpolated over two days at most, and else left out."""
+    world = finals(12, 200)
+    asked = history(world, np.arange(12) + 0.25)
+    found = at_equal_age(asked, 2.75)
+    assert found["is_interpolated"].all()
+    assert found["conversions"].dtype == asked["conversions"].dtype
+    line = [(np.searchsorted(d, 2.25, side="right") + np.searchsorted(d, 3.25, side="right")) / 2 for d in world[:8]]
+    assert found["conversions"].tolist() == pytest.approx(line, abs=0.51)
+    assert found["fetched_at"].equals(found["interval_end"].dt.tz_convert("UTC") + pd.Timedelta(days=2.75))
+    assert at_equal_age(history(world, np.arange(0, 12, 3) + 0.25), 2.75).empty
+    late = history(world[:1], [1.25 + 35 / 24])
+    assert at_equal_age(late, 0.25).empty
+    assert at_equal_age(late, 0.25).attrs["note"].startswith("1 interval was")
 
 
 def test_refusals() -> None:
