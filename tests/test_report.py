@@ -460,7 +460,7 @@ def talkative(report: WeeklyReport) -> WeeklyReport:
 
 def _tables(found: WeeklyReport) -> dict[str, tuple[pd.DataFrame, Table]]:
     """Every table of the page with the frame that feeds it, made by the function that feeds it."""
-    weeks = restated_weeks(found.restated)
+    weeks = restated_weeks(found.answers)
     tables = {
         "unsent": (found.honest, unsent_table(found.honest, found.names, limit=999)),
         "restated": (weeks, restated_table(weeks, found.currency, limit=999)),
@@ -717,3 +717,81 @@ def test_a_year_ago_is_asked_for_by_its_number(tmp_path: Path) -> None:
     printed = plan_week(account, week="2027-W10").to_frame().to_string()
     assert "2026-03-02" in printed
     assert "2026-03-09" not in printed
+
+
+# --- earlier answers ------------------------------------------------------------------------------------------------
+
+
+def _asked_later(report: WeeklyReport, hours: float, *, both: bool = False) -> WeekAnswers:
+    """As if last Monday's report had been made so many hours later, with the numbers of then (or also on time)."""
+    history = report.answers.history
+    monday = (history["fetched_at"] - (pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7))).abs() < pd.Timedelta("1h")
+    late = history[monday].assign(fetched_at=history["fetched_at"] + pd.Timedelta(hours=hours))
+    parts = [history, late] if both else [history[~monday], late]
+    return replace(report.answers, history=pd.concat(parts, ignore_index=True))
+
+
+@pytest.mark.parametrize(("hours", "equal"), [(-1.5, True), (1.5, True), (2.5, False), (35, False)])
+def test_the_same_age_is_within_two_hours(report: WeeklyReport, hours: float, equal: bool) -> None:
+    """Last week asked up to two hours earlier or later is of the same age; asked 35 hours late it is not."""
+    before, found = before_at_equal_age(_asked_later(report, hours))
+    assert equal == found
+    assert before is not None
+    whole = report.answers.previous if not equal else report.before
+    assert whole["conversions"].sum() == before["conversions"].sum()  # type: ignore[index]
+
+
+def test_the_nearest_of_several_answers_is_taken(report: WeeklyReport) -> None:
+    """Asked on time and again later, the week before is shown as it stood on time."""
+    answers = _asked_later(report, 1.0, both=True)
+    late = answers.history["fetched_at"] == pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7) + pd.Timedelta(hours=1)
+    assert late.any()
+    answers.history.loc[late, "conversions"] += 100
+    before, equal = before_at_equal_age(answers)
+    assert equal
+    assert before["conversions"].sum() == report.before["conversions"].sum()  # type: ignore[index]
+
+
+def test_an_answer_about_some_flows_is_not_the_week(report: WeeklyReport) -> None:
+    """Where only one flow was asked about at that age, the week before stands as it is today."""
+    history = report.answers.history
+    some = history[history["flow_id"] == history["flow_id"].iloc[0]].reset_index(drop=True)
+    before, equal = before_at_equal_age(replace(report.answers, history=some))
+    assert not equal
+    assert before is report.answers.previous
+
+
+def test_changed_weeks_are_summed_whole(report: WeeklyReport) -> None:
+    """Both numbers of a week are those of all its messages; this report's own week is not listed."""
+    weeks = restated_weeks(report.answers)
+    starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
+    assert starts not in set(weeks["interval_start"])
+    row = weeks[(weeks["interval_start"] == starts - pd.Timedelta(days=7)) & (weeks["statistic"] == "conversions")]
+    assert report.answers.previous is not None
+    assert report.before is not None
+    assert int(report.answers.previous["conversions"].sum()) == int(row["after"].iloc[0])
+    assert int(report.before["conversions"].sum()) == int(row["before"].iloc[0])
+    assert row["change"].iloc[0] == row["after"].iloc[0] - row["before"].iloc[0]
+
+
+def test_own_week_asked_before_is_not_a_change(report: WeeklyReport) -> None:
+    """A report of a week that was asked about two days ago lists the weeks before it only."""
+    history = report.answers.history
+    starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
+    asked = history["fetched_at"].max()
+    young = history[history["fetched_at"] == asked]
+    young = young.assign(fetched_at=asked - pd.Timedelta(days=2), conversions=young["conversions"] // 2)
+    found = WeeklyReport(replace(report.answers, history=pd.concat([history, young], ignore_index=True)))
+    assert starts not in set(found.restated["interval_start"])
+    assert starts not in set(restated_weeks(found.answers)["interval_start"])
+    assert len(restated_weeks(found.answers))
+
+
+def test_a_second_report_of_a_day_lists_the_same_changes(report: WeeklyReport) -> None:
+    """What was asked earlier on the same day is not what stood there last time."""
+    history = report.answers.history
+    asked = history["fetched_at"].max()
+    morning = history[history["fetched_at"] == asked].assign(fetched_at=asked - pd.Timedelta(hours=4))
+    again = replace(report.answers, history=pd.concat([history, morning], ignore_index=True))
+    pd.testing.assert_frame_equal(restated_weeks(report.answers), restated_weeks(again))
+    pd.testing.assert_frame_equal(report.restated, WeeklyReport(again).restated)

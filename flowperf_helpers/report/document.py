@@ -246,7 +246,7 @@ class WeeklyReport:
             "honest",
             report=self,
             unsent=owed.unsent_table(self.honest, self.names),
-            restated=owed.restated_table(outlook.restated_weeks(self.restated), self.currency),
+            restated=owed.restated_table(outlook.restated_weeks(self.answers), self.currency),
             curve=owed.settling_table(self.settling.curve),
             disagreements=owed.disagreement_table(self.reconciled, self.names, self.currency),
         )

@@ -36,43 +36,39 @@ CHANGE_COLUMNS = [
     "flow_id", "flow_message_id", "statistic", "numerator_before", "denominator_before", "rate_before",
     "numerator_after", "denominator_after", "rate_after", "difference", "low", "high", "p_value", "q_value", "verdict",
 ]  # fmt: skip
-_AGE_SLACK = pd.Timedelta(hours=36)
 
 
 def before_at_equal_age(answers: WeekAnswers) -> tuple[pd.DataFrame | None, bool]:
     """The week before as it stood when it was as old as this week is now.
 
-    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds an
-    answer about the week before that was given a week earlier (within 36 hours), that one is taken.
+    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds answers
+    about the week before that were given at that age, those are taken (`at_equal_age`: within two hours of it, else
+    interpolated), if they tell of every message that the week before has.
 
     Returns
     -------
     frame : DataFrame or None
-        Rows like those of ``answers.previous``.
+        Rows like those of ``answers.previous``, variations summed.
     equal : bool
         Whether it is of equal age. False: the week before as it stands today.
     """
+    from flowperf_helpers.settling import at_equal_age
+
     history, previous = answers.history, answers.previous
     if previous is None or not len(history) or "interval_start" not in history:
         return previous, False
-    starts, ends = answers.window.previous().bounds(answers.account["timezone"])
-    length = history["interval_end"] - history["interval_start"]
-    week = history[
-        (history["interval_start"] == starts) & (history["interval_end"] == ends) & (length > timedelta(days=5))
-    ]
+    zone = answers.account["timezone"]
+    starts, ends = answers.window.previous().bounds(zone)
+    week = history[(history["interval_start"] == starts) & (history["interval_end"] == ends)]
     asked = pd.Timestamp(answers.account["asked_at"])
-    then = asked - timedelta(days=7)
-    week = week[(week["fetched_at"] - then).abs() <= _AGE_SLACK]
-    if not len(week):
+    then = at_equal_age(week, (asked - answers.window.bounds(zone)[1]) / timedelta(days=1))
+    keys = [c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel") if c in previous]
+    keys = [c for c in keys if c in then]
+    then = then[then["recipients"].fillna(0) > 0]
+    sent = previous[previous["recipients"].fillna(0) > 0]
+    if not pd.MultiIndex.from_frame(sent[keys]).isin(pd.MultiIndex.from_frame(then[keys])).all():
         return previous, False
-    # the widest of the answers: somebody may have asked about a single flow on that day
-    widest = week.groupby(["fetched_at", "query"], sort=True).size()
-    fetched_at, query = widest[widest == widest.max()].index[-1]
-    latest = week[(week["fetched_at"] == fetched_at) & (week["query"] == query)]
-    keys = [c for c in ("flow_id", "flow_message_id", "send_channel", "variation") if c in previous and c in latest]
-    latest = latest.drop_duplicates(keys)
-    latest = latest[latest["recipients"].fillna(0) > 0]
-    frame = latest.reindex(columns=[c for c in previous.columns if c in latest.columns]).reset_index(drop=True)
+    frame = then.reindex(columns=[c for c in previous.columns if c in then.columns]).reset_index(drop=True)
     frame.attrs = dict(previous.attrs)
     return frame, True
 
