@@ -14,7 +14,7 @@ from flowperf_helpers.names import short_name
 from flowperf_helpers.report import exports, measures, outlook, owed
 from flowperf_helpers.report.answers import WeekAnswers
 from flowperf_helpers.report.sections import Section, render
-from flowperf_helpers.report.sentences import Sentence, five_sentences
+from flowperf_helpers.report.sentences import Sentence, five_sentences, not_compared
 from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
 from flowperf_helpers.report.tiles import AFTERWARDS, HEADLINE, Tile, make_tiles
 from flowperf_helpers.report.views import FlowView, flow_views
@@ -23,8 +23,6 @@ __all__ = ["WeeklyReport"]
 
 DETAILED_FLOWS = 60
 """Flows that get a block of their own on the page, in the order of what changed; all are in the table and the files."""
-
-_STILL_RUNS = "this week still runs, and a part of a week says nothing beside a whole one"
 
 
 @dataclass(frozen=True)
@@ -79,12 +77,12 @@ class WeeklyReport:
     @cached_property
     def duels(self) -> pd.DataFrame:
         """Variations of the last four weeks against each other."""
-        from flowperf_helpers.compare import variation_duel
+        from flowperf_helpers.duels import recent_duel
 
-        recent = measures.four_weeks(self.answers.weekly, last=self._last_week)
-        if "variation" not in recent or not recent["variation"].notna().any():
+        weekly = self.answers.weekly
+        if "variation" not in weekly or not weekly["variation"].notna().any():
             return pd.DataFrame(columns=["flow_id", "flow_message_id", "variation", "is_best", "verdict"])
-        return variation_duel(recent)
+        return recent_duel(weekly, last=self._last_week)
 
     @cached_property
     def signals(self) -> list[Signal]:
@@ -166,16 +164,10 @@ class WeeklyReport:
             self.account_changes,
             currency=self.currency,
             provisional=self.settling.open_days > 0,
-            unknown=self._unknown,
+            unknown=self.answers.unknown | not_compared(self.before, self.answers.previous)[0],
             counts=measures.rate_counts(self.answers.current),
             valued=measures.conversions_with_value(self.answers.current),
         )
-
-    @property
-    def _unknown(self) -> dict[str, str]:
-        """Why a week is not compared with, by the name of its frame."""
-        runs = self.before is None and self.answers.previous is not None
-        return self.answers.unknown | ({"previous": _STILL_RUNS} if runs else {})
 
     @cached_property
     def sentences(self) -> list[Sentence]:
@@ -188,19 +180,11 @@ class WeeklyReport:
             equal_age=self.equal_age,
             open_days=self.settling.open_days,
             forecast=self.settling.sentence,
-            alone=self._alone,
+            alone=not_compared(self.before, self.answers.previous)[1],
             metrics=len(self.answers.metrics),
             valued=measures.conversions_with_value(self.answers.current),
             year_ago=self.answers.year_ago_words,
         )
-
-    @property
-    def _alone(self) -> str:
-        if self.before is not None:
-            return ""
-        if self.answers.previous is not None:
-            return f"The week before is not compared with: {_STILL_RUNS}."
-        return "This is the first week with sends: there is nothing to compare it with yet."
 
     @cached_property
     def names(self) -> dict[str, str]:

@@ -18,7 +18,6 @@ __all__ = [
     "conversions_with_value",
     "effects",
     "flow_names",
-    "four_weeks",
     "rate_counts",
     "strips",
     "totals",
@@ -177,20 +176,6 @@ def strips(weekly: pd.DataFrame, *, last: pd.Timestamp, by: Sequence[str] = ("fl
     table = totals(recent, [*by, "interval_start"])
     assert table is not None
     return table.merge(flags, left_on="interval_start", right_index=True, how="left")
-
-
-def four_weeks(weekly: pd.DataFrame, *, last: pd.Timestamp) -> pd.DataFrame:
-    """Message sends of the last four weeks per group, each week's sends counted as trials of their own.
-
-    A person mailed in two weeks is two trials: right for comparing variations, which are drawn anew for every send.
-    """
-    starts = sorted(s for s in weekly["interval_start"].unique() if s <= last)[-4:]
-    recent = weekly[weekly["interval_start"].isin(starts)]
-    keys = [c for c in recent.columns if pd.api.types.is_string_dtype(recent[c])]
-    counts = [c for c in recent.columns if pd.api.types.is_integer_dtype(recent[c])]
-    table = recent.groupby(keys, dropna=False, sort=False)[counts].sum(min_count=1).reset_index()
-    table.attrs = dict(weekly.attrs)
-    return table
 
 
 def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence[str], *, rate: str) -> pd.DataFrame:

@@ -10,9 +10,10 @@ from flowperf_helpers.names import short_name
 from flowperf_helpers.report.signals import Signal
 from flowperf_helpers.report.tiles import Tile
 
-__all__ = ["Sentence", "five_sentences"]
+__all__ = ["Sentence", "five_sentences", "not_compared"]
 
 _SHOWN = 3
+_STILL_RUNS = "this week still runs, and a part of a week says nothing beside a whole one"
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,21 @@ def five_sentences(
         _settling(open_days, forecast),
         _first(signals, names),
     ]
+
+
+def not_compared(before: object, previous: object) -> tuple[dict[str, str], str]:
+    """Why the week is compared with none: by the name of the frame for the tiles, and as a sentence; empty if it is.
+
+    Parameters
+    ----------
+    before, previous : DataFrame or None
+        The week before as it is compared with, and as it was answered.
+    """
+    if before is not None:
+        return {}, ""
+    if previous is not None:
+        return {"previous": _STILL_RUNS}, f"The week before is not compared with: {_STILL_RUNS}."
+    return {}, "This is the first week with sends: there is nothing to compare it with yet."
 
 
 def _moved(signals: Sequence[Signal], comparisons: int, alone: str) -> Sentence:
