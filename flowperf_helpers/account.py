@@ -17,6 +17,7 @@ from flowperf_helpers.facts import Facts
 from flowperf_helpers.opening import Opened, open_account
 from flowperf_helpers.planner import Plan
 from flowperf_helpers.queries import SERIES, VALUES
+from flowperf_helpers.reconciliation import merge_answers
 from flowperf_helpers.reports import Queries, Reports
 from flowperf_helpers.timeframes import Timeframe
 from flowperf_helpers.wishes import Wish
@@ -303,7 +304,7 @@ class Account(Directory):
         return status
 
     def history(self, kind: str = "series", *, since: datetime | None = None, **filters: object) -> pd.DataFrame:
-        """Return the rows of all answers kept, however often the same was asked.
+        """Return the rows of all answers kept, one per moment of asking, whatever groupings and statistics were asked.
 
         Parameters
         ----------
@@ -316,12 +317,13 @@ class Account(Directory):
         Returns
         -------
         DataFrame
-            One row per asking, group and interval: ``fetched_at``, ``query``, then the columns of the frame.
+            One row per moment of asking, message, channel and interval, see `reconciliation.merge_answers`:
+            variations are summed: ``fetched_at``, ``query``, then the columns of the frame.
         """
         endpoints = {"series": SERIES, "values": VALUES}
         if kind not in endpoints:
             raise ArgumentError(f"kind is series or values, not {kind!r}.")
-        return self._store.history(endpoints[kind], where=filters, since=since)
+        return merge_answers(self._store.history(endpoints[kind], where=filters, since=since), by=filters)
 
     def __repr__(self) -> str:
         kind = "SANDBOX (invented numbers), " if self.is_sandbox else ""

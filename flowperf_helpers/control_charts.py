@@ -52,7 +52,7 @@ def control_limits(
     Parameters
     ----------
     series : DataFrame
-        Of a series report.
+        Of a series report; of what `roll_up` made, where the rate's denominator is still among its sums.
     rate, count : str
         The statistic; exactly one of the two. Money is none: its spread is not known.
     by : sequence of str, optional
@@ -68,9 +68,15 @@ def control_limits(
     Raises
     ------
     ArgumentError
-        Neither or both of ``rate`` and ``count``, another kind of statistic, or missing columns.
+        Neither or both of ``rate`` and ``count``, another kind of statistic, missing columns, or sums over channels on
+        some of which the rate means nothing.
     """
     statistic = _one_of(rate, count)
+    if statistic in series.attrs.get("narrower", []):
+        raise ArgumentError(
+            f"These rows are sums over channels, and {statistic} means nothing on some of them: its denominator is no "
+            "longer in the sums. Give control_limits the rows of the report, with by= for the groups wanted."
+        )
     columns = _groups(series, by)
     table, code, position = counted(series, statistic, columns)
     x, n, tested = table["numerator"].to_numpy(), table["denominator"].to_numpy(), table["is_tested"].to_numpy()

@@ -15,10 +15,20 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.rates import q_values, rate_difference, rate_interval, verdicts
 from flowperf_helpers.trials import sum_trials
 
-__all__ = ["KLAVIYO_PROBABILITY", "KLAVIYO_RECIPIENTS", "probability_best", "variation_duel"]
+__all__ = [
+    "KLAVIYO_PROBABILITY",
+    "KLAVIYO_RECIPIENTS",
+    "TEST_WEEKS",
+    "probability_best",
+    "recent_duel",
+    "variation_duel",
+]
 
 KLAVIYO_PROBABILITY = 0.90
 KLAVIYO_RECIPIENTS = 500
+TEST_WEEKS = 4
+"""Weeks that a test is judged by, in the report and in notebook 03 alike."""
+
 _POINTS = 400
 
 Floats = npt.NDArray[np.float64]
@@ -93,6 +103,28 @@ def variation_duel(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.DataF
     attrs: dict[Any, Any] = {**frame.attrs, "rate": rate, "notes": notes}
     result.attrs = attrs | vars(parts)
     return result
+
+
+def recent_duel(weekly: pd.DataFrame, *, last: pd.Timestamp | None = None, rate: str = "click_rate") -> pd.DataFrame:
+    """Compare the variations of each message over the last `TEST_WEEKS` weeks, all sends of them together.
+
+    A person mailed in two weeks is two trials: right for variations, which are drawn anew for every send.
+
+    Parameters
+    ----------
+    weekly : DataFrame
+        A weekly series grouped by ``variation``.
+    last : Timestamp, optional
+        Start of the last week that counts; left out: the last of the frame.
+
+    Returns
+    -------
+    DataFrame
+        Of `variation_duel`.
+    """
+    starts = weekly["interval_start"].drop_duplicates().sort_values()
+    starts = (starts if last is None else starts[starts <= last]).tail(TEST_WEEKS)
+    return variation_duel(weekly[weekly["interval_start"].isin(starts)], rate=rate)
 
 
 def probability_best(x: Floats, n: Floats, group: npt.NDArray[np.integer]) -> Floats:

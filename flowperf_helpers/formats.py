@@ -54,7 +54,11 @@ def _percent_digits(size: float) -> int:
         return 0
     if size >= 0.1:
         return 1
-    return 2 if size >= 0.001 else 3
+    if size >= 0.001:
+        return 2
+    if 1e-7 <= size < 1e-5:  # one digit of what is there: nothing in half a million has a limit that is not 0.000 %
+        return math.ceil(-math.log10(100 * size))
+    return 3
 
 
 def percent_text(value: Any) -> str:

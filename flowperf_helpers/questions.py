@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import pandas as pd
+
 from flowperf_helpers.account import Account
-from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.duels import TEST_WEEKS
+from flowperf_helpers.errors import ArgumentError, FlowperfError
+from flowperf_helpers.rehearsal import rehearse
+from flowperf_helpers.report.answers import WeekAnswers
+from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.wishes import Wish
 
-__all__ = ["COMPARED", "PER_VARIATION", "before_and_after", "week_window"]
+__all__ = ["COMPARED", "PER_VARIATION", "before_and_after", "four_weeks", "same_basis", "week_window"]
 
 COMPARED = (
     "recipients", "delivered", "opens_unique", "open_rate", "clicks_unique", "click_rate", "click_to_open_rate",
@@ -38,7 +45,7 @@ def week_window(account: Account, week: str = "") -> Window:
 
 
 def before_and_after(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[Wish]:
-    """Return two wishes for values: of a window, and of the window of equal length before it.
+    """Return three wishes: values of a window and of the one before it, and the weeks that tests are judged by.
 
     Parameters
     ----------
@@ -54,8 +61,69 @@ def before_and_after(account: Account, conversion_metric: str, *, window: Any, *
     if not isinstance(now, Window):
         raise ArgumentError("Only a window of whole days has a window before it: give a pair of dates.")
     options = wanted | {"flow_ids": wanted.get("flow_ids") or None}
+    asked = [(now, None), (now.previous(), None), (four_weeks(now), "weekly")]
     return [
         wish
-        for timeframe in (now, now.previous())
-        for wish in account.wanted(conversion_metric, timeframe=timeframe, **options)
+        for timeframe, interval in asked
+        for wish in account.wanted(conversion_metric, timeframe=timeframe, interval=interval, **options)
     ]
+
+
+def four_weeks(window: Window) -> Window:
+    """Return the weeks that tests are judged by: those that end with a window."""
+    return Window(window.last - timedelta(days=7 * TEST_WEEKS - 1), window.last)
+
+
+def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return the week before as the weekly report compares with it: as it stood at the age that the week has now.
+
+    Asks nobody: where the store holds no answer of that age (`report.measures.before_at_equal_age`), the week before
+    stays as it stands today. ``attrs["basis"]`` says in a sentence which of the two it is.
+
+    Parameters
+    ----------
+    account : Account
+    after, before : DataFrame
+        Values of a week and of the one before, of one conversion metric.
+    """
+    equal = False
+    if len(after) and len(before) and after["window_end"].notna().all():
+        try:
+            before, equal = before_at_equal_age(_answers(account, after, before))  # type: ignore[assignment]
+        except FlowperfError:  # nothing is kept, or it cannot be read: as it stands today
+            equal = False
+    basis = (
+        "The window before is shown as it stood at the same age, as in the weekly report."
+        if equal
+        else "The window before is shown as it stands today, with a head start in age: none of the same age is kept."
+    )
+    told = before.copy(deep=False)
+    told.attrs = {**before.attrs, "basis": basis}
+    return told
+
+
+def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekAnswers:
+    """Bring what is kept about the week before into the shape that the report compares."""
+    metrics = list(after["conversion_metric_id"].dropna().unique())
+    for metric in metrics:
+        rehearse(account, metric)
+    history = account.history("series", conversion_metric_id=metrics)
+    if len(history):
+        history = history[history["flow_id"].isin(before["flow_id"])].reset_index(drop=True)
+    first, end = after["window_start"].min(), after["window_end"].max()
+    none = after.iloc[:0]
+    return WeekAnswers(
+        account={"timezone": str(account.timezone), "asked_at": after.attrs["fetched_at"]},
+        window=Window(first.date(), (end - timedelta(hours=1)).date()),
+        now=account.now(),
+        partial=False,
+        metrics=none,
+        current=after,
+        previous=before,
+        year_ago=None,
+        weekly=none,
+        daily=none,
+        flows=none,
+        messages=none,
+        history=history,
+    )

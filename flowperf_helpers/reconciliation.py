@@ -1,19 +1,99 @@
-"""Two reports of one window held together: the values against the sum of the series, and what may explain a gap."""
+"""Several answers about one window held together: merged into one, or the values against the sum of the series."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
-from flowperf_helpers.columns import group_keys, keep_names, numbers, require_columns, row_keys
+from flowperf_helpers.columns import group_keys, keep_names, numbers, require_columns, row_keys, statistics_of
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.rollups import roll_up
 
-__all__ = ["reconcile"]
+__all__ = ["merge_answers", "reconcile"]
 
 _TAGS = ("tag_id", "tag_name")
 _SPLITS = ("variation", "variation_name", "text_message_format", *_TAGS)
+_BOUNDS = ("interval_start", "interval_end", "window_start", "window_end")
 _SMALLEST = {"count": 0.5, "money": 0.005, "credits": 0.005}
+
+
+def merge_answers(history: pd.DataFrame, *, by: Collection[str] = ()) -> pd.DataFrame:
+    """Merge answers to different questions, so that a number of one moment stands there once, whoever asked.
+
+    The same messages may have been asked about whole, by variation, by tag, without their channel, or for other
+    statistics. Variations are summed, tags counted once, a channel that was not asked is filled in from the other
+    answers, and statistics of several answers stand in one row.
+
+    Parameters
+    ----------
+    history : DataFrame
+        Rows of series or values frames with ``fetched_at`` and ``query``.
+    by : collection of str, optional
+        Groupings to keep beside flow, message and channel.
+
+    Returns
+    -------
+    DataFrame
+        One row per moment of asking, conversion metric, flow, message, channel and interval (or window); the columns
+        of ``history`` without variations and tags, its order kept.
+    """
+    if history.empty or not {"flow_id", "flow_message_id"} <= set(history.columns):
+        return history
+    dropped = [c for c in _SPLITS if c in history.columns and c not in by]
+    keys = [c for c in group_keys(history) if c not in dropped] + [c for c in _BOUNDS if c in history.columns]
+    rows = _with_channels(history.drop(columns=[c for c in dropped if c in _TAGS]))
+    finer = [c for c in dropped if c in rows.columns]
+    rows = rows.drop_duplicates(["fetched_at", *keys, *finer, "query"], keep="last").reset_index(drop=True)
+    if "window_start" in keys:  # nobody knows the windows of presets: two of them are never the same
+        rows["own"] = rows["query"].where(rows["window_start"].isna())
+        keys.append("own")
+    keys.append("fetched_at")
+    split = rows.duplicated([*keys, "query"], keep=False)
+    if split.any():
+        rows = pd.concat([rows[~split], _summed(rows[split], [*keys, "query"])]).sort_index()
+    rows = rows.drop(columns=finer)
+    again = rows.duplicated(keys, keep=False)
+    if again.any():
+        # the fullest first: an interval that the border of another window cut holds less
+        sent = rows[again].get("recipients", pd.Series(0, index=rows.index[again]))
+        order = sent.astype("float64").sort_values(ascending=False, kind="stable", na_position="last").index
+        twice = rows.loc[order]
+        codes = twice.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
+        merged = twice.groupby(codes, sort=True).first()
+        merged.index = pd.Series(order).groupby(codes, sort=True).min().to_numpy()
+        rows = pd.concat([rows[~again], merged[rows.columns].astype(rows.dtypes.to_dict())]).sort_index()
+    merged = rows.drop(columns="own", errors="ignore").reset_index(drop=True)
+    merged.attrs = dict(history.attrs)
+    return merged
+
+
+def _with_channels(history: pd.DataFrame) -> pd.DataFrame:
+    """Fill in channels that were not asked; where a message has several, such rows would count again and go."""
+    if "send_channel" not in history.columns or not history["send_channel"].isna().any():
+        return history.copy()
+    message = ["flow_id", "flow_message_id"]
+    known = history.dropna(subset="send_channel").drop_duplicates([*message, "send_channel"])
+    several = known.duplicated(message, keep=False)
+    index = pd.MultiIndex.from_frame(history[message])
+    single = known[~several].set_index(message)["send_channel"].reindex(index).array
+    filled = history.assign(send_channel=history["send_channel"].fillna(pd.Series(single, index=history.index)))
+    ambiguous = index.isin(pd.MultiIndex.from_frame(known.loc[several, message]))
+    return filled[~(filled["send_channel"].isna() & ambiguous)]
+
+
+def _summed(rows: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Sum the parts of each group; rates are rebuilt. Each group keeps the index of its first row."""
+    first = rows.drop_duplicates(keys)
+    codes = rows.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
+    statistics = statistics_of(rows)
+    sums = [c for c in statistics if not STATISTICS[c].denominators]
+    added = rows[sums].groupby(codes).sum(min_count=1)
+    rates = roll_up(rows, keys) if len(sums) < len(statistics) else added
+    whole = {c: (added if c in sums else rates)[c].array for c in statistics}
+    return first.assign(**whole).astype(rows.dtypes.to_dict())
 
 
 def reconcile(values: pd.DataFrame, series: pd.DataFrame, *, tolerance: float = 0.005) -> pd.DataFrame:

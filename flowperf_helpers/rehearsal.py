@@ -2,28 +2,63 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.account import Account
+from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.errors import FlowperfError
-from flowperf_helpers.timeframes import Window
+from flowperf_helpers.timeframes import Window, last_complete_week
+from flowperf_helpers.wishes import Wish
 
-__all__ = ["REHEARSED_DAYS", "fetch_history"]
+__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "ending", "fetch_history", "rehearse"]
 
-REHEARSED_DAYS = 9
-"""How many earlier mornings the sandbox is asked on; each asking covers the two weeks before it."""
+WEEKS = 51
+DAYS = 59
+"""Weeks and days that the two series of a weekly report cover."""
 
-_STATISTICS = ("recipients", "conversions", "conversion_value", "clicks", "opens")
+REHEARSED_WEEKS = 6
+"""How many earlier weekly reports the sandbox's past consists of: enough for settling, and for the same age."""
 
 
-def fetch_history(account: Account | Any, conversion_metric: str, window: Window) -> pd.DataFrame:
+def ending(window: Window, days: int) -> Window:
+    """Return the window of so many days that ends with a week."""
+    return Window(window.shift(7 - days).first, window.last)
+
+
+def rehearse(account: Any, conversion_metric_id: str, flow_ids: Sequence[str] | None = None) -> None:
+    """Give the sandbox its past: what weekly reports would have been answered one week ago, two weeks ago, ….
+
+    It is always the same past, whoever needs it first, and each answer of it that is missing is asked for, whatever
+    else the store holds. A real account is asked nothing: its past is what earlier runs kept.
+
+    Parameters
+    ----------
+    account : Account
+    conversion_metric_id : str
+    flow_ids : sequence of str, optional
+        Left out: all flows.
+    """
+    if not account.settings.is_embedded:
+        return
+    flows = None if flow_ids is None else tuple(flow_ids)
+    for weeks in range(REHEARSED_WEEKS, 0, -1):
+        then = account.again(now=(account.now() - pd.Timedelta(weeks=weeks)).to_pydatetime())
+        week = last_complete_week(then.now().to_pydatetime())
+        wishes = [
+            Wish(conversion_metric_id, ending(week, days), tuple(STATISTICS), interval, flows)
+            for interval, days in (("weekly", WEEKS * 7), ("daily", DAYS))
+        ]
+        if then.plan(wishes).requests:
+            then.run(wishes)
+
+
+def fetch_history(account: Any, conversion_metric: str, window: Window) -> pd.DataFrame:
     """Return the daily answers about a window that were given at several moments.
 
     A real account is asked nothing: what earlier runs kept is read from disk. The sandbox, which has no past, is asked
-    the same question with its clock set back, once per morning; those answers are kept like all others.
+    with its clock set back (`rehearse`); those answers are kept like all others.
 
     Parameters
     ----------
@@ -40,9 +75,8 @@ def fetch_history(account: Account | Any, conversion_metric: str, window: Window
         cannot be asked.
     """
     try:
-        if account.settings.is_embedded:
-            _rehearse(account, conversion_metric)
         metric = account.conversion_metric(conversion_metric)
+        rehearse(account, metric)
         history = account.history("series", conversion_metric_id=metric)
     except FlowperfError:
         return pd.DataFrame({"fetched_at": pd.Series(dtype="datetime64[us, UTC]")})
@@ -54,16 +88,3 @@ def fetch_history(account: Account | Any, conversion_metric: str, window: Window
     kept = history[days & inside].reset_index(drop=True)
     kept.attrs = {**history.attrs, "sandbox": account.is_sandbox, "account": account.name}
     return kept
-
-
-def _rehearse(account: Any, conversion_metric: str) -> None:
-    for days in range(1, REHEARSED_DAYS + 1):
-        morning = account.now() - pd.Timedelta(days=days)
-        last = morning.date() - timedelta(days=1)
-        past = account.again(now=morning.to_pydatetime())
-        past.flow_series(
-            conversion_metric,
-            timeframe=(last - timedelta(days=13), last),
-            statistics=_STATISTICS,
-            interval="daily",
-        )

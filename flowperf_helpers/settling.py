@@ -21,7 +21,7 @@ import pandas as pd
 
 from flowperf_helpers.catalog import STATISTICS
 from flowperf_helpers.censoring import arrival_chances, linked_ages, overdispersion, share_errors
-from flowperf_helpers.columns import group_keys, numbers, require_columns, row_keys
+from flowperf_helpers.columns import group_keys, numbers, require_columns, row_keys, statistics_of
 from flowperf_helpers.errors import ArgumentError
 
 __all__ = ["at_equal_age", "forecast", "settling_curve"]
@@ -32,6 +32,8 @@ _SECONDS = 86_400
 _FEWEST = 30.0
 """Counts that have to be seen settling before a curve is drawn."""
 _Z = 1.959963984540054
+_SAME_AGE, _INTERPOLATED = 2 / 24, 2.0
+"""Days: how far apart two ages may be and still count as the same, and two answers to interpolate between them."""
 
 
 def settling_curve(
@@ -171,34 +173,67 @@ def forecast(recent: pd.DataFrame, curve: pd.DataFrame, *, statistic: str | None
     return out
 
 
-def at_equal_age(history: pd.DataFrame, age_days: int) -> pd.DataFrame:
+def at_equal_age(history: pd.DataFrame, age_days: float) -> pd.DataFrame:
     """Rows as they stood at one age, so that two periods are compared on equal footing.
+
+    Taken is the answer nearest to that age, if it was given within two hours of it. Otherwise each number is
+    interpolated between the last answer before and the first after, if these are two days or less apart: conversions
+    come ever more slowly, so that a straight line over a longer time says too little.
 
     Parameters
     ----------
     history : DataFrame
         As for `settling_curve`.
-    age_days : int
-        Whole days since the interval's end.
+    age_days : float
+        Days since the interval's end; negative while it ran.
 
     Returns
     -------
     DataFrame
-        The history's rows that were asked at that age (the last asking of that day), with ``age_days`` (int64), sorted
-        by interval; ``attrs["note"]`` says how many intervals were never asked at that age, or is None.
+        The history's rows at that age, with ``age_days`` (float64; as asked, or of the interpolation) and
+        ``is_interpolated`` (bool), sorted by interval. A row without such answers is left out;
+        ``attrs["note"]`` says how many intervals that leaves without any row, or is None.
     """
     require_columns(history, ["interval_start", "interval_end", "fetched_at"], "at_equal_age")
-    if age_days < 0:
-        raise ArgumentError(f"age_days is {age_days!r}: an interval is 0 days old when it ends.")
-    then = history[np.floor(_ages(history)) == age_days].sort_values("fetched_at", kind="stable")
-    then = then.drop_duplicates(row_keys(history), keep="last")
+    if not np.isfinite(age_days):
+        raise ArgumentError(f"age_days is {age_days!r}: give the days since an interval's end, such as 1.5.")
+    keys = row_keys(history)
+    rows = history.assign(age_days=_ages(history)).reset_index(drop=True)
+    rows["code"] = rows.groupby(keys, dropna=False, sort=False).ngroup()
+    rows["apart"] = rows["age_days"] - age_days
+    rows = rows.sort_values("apart", kind="stable")
+    rows = rows.iloc[rows["apart"].abs().argsort(kind="stable")]
+    then = rows[rows["apart"].abs() <= _SAME_AGE].drop_duplicates("code").assign(is_interpolated=False)
+    rest = rows[~rows["code"].isin(then["code"])]
+    earlier, later = (
+        rest[side].drop_duplicates("code").set_index("code") for side in (rest["apart"] < 0, rest["apart"] > 0)
+    )
+    between = earlier.index.intersection(later.index)
+    between = between[(later["apart"][between] - earlier["apart"][between]) <= _INTERPOLATED]
+    if len(between):
+        then = pd.concat([then, _between(earlier.loc[between], later.loc[between], age_days)])
     then = then.sort_values(["interval_start", *group_keys(history)], kind="stable", ignore_index=True)
-    then["age_days"] = np.int64(age_days)
+    then = then.drop(columns=["code", "apart"])
     bounds = ["interval_start", "interval_end"]
     missed = len(history.drop_duplicates(bounds)) - len(then.drop_duplicates(bounds))
-    note = f"{missed} intervals were never asked at {age_days} days." if missed else None
+    told = f"{missed} interval{' was' if missed == 1 else 's were'} not asked about at {age_days:g} days"
+    note = f"{told}, nor just before and after." if missed else None
     then.attrs = {**history.attrs, "note": note}
     return then
+
+
+def _between(earlier: pd.DataFrame, later: pd.DataFrame, age_days: float) -> pd.DataFrame:
+    """Numbers on the line between two answers; whatever is no number is the earlier one's."""
+    part = (-earlier["apart"] / (later["apart"] - earlier["apart"])).to_numpy()
+    made = earlier.assign(age_days=age_days, is_interpolated=True)
+    made["fetched_at"] = earlier["fetched_at"] + (later["fetched_at"] - earlier["fetched_at"]) * part
+    for name in statistics_of(earlier):
+        old, new = numbers(earlier, name), numbers(later, name)
+        number = old + (new - old) * part
+        if STATISTICS[name].is_count:
+            number = np.rint(number)
+        made[name] = pd.array(number, dtype="Float64").astype(earlier[name].dtype)
+    return made.reset_index(names="code")
 
 
 # --- from askings to arrivals -------------------------------------------------------------------------------------

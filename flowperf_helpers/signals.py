@@ -24,7 +24,15 @@ from flowperf_helpers.denominators import find_denominators
 from flowperf_helpers.rates import q_values, rate_difference
 from flowperf_helpers.silence import stopped_flows
 
-__all__ = ["FALSE_SHARE", "WATCHED", "control_limits", "find_signals", "stopped_flows"]
+__all__ = [
+    "FALSE_SHARE",
+    "FLOW_STOPPED",
+    "MESSAGE_STOPPED",
+    "WATCHED",
+    "control_limits",
+    "find_signals",
+    "stopped_flows",
+]
 
 WATCHED = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate",
            "bounce_rate", "failed_rate")  # fmt: skip
@@ -33,12 +41,17 @@ WATCHED = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "sp
 FALSE_SHARE = 0.01
 """Share of false alarms among the signals that is accepted."""
 
+FLOW_STOPPED = "sends nothing for longer than its history explains"
+MESSAGE_STOPPED = "this message sends nothing for longer than its history explains"
+"""Reasons of a stop: of a flow as a whole, and of one message among others."""
+
 _WHO = ("flow_id", "flow_message_id")
 _COLUMNS = ("flow_id", "flow_name", "flow_message_id", "flow_message_name", "statistic", "interval_start", "direction",
             "size", "reason", "sentence")  # fmt: skip
 _BEFORE = 14
 _LEVEL = 14
 _NEWS = 2.0
+_WEEKS_OF_NEWS = 3
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,10 +66,11 @@ def find_signals(
     daily : DataFrame
         A daily series; the more days, the more is seen (59 fit one request).
     weekly : DataFrame, optional
-        A weekly series, for messages too small to be judged by days.
+        A weekly series, for messages too small to be judged by days, and for flows that send too seldom for days to
+        tell of their silence.
     last_days : int
         How far back from the last interval a change may have begun (for weeks: one week more, as the last week is
-        provisional while it is news).
+        provisional while it is news). A silence of weeks stays news for three weeks longer.
     rates : sequence of str
         Rates to test; those that the frame has no counts for are passed over.
 
@@ -84,9 +98,9 @@ def find_signals(
     found = found.drop_duplicates([*_WHO, "statistic"], keep="first")  # days come before weeks
     found = found.sort_values("q_value", kind="stable")
     if "recipients" in statistics_of(daily):
-        stops = _stops(daily, last_days)
+        stops = _stops(daily, weekly, last_days)
         found = pd.concat([f for f in (stops, found) if len(f)], ignore_index=True) if len(stops) else found
-    return _finished(found, daily)
+    return _finished(found, daily, weekly)
 
 
 # --- rates --------------------------------------------------------------------------------------------------------
@@ -200,15 +214,19 @@ def _told(
 # --- silence and finish -------------------------------------------------------------------------------------------
 
 
-def _stops(daily: pd.DataFrame, last_days: int) -> pd.DataFrame:
-    """Flows that fell silent lately, and messages of flows that did not."""
-    flows, messages = stopped_flows(daily, by=["flow_id"]), stopped_flows(daily, by=list(_WHO))
-    flows = flows[flows["silent_intervals"] - flows["needed_intervals"] < last_days]
-    messages = messages[messages["silent_intervals"] - messages["needed_intervals"] < last_days]
+def _stops(daily: pd.DataFrame, weekly: pd.DataFrame | None, last_days: int) -> pd.DataFrame:
+    """Flows that fell silent lately, and messages of flows that did not.
+
+    Days tell soonest; weeks tell of those who send too seldom to have a history in the days at hand. Whom the days have
+    told of, now or in their time, the weeks do not tell of again.
+    """
+    flows, silent = _lately(daily, weekly, ["flow_id"], last_days)
+    messages, _ = _lately(daily, weekly, list(_WHO), last_days)
+    messages = messages[~messages["flow_id"].isin(silent)]
     only = daily[list(_WHO)].drop_duplicates().groupby("flow_id")["flow_message_id"].agg(["first", "size"])
     alone = only.loc[only["size"] == 1, "first"]
-    flows = flows.assign(flow_message_id=flows["flow_id"].map(alone).astype("str"))
-    both = pd.concat([flows, messages[~messages["flow_id"].isin(flows["flow_id"])]], ignore_index=True)
+    flows = flows.assign(flow_message_id=flows["flow_id"].map(alone).astype("str"), reason=FLOW_STOPPED)
+    both = pd.concat([flows, messages.assign(reason=MESSAGE_STOPPED)], ignore_index=True)
     return pd.DataFrame(
         {
             **{c: both[c] for c in _WHO},
@@ -216,18 +234,36 @@ def _stops(daily: pd.DataFrame, last_days: int) -> pd.DataFrame:
             "interval_start": both["silent_since"],
             "direction": pd.array(["stopped"] * len(both), dtype="str"),
             "size": np.zeros(len(both)),
-            "reason": pd.array(["sends nothing for longer than its history explains"] * len(both), dtype="str"),
+            "reason": both["reason"].astype("str"),
             "sentence": both["sentence"],
             "q_value": both["chance"],
         }
     )
 
 
-def _finished(found: pd.DataFrame, daily: pd.DataFrame) -> pd.DataFrame:
+def _lately(
+    daily: pd.DataFrame, weekly: pd.DataFrame | None, by: list[str], last_days: int
+) -> tuple[pd.DataFrame, set[str]]:
+    """Groups whose silence became too long lately, and the flows of all whose silence is too long."""
+    days = stopped_flows(daily, by=by)
+    news = [days[days["silent_intervals"] - days["needed_intervals"] < last_days]]
+    silent = set(days["flow_id"])
+    if weekly is not None and len(weekly) and "recipients" in statistics_of(weekly):
+        weeks = stopped_flows(weekly, by=by)
+        silent |= set(weeks["flow_id"])
+        told = pd.MultiIndex.from_frame(weeks[by]).isin(pd.MultiIndex.from_frame(days[by]))
+        late = weeks["silent_intervals"] - weeks["needed_intervals"]
+        news.append(weeks[~told & (late < -(-last_days // 7) + _WEEKS_OF_NEWS)])
+    filled = [part for part in news if len(part)]
+    return (pd.concat(filled, ignore_index=True) if filled else news[0]), silent
+
+
+def _finished(found: pd.DataFrame, daily: pd.DataFrame, weekly: pd.DataFrame | None) -> pd.DataFrame:
     found = found.reset_index(drop=True)
     for name in keep_names(daily, _WHO):
         key = NAMES[name]
-        known = daily[[key, name]].dropna().drop_duplicates(key, keep="last").set_index(key)[name]
+        rows = [frame[[key, name]] for frame in (weekly, daily) if frame is not None and name in frame.columns]
+        known = pd.concat(rows, ignore_index=True).dropna().drop_duplicates(key, keep="last").set_index(key)[name]
         found[name] = found[key].map(known).astype("str")
     for column in _COLUMNS:
         if column not in found.columns:

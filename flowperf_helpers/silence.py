@@ -82,21 +82,31 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     result["longest_gap_before"] = found["gap"]
     result["usual"] = found["usual"].astype("float64")
     result["chance"] = ((1 - active) ** silent).astype("float64")
-    result["sentence"] = _sentences(result, keys)
+    result["sentence"] = _sentences(result, keys, labels)
     result.attrs = dict(series.attrs)
     return result.sort_values("silent_intervals", ascending=False, kind="stable", ignore_index=True)
 
 
-def _sentences(result: pd.DataFrame, keys: list[str]) -> pd.Series:
+def _unit(labels: pd.DatetimeIndex) -> str:
+    """Return what an interval is called: a day, a week, else an interval."""
+    steps = pd.Series(labels.tz_localize(None)).diff().dropna()
+    return (
+        {1: "day", 7: "week"}.get(round(steps.median() / pd.Timedelta(days=1)), "interval")
+        if len(steps)
+        else "interval"
+    )
+
+
+def _sentences(result: pd.DataFrame, keys: list[str], labels: pd.DatetimeIndex) -> pd.Series:
     name = "flow_message_name" if "flow_message_id" in keys else "flow_name"
     label = result[name] if name in result.columns else result[keys[-1]]
     label = label.fillna(result[keys[-1]]).astype("str")
-    since = result["silent_since"].dt.strftime("%Y-%m-%d").astype("str")
+    unit = _unit(labels)
+    since = ("the week of " if unit == "week" else "") + result["silent_since"].dt.strftime("%Y-%m-%d").astype("str")
     usual = result["usual"].map("{:,.0f}".format).astype("str")
     gaps = result["longest_gap_before"]
-    before = ("its longest silence before was " + gaps.astype("str") + " intervals.").mask(
-        gaps.eq(0), "it had sent in every interval before."
-    )
+    units = gaps.astype("str") + gaps.eq(1).map({True: f" {unit}.", False: f" {unit}s."}).astype("str")
+    before = ("its longest silence before was " + units).mask(gaps.eq(0), f"it had sent in every {unit} before.")
     text = (
         "“"
         + label
@@ -104,7 +114,7 @@ def _sentences(result: pd.DataFrame, keys: list[str]) -> pd.Series:
         + since
         + ", after about "
         + usual
-        + " recipients in each interval with "
-        "sends; " + before
+        + f" recipients in each {unit} with sends; "
+        + before
     )
     return text.astype("str")

@@ -94,7 +94,9 @@ def _all_in_one(frame: pd.DataFrame) -> pd.DataFrame:
 def _with_limits(frame: pd.DataFrame, statistic: str) -> Any:
     total = _all_in_one(frame)
     is_rate = STATISTICS[statistic].kind == "rate"
-    limits = control_limits(total, by=["flow_name"], **{"rate" if is_rate else "count": statistic})
+    # of the rows, not of their sums: those count channels on which the rate means nothing
+    rows = frame.assign(flow_name=total["flow_name"].iloc[0])
+    limits = control_limits(rows, by=["flow_name"], **{"rate" if is_rate else "count": statistic})
     return plots.plot_series(total, statistic=statistic, limits=limits)
 
 

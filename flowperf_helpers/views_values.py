@@ -14,6 +14,7 @@ import pandas as pd
 
 from flowperf_helpers import plots
 from flowperf_helpers.compare import compare_rates, variation_duel
+from flowperf_helpers.duels import recent_duel
 from flowperf_helpers.effects import decompose
 from flowperf_helpers.explain import or_sentence, sentence_picture
 from flowperf_helpers.selection import select_rows
@@ -31,11 +32,14 @@ VALUES_VIEWS = {
 }
 """Pictures of `view_values`: words for people, and the value of ``picture``."""
 
+_TESTS = "Tests are judged by their last four weeks, as in the weekly report."
+
 
 @or_sentence
 def view_values(
     after: pd.DataFrame,
     before: pd.DataFrame,
+    recent: pd.DataFrame | None = None,
     *,
     statistic: str = "click_rate",
     picture: str = "levels",
@@ -48,7 +52,10 @@ def view_values(
     Parameters
     ----------
     after, before : DataFrame
-        Values of a window and of the one before it, per message and variation.
+        Values of a window and of the one before it, per message and variation; ``before.attrs["basis"]``, where it is
+        there, is said under each comparison.
+    recent : DataFrame, optional
+        A weekly series, for the tests: they are judged by its last four weeks. Left out: by the window alone.
     statistic : str
         For all pictures but the funnel; the comparisons need a rate.
     picture : str
@@ -70,13 +77,18 @@ def view_values(
     if picture == "funnel":
         return plots.plot_funnel(after, by=by)
     if picture == "duel":
-        return plots.plot_duel(_told(variation_duel(after, rate=statistic), after), rate=statistic)
+        if recent is None:
+            return plots.plot_duel(_told(variation_duel(after, rate=statistic), after), rate=statistic)
+        rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
+        return [plots.plot_duel(_told(recent_duel(rows, rate=statistic), after), rate=statistic), _TESTS]
+    basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []
     if picture == "effects":
-        return plots.plot_effects(_told(decompose(before, after, rate=statistic, by=keys[-2]), after), rate=statistic)
+        split = _told(decompose(before, after, rate=statistic, by=keys[-2]), after)
+        return [plots.plot_effects(split, rate=statistic), *basis]
     compared = _told(compare_rates(before, after, rate=statistic, by=keys), after)
     if picture == "table":
-        return comparison_table(compared, rate=statistic)
-    return plots.plot_comparison(compared, rate=statistic, by=by)
+        return [comparison_table(compared, rate=statistic), *basis]
+    return [plots.plot_comparison(compared, rate=statistic, by=by), *basis]
 
 
 def _told(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:

@@ -551,3 +551,36 @@ def test_the_served_sandbox_says_sandbox(sandbox_url: str) -> None:
     assert served.is_sandbox
     assert "SANDBOX" in repr(served)
     assert served.flow_values("RplOrd", timeframe=("2026-11-16", "2026-11-22"), statistics=["clicks"]).attrs["sandbox"]
+
+
+def test_history_takes_a_number_once(tmp_path: Path) -> None:
+    """A day asked whole, by variation, by tag, without its channel and for other statistics stands there once."""
+    asked: dict[str, Any] = {"timeframe": ("2026-11-09", "2026-11-22"), "interval": "daily"}
+    account = sandbox(tmp_path)
+    alone = account.flow_series("RplOrd", statistics=["recipients", "conversions"], **asked)
+    message = ["flow_id", "flow_message_id", "send_channel"]
+    for group_by in ([*message, "variation", "variation_name"], [*message, "tag_id"], message[:2]):
+        account.flow_series("RplOrd", statistics=["conversions", "clicks_unique"], group_by=group_by, **asked)
+    account.flow_series("RplOrd", statistics=["click_rate", "delivered", "conversions"], refresh=True, **asked)
+    history = account.history("series")
+    assert not history.duplicated([*message, "interval_start", "interval_end", "fetched_at"]).any()
+    assert (
+        alone.groupby("interval_start")["conversions"]
+        .sum()
+        .equals(history.groupby("interval_start")["conversions"].sum())
+    )
+    assert history[["recipients", "conversions", "clicks_unique", "delivered"]].notna().all(axis=None)
+    assert {"Int64"} == {
+        str(history[name].dtype) for name in ("recipients", "conversions", "clicks_unique", "delivered")
+    }
+
+
+def test_history_keeps_the_grouping_that_it_is_filtered_by(tmp_path: Path) -> None:
+    """Rows of one variation, and only those, where the history is asked for that variation."""
+    account = sandbox(tmp_path)
+    split = ["flow_id", "flow_message_id", "send_channel", "variation", "variation_name"]
+    frame = account.flow_series("RplOrd", timeframe=WEEK, statistics=["recipients"], group_by=split)
+    variation = frame["variation"].dropna().iloc[0]
+    history = account.history("series", variation=variation)
+    assert {variation} == set(history["variation"])
+    assert frame.loc[frame["variation"] == variation, "recipients"].sum() == history["recipients"].sum()

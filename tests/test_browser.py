@@ -128,10 +128,10 @@ def test_compare_values_in_jupyterlab(lab: str, page: Any) -> None:
     changed(page, board, lambda: board.get_by_role("button", name="All live").click())
     changed(page, board, lambda: board.get_by_label("Channel").select_option("email"))
     page.get_by_label("Window", exact=True).select_option("last 4 complete weeks")
-    button = page.get_by_role("button", name="Ask Klaviyo (2)")
+    button = page.get_by_role("button", name="Ask Klaviyo (3)")
     button.wait_for()
     changed(page, board, button.click)
-    page.get_by_text("2 answers are here").wait_for()
+    page.get_by_text("3 answers are here").wait_for()
     page.get_by_role("button", name="Show what is here").wait_for()
     assert [] == problems(page)
 
@@ -162,11 +162,11 @@ def test_quota_spent_is_said_in_words_in_the_browser(tmp_path: Path, page: Any) 
         open_and_run(page, url, "03_compare_values.ipynb")
         board = board_of(page)
         assert "takes no more calls" in str(board.locator("img").first.get_attribute("alt"))
-        page.get_by_role("button", name="Ask Klaviyo (2)").click()
+        page.get_by_role("button", name="Ask Klaviyo (3)").click()
         page.locator(".flowperf-error").wait_for()
         keep(page, "03_quota_spent")
         assert "press it to try again" in page.locator(".flowperf-error").inner_text()
-        assert page.get_by_role("button", name="Ask Klaviyo (2)").is_enabled()
+        assert page.get_by_role("button", name="Ask Klaviyo (3)").is_enabled()
 
 
 def test_app_serves_the_comparisons(tmp_path: Path, page: Any) -> None:

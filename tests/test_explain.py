@@ -132,7 +132,10 @@ def test_overview_knows_deleted_flows_and_flows_that_sent_nothing() -> None:
 def test_before_and_after_are_neighbours() -> None:
     """The two windows of a comparison have equal length and touch."""
     account = connect("sandbox")
-    after, before = before_and_after(account, "revenue", window=("2026-11-09", "2026-11-22"), statistics=["clicks"])
+    after, before, recent = before_and_after(
+        account, "revenue", window=("2026-11-09", "2026-11-22"), statistics=["clicks"]
+    )
+    assert ("2026-10-26 to 2026-11-22", "weekly") == (str(recent.timeframe), recent.interval)
     assert "2026-11-09 to 2026-11-22" == str(after.timeframe)
     assert "2026-10-26 to 2026-11-08" == str(before.timeframe)
     assert "2026-11-16 to 2026-11-22" == str(week_window(account))
@@ -151,8 +154,8 @@ def test_every_picture_of_values_draws_or_says_why_not(picture: str, statistic: 
         "click_rate", "conversion_uniques", "conversion_value"], group_by=["flow_name", "flow_message_name",
         "send_channel", "variation", "variation_name"],
     )  # fmt: skip
-    after, before = account.run(wishes)
-    page = as_html(view_values(after, before, picture=picture, statistic=statistic))
+    after, before, recent = account.run(wishes)
+    page = as_html(view_values(after, before, recent, picture=picture, statistic=statistic))
     assert "alt=" in page or "<table" in page
     assert "SANDBOX" in page or "sandbox" in page
     plt.close("all")

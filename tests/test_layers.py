@@ -25,7 +25,7 @@ FLOORS: dict[int, str] = {
           signals settling""",
     4: "account sparklines cells plots sheets tables explain",
     5: "search_picker window_picker controls panels views_choosing views_values views_series",
-    6: "parameters runner preflight delivery page report weekly rehearsal fleet",
+    6: "parameters runner preflight delivery page rehearsal report weekly fleet",
     7: "questions listing app cli",
 }
 ORDER = {room: (floor, place) for floor, rooms in FLOORS.items() for place, room in enumerate(rooms.split())}

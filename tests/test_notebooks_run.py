@@ -14,8 +14,13 @@ from notebook_cells import FOLDER, run_cells
 
 from flowperf_helpers import connect
 from flowperf_helpers.choice import read_choice
-from flowperf_helpers.questions import COMPARED, PER_VARIATION
+from flowperf_helpers.compare import compare_rates
+from flowperf_helpers.duels import recent_duel
+from flowperf_helpers.panels import as_html
+from flowperf_helpers.questions import COMPARED, PER_VARIATION, same_basis
+from flowperf_helpers.report import WeeklyReport, fetch_week
 from flowperf_helpers.sandbox import VARIANTS
+from flowperf_helpers.views_values import view_values
 
 NAMES = sorted(path.stem for path in FOLDER.glob("0[1-4]_*.ipynb"))
 
@@ -58,10 +63,8 @@ def own_answer(name: str) -> dict[str, pd.DataFrame]:
         return {"flows": account.flows(), "messages": account.messages(), "series": series}
     if name.startswith("03"):
         wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
-        return {
-            "after": account.flow_values("revenue", timeframe="2026-W47", **wanted),
-            "before": account.flow_values("revenue", timeframe="2026-W46", **wanted),
-        }
+        after, before = (account.flow_values("revenue", timeframe=week, **wanted) for week in ("2026-W47", "2026-W46"))
+        return {"after": after, "before": same_basis(account, after, before)}
     series = {"statistics": COMPARED}
     return {
         "weekly": account.flow_series("revenue", timeframe=("2026-05-25", "2026-11-22"), **series),
@@ -132,3 +135,36 @@ def test_bad_cases_explain_themselves(variant: str, name: str, monkeypatch: pyte
     assert "Klaviyo API revision" in repr(ran.shown[-1])
     assert EXPECTED[variant][name[:2]] in ran.words
     assert "could not be drawn" not in ran.words
+
+
+def test_notebook_and_report_judge_from_one_basis() -> None:
+    """03 and the weekly report compare each flow from the same numbers, and each test over the same four weeks."""
+    ran = run_cells("03_compare_values", {})
+    after, before, recent = (ran.names[name] for name in ("after", "before", "recent"))
+    report = WeeklyReport(fetch_week(connect("sandbox")))
+    assert report.equal_age
+    assert "as it stood at the same age, as in the weekly report" in ran.words
+    for rate in ("click_rate", "conversion_rate"):
+        ours = compare_rates(before, after, rate=rate, by=["flow_id"]).set_index("flow_id").sort_index()
+        theirs = report.changes[report.changes["statistic"] == rate].set_index("flow_id").sort_index()
+        counts = ["numerator_before", "denominator_before", "numerator_after", "denominator_after", "p_value"]
+        pd.testing.assert_frame_equal(ours[counts], theirs[counts])
+    keys = ["flow_id", "flow_message_id", "variation"]
+    ours, theirs = (d.set_index(keys).sort_index() for d in (recent_duel(recent), report.duels))
+    assert len(ours)
+    numbers = ["numerator", "denominator", "rate", "probability_best", "verdict"]
+    pd.testing.assert_frame_equal(ours[numbers], theirs[numbers])
+    page = as_html(view_values(after, before, recent, picture="duel"))
+    assert "Tests are judged by their last four weeks" in page
+
+
+def test_without_earlier_answers_the_notebook_says_its_basis() -> None:
+    """Where no answer of the same age is kept the week before stands as it stands today, and a sentence says so."""
+    account = connect("sandbox")
+    wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
+    after = account.flow_values("revenue", timeframe=("2026-11-09", "2026-11-19"), **wanted)
+    before = account.flow_values("revenue", timeframe=("2026-10-29", "2026-11-08"), **wanted)
+    found = same_basis(account, after, before)
+    pd.testing.assert_frame_equal(before, found)
+    assert "as it stands today, with a head start in age" in found.attrs["basis"]
+    assert found.attrs["basis"] in as_html(view_values(after, found, picture="before"))

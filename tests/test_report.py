@@ -12,13 +12,22 @@ from pathlib import Path
 import jsonschema
 import pandas as pd
 import pytest
+from markupsafe import escape
 
-from flowperf_helpers import connect
+from flowperf_helpers import connect, formats
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.page import notebook_page, templates_folder
 from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
-from flowperf_helpers.report.measures import before_at_equal_age
+from flowperf_helpers.report.answers import a_year_before
+from flowperf_helpers.report.measures import before_at_equal_age, rate_counts
+from flowperf_helpers.report.outlook import restated_weeks
+from flowperf_helpers.report.owed import disagreement_table, restated_table, settling_table, unsent_table
+from flowperf_helpers.report.sentences import five_sentences
+from flowperf_helpers.report.signals import limit_signals
+from flowperf_helpers.report.views import Table
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
+from flowperf_helpers.signals import FLOW_STOPPED, MESSAGE_STOPPED
+from flowperf_helpers.timeframes import iso_week
 
 
 def _report(folder: Path, variant: str = "default", **wanted: object) -> WeeklyReport:
@@ -435,3 +444,354 @@ def test_page_of_many_flows_stays_a_page(tmp_path: Path) -> None:
     assert 400 < len(found.views)
     assert 60 == html.count("<article")
     assert len(html) < 3_000_000
+
+
+# --- every section where it has something to say -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def talkative(report: WeeklyReport) -> WeeklyReport:
+    """Make a report in which every section has rows: conversions arrived between two requests; one note was made."""
+    current = report.answers.current.copy()
+    late = current.index[current["conversions"].fillna(0) > 20][:3]
+    current.loc[late, "conversions"] = current.loc[late, "conversions"] + 5
+    return WeeklyReport(replace(report.answers, current=current, notes=["A note on an answer."]))
+
+
+def _tables(found: WeeklyReport) -> dict[str, tuple[pd.DataFrame, Table]]:
+    """Every table of the page with the frame that feeds it, made by the function that feeds it."""
+    weeks = restated_weeks(found.answers)
+    tables = {
+        "unsent": (found.honest, unsent_table(found.honest, found.names, limit=999)),
+        "restated": (weeks, restated_table(weeks, found.currency, limit=999)),
+        "settling": (found.settling.curve, settling_table(found.settling.curve)),
+        "disagreements": (found.reconciled, disagreement_table(found.reconciled, found.names, found.currency)),
+    }
+    for name, frame in (
+        ("changes", found.changes), ("messages", found.messages), ("variations", found.duels),
+        ("effects", found.effects),
+    ):  # fmt: skip
+        views = [(frame[frame["flow_id"] == view.flow_id], getattr(view, name)) for view in found.views]
+        tables[name] = max(views, key=lambda pair: len(pair[1].rows))
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("unsent", ["flow_status", "reason"]), ("restated", ["before", "after", "change", "share", "messages"]),
+        ("settling", ["share", "low"]), ("disagreements", ["values", "series_sum", "reasons"]),
+        ("changes", ["rate_before", "rate_after", "difference", "low", "verdict", "denominator_after"]),
+        ("messages", ["delivered", "open_rate", "click_rate", "conversion_rate", "conversion_value"]),
+        ("variations", ["recipients", "rate", "low", "probability_best", "klaviyo_rule", "verdict"]),
+        ("effects", ["mix_effect", "within_effect", "total_effect"]),
+    ],
+)  # fmt: skip
+def test_each_table_prints_what_feeds_it(talkative: WeeklyReport, name: str, printed: list[str]) -> None:
+    """Each table of the page has rows, as many as its frame, a cell per head, and no dash for what the frame knows."""
+    frame, table = _tables(talkative)[name]
+    assert 0 < len(frame) == len(table.rows)
+    assert {len(table.heads)} == {len(row) for row in table.rows}
+    known = int(frame[printed].notna().to_numpy().sum())
+    filled = sum(formats.MISSING not in str(c.text) and str(c.text) != "" for row in table.rows for c in row)
+    assert filled >= known
+
+
+def test_disagreeing_answers_are_shown_with_both_numbers(talkative: WeeklyReport) -> None:
+    """Conversions came between two requests: both numbers and the likely reason are on the page and in a sheet."""
+    found = talkative.reconciled
+    assert len(found)
+    html = talkative.honest_section().html
+    assert "Answers that disagree" in html
+    for row in found.to_dict("records"):
+        assert f"{row['values']:,.0f}" in html
+        assert f"{row['series_sum']:,.0f}" in html
+    assert escape(found["reasons"].iloc[0]) in html
+    assert len(found) == len(talkative.tables()["answers that disagree"])
+
+
+@pytest.mark.parametrize("section", ["first_screen", "flow_sections", "signal_section", "honest_section",
+                                     "closing_section"])  # fmt: skip
+def test_each_section_has_something_to_say(talkative: WeeklyReport, section: str) -> None:
+    """No section of the page is empty, and none of the words for an empty part is left."""
+    html = getattr(talkative, section)().html
+    empty = (
+        "None this week",
+        "None: every known message",
+        "Nothing that was reported before",
+        "nothing to compare with",
+    )
+    assert not [words for words in empty if words in html]
+    parts = {
+        "first_screen": ['class="fp-five"', 'class="fp-tiles"', "See&nbsp;the&nbsp;flow"],
+        "flow_sections": ["Rates beside the week before", "<h4>Messages</h4>", "Variations, the last four weeks",
+                          "Where the change of the click rate came from", 'class="fp-says"', 'class="fp-strip"'],
+        "signal_section": [">Changed<", ">Stopped<", ">Winner<", "fp-kind"],
+        "honest_section": ["Changed since last time", "Age of a day", "Answers that disagree", "archived"],
+        "closing_section": ["What Klaviyo divides by here", "A note on an answer.", "What was asked", "Time zone"],
+    }  # fmt: skip
+    assert not [words for words in parts[section] if words not in html]
+
+
+# --- whose number it is --------------------------------------------------------------------------------------------
+
+
+def _found(**row: object) -> pd.DataFrame:
+    base = {
+        "flow_id": "F", "flow_name": "Browse Abandonment", "flow_message_id": "m2", "flow_message_name": "Second mail",
+        "statistic": "click_rate", "interval_start": pd.Timestamp("2026-11-18", tz="Europe/Copenhagen"),
+        "direction": "lower", "reason": "", "q_value": 0.0,
+    }  # fmt: skip
+    return pd.DataFrame([base | row])
+
+
+def test_a_number_of_a_message_is_told_as_the_messages() -> None:
+    """A message's rate carries the message's name and its flow's, on the page and in the summary; so does its stop."""
+    names = {"F": "Browse Abandonment"}
+    rate = limit_signals(_found(sentence="Click rate is lower since 2026-11-18: 6.82 % (680 of 9,976)."), names)[0]
+    assert "Message “Second mail” of “Browse Abandonment”: Click rate is lower" in rate.sentence
+    assert "of message “Second mail” of “Browse Abandonment” left its limits" in rate.short
+    assert "m2" == rate.flow_message_id
+    stop = {"direction": "stopped", "statistic": "recipients"}
+    quiet = "has sent nothing since 2026-11-18, after about 90 recipients in each day with sends; it had sent before."
+    message = limit_signals(_found(**stop, reason=MESSAGE_STOPPED, sentence=f"“Second mail” {quiet}"), names)[0]
+    told = "has sent nothing since Wednesday 18 November, after about 90 recipients a day."
+    assert f"Message “Second mail” of “Browse Abandonment” {told}" == message.sentence
+    assert "m2" == message.flow_message_id
+    whole = limit_signals(_found(**stop, reason=FLOW_STOPPED, sentence=f"“Browse Abandonment” {quiet}"), names)[0]
+    assert f"“Browse Abandonment” {told}" == whole.sentence
+    assert not whole.flow_message_id
+
+
+# --- probabilities -------------------------------------------------------------------------------------------------
+
+
+def test_no_probability_is_certain(report: WeeklyReport) -> None:
+    """A computed probability is printed neither as 100 % nor as 0.000 %, in the table or in the sentence."""
+    certain = report.duels.head(2).assign(flow_id=report.flows["flow_id"].iloc[0], probability_best=[0.99999, 0.00001],
+                                          is_best=[True, False], verdict=["higher", "lower"])  # fmt: skip
+    found = WeeklyReport(report.answers)
+    object.__setattr__(found, "duels", certain)
+    printed = [str(row[4].text) for row in found.views[0].variations.rows]
+    assert ["over 99.9\N{NO-BREAK SPACE}%", "under 0.1\N{NO-BREAK SPACE}%"] == printed
+    assert "a probability of over 99.9\N{NO-BREAK SPACE}%" in next(
+        s.sentence for s in found.signals if s.kind == "winner"
+    )
+
+
+# --- what may be compared ------------------------------------------------------------------------------------------
+
+
+def _settled(report: WeeklyReport, share: float) -> WeeklyReport:
+    """Both weeks settled, no earlier answer kept, and a share of one large flow's conversions gone."""
+    current = report.answers.current.copy()
+    flow = current.groupby("flow_id")["conversion_uniques"].sum().idxmax()
+    rows = current["flow_id"] == flow
+    for column in ("conversion_uniques", "conversions"):
+        kept = (current.loc[rows, column].astype("float64") * share).round()
+        current.loc[rows, column] = kept.astype("Int64")
+    current.loc[rows, "conversion_rate"] *= share
+    answers = replace(
+        report.answers,
+        current=current,
+        daily=report.answers.daily.assign(is_provisional=False),
+        weekly=report.answers.weekly.assign(is_provisional=False),
+        history=report.answers.history.iloc[:0],
+    )
+    return WeeklyReport(answers)
+
+
+def test_settled_weeks_are_compared_without_earlier_answers(report: WeeklyReport) -> None:
+    """Where every day of both weeks is settled, a fall of conversions is a signal, in the headline, and judged."""
+    found = _settled(report, 0.3)
+    assert not found.equal_age
+    assert 0 == found.settling.open_days
+    flow = report.answers.current.groupby("flow_id")["conversion_uniques"].sum().idxmax()
+    signal = next(s for s in found.signals if (s.flow_id, s.statistic, s.kind) == (flow, "conversion_rate", "change"))
+    assert signal.q_value < 1e-9
+    assert "Conversion rate" in signal.sentence
+    assert "Nothing moved" not in found.sentences[0].text
+    assert "both weeks settled" in found.sentences[1].text
+    assert "lower" == next(t for t in found.tiles if t.statistic == "conversion_rate").verdict
+
+
+def test_page_and_json_withhold_the_same_verdicts(report: WeeklyReport) -> None:
+    """A young week beside an older one: no verdict on conversions in tile, table, sheet, sentence or JSON."""
+    found = WeeklyReport(replace(report.answers, history=report.answers.history.iloc[:0]))
+    assert 0 < found.settling.open_days
+    number = next(n for n in found.headline()["numbers"] if n["statistic"] == "conversion_rate")
+    assert number["verdict"] is None
+    html = found.first_screen().html
+    tile = html[html.index("Conversion rate</span>") :].partition("</li>")[0]
+    assert "not comparable yet" in tile
+    rows = found.tables()["changes"].query("statistic == 'conversion_rate'")
+    assert {"not comparable yet"} == set(rows["verdict"])
+    assert rows["p_value"].isna().all()
+    assert f"{len(found.changes) - len(rows)} rates were compared" in five_sentences(
+        [], found.tiles, names={}, comparisons=int((found.changes["verdict"] != "not comparable yet").sum()),
+        equal_age=False, open_days=1, forecast="",
+    )[0].text  # fmt: skip
+    for told in (found, report):  # JSON and page are one decision, here and at equal age
+        for value, tile in zip(told.headline()["numbers"], told.tiles, strict=True):
+            assert value["verdict"] == tile.verdict
+
+
+def test_part_of_a_week_is_not_compared_with_a_whole_one(tmp_path: Path) -> None:
+    """A running week of a day and a half shows no change against the seven days before, and says why."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2026-11-17T12:00:00+01:00"))
+    answers = fetch_week(account, week="2026-W47", allow_partial=True)
+    found = WeeklyReport(replace(answers, history=answers.history.iloc[:0]))
+    assert answers.previous is not None
+    assert all(tile.difference is None and tile.verdict is None for tile in found.tiles)
+    assert "this week still runs" in found.tiles[0].beside("previous")
+    assert "than the week before" not in found.sentences[1].text
+    assert "a part of a week says nothing beside a whole one" in found.sentences[0].text
+    assert 0 == len(found.changes)
+    assert "first week with sends" not in _page(found)
+    assert not [view for view in found.views if view.facts and "on the week before" in view.facts[0]]
+
+
+def test_money_of_a_part_is_told_as_of_that_part(report: WeeklyReport) -> None:
+    """Where some conversions carry no money, sentence, tile, page and JSON say of how many the money is."""
+    current = report.answers.current.copy()
+    rows = current["flow_id"] == current["flow_id"].iloc[0]
+    for value in (float("nan"), 0.0):
+        current.loc[rows, "conversion_value"] = value
+        current.loc[rows, "conversion_metric_id"] = "Other1"
+        found = WeeklyReport(replace(report.answers, current=current))
+        total = int(current["conversions"].sum())
+        without = int(current.loc[rows, "conversions"].sum())
+        assert 0 < without < total
+        assert f"from {total - without:,} of {total:,} conversions" in found.sentences[1].text
+        assert f"the other {without:,} carry no money" in found.sentences[1].text
+        told = f"of {total - without:,} of {total:,} conversions: the others carry no money"
+        assert told in found.first_screen().html
+        assert told == found.headline()["numbers"][0]["note"]
+    assert "carry no money" not in report.first_screen().html
+
+
+def test_no_event_among_many_has_an_upper_limit(report: WeeklyReport) -> None:
+    """None in some 600,000 is known to be rare: the interval reaches from 0 to 0.0006 %, in tile and JSON."""
+    current = report.answers.current.copy()
+    current["spam_complaints"] = current["spam_complaints"] * 0
+    current["spam_complaint_rate"] = current["spam_complaint_rate"] * 0.0
+    trials = rate_counts(current)["spam_complaint_rate"][1]
+    current["delivered"] = (current["delivered"] * round(600_000 / trials)).astype("Int64")
+    current["recipients"] = (current["recipients"] * round(600_000 / trials)).astype("Int64")
+    tile = next(t for t in WeeklyReport(replace(report.answers, current=current)).tiles
+                if t.statistic == "spam_complaint_rate")  # fmt: skip
+    assert 0 == tile.value == tile.low
+    trials = rate_counts(current)["spam_complaint_rate"][1]
+    assert tile.high == pytest.approx(1.96**2 / (trials + 1.96**2), rel=1e-3)
+    assert "95 % interval 0\N{NO-BREAK SPACE}% to 0.0006\N{NO-BREAK SPACE}%" == tile.interval
+
+
+# --- a year ago ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("week", "before", "words"),
+    [
+        ("2026-W47", "2025-W47", "the same week a year ago"),
+        ("2027-W01", "2026-W01", "the same week a year ago"),
+        ("2027-W10", "2026-W10", "the same week a year ago"),
+        ("2026-W53", "2026-W01", "52 weeks ago, 2026-W01, as the year before has no week 53"),
+    ],
+)
+def test_a_year_ago_is_the_week_of_the_same_number(report: WeeklyReport, week: str, before: str, words: str) -> None:
+    """The ISO week of the same number, also after a year of 53 weeks; for week 53 the page says what it took."""
+    assert before == a_year_before(iso_week(week)).week
+    answers = replace(report.answers, window=iso_week(week))
+    assert words in answers.year_ago_words
+    assert before in answers.year_ago_words
+    found = WeeklyReport(answers)
+    assert f"Year ago ({before})" in found.first_screen().html
+    assert words in found.sentences[1].text
+    assert words in found.closing_section().html
+    assert before == found.headline()["year_ago_week"]
+
+
+def test_a_year_ago_is_asked_for_by_its_number(tmp_path: Path) -> None:
+    """In week 10 of 2027 the plan asks for week 10 of 2026, not for the week 364 days before."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2027-03-15T09:00:00+01:00"))
+    printed = plan_week(account, week="2027-W10").to_frame().to_string()
+    assert "2026-03-02" in printed
+    assert "2026-03-09" not in printed
+
+
+# --- earlier answers ------------------------------------------------------------------------------------------------
+
+
+def _asked_later(report: WeeklyReport, hours: float, *, both: bool = False) -> WeekAnswers:
+    """As if last Monday's report had been made so many hours later, with the numbers of then (or also on time)."""
+    history = report.answers.history
+    monday = (history["fetched_at"] - (pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7))).abs() < pd.Timedelta("1h")
+    late = history[monday].assign(fetched_at=history["fetched_at"] + pd.Timedelta(hours=hours))
+    parts = [history, late] if both else [history[~monday], late]
+    return replace(report.answers, history=pd.concat(parts, ignore_index=True))
+
+
+@pytest.mark.parametrize(("hours", "equal"), [(-1.5, True), (1.5, True), (2.5, False), (35, False)])
+def test_the_same_age_is_within_two_hours(report: WeeklyReport, hours: float, equal: bool) -> None:
+    """Last week asked up to two hours earlier or later is of the same age; asked 35 hours late it is not."""
+    before, found = before_at_equal_age(_asked_later(report, hours))
+    assert equal == found
+    assert before is not None
+    whole = report.answers.previous if not equal else report.before
+    assert whole["conversions"].sum() == before["conversions"].sum()  # type: ignore[index]
+
+
+def test_the_nearest_of_several_answers_is_taken(report: WeeklyReport) -> None:
+    """Asked on time and again later, the week before is shown as it stood on time."""
+    answers = _asked_later(report, 1.0, both=True)
+    late = answers.history["fetched_at"] == pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7) + pd.Timedelta(hours=1)
+    assert late.any()
+    answers.history.loc[late, "conversions"] += 100
+    before, equal = before_at_equal_age(answers)
+    assert equal
+    assert before["conversions"].sum() == report.before["conversions"].sum()  # type: ignore[index]
+
+
+def test_an_answer_about_some_flows_is_not_the_week(report: WeeklyReport) -> None:
+    """Where only one flow was asked about at that age, the week before stands as it is today."""
+    history = report.answers.history
+    some = history[history["flow_id"] == history["flow_id"].iloc[0]].reset_index(drop=True)
+    before, equal = before_at_equal_age(replace(report.answers, history=some))
+    assert not equal
+    assert before is report.answers.previous
+
+
+def test_changed_weeks_are_summed_whole(report: WeeklyReport) -> None:
+    """Both numbers of a week are those of all its messages; this report's own week is not listed."""
+    weeks = restated_weeks(report.answers)
+    starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
+    assert starts not in set(weeks["interval_start"])
+    row = weeks[(weeks["interval_start"] == starts - pd.Timedelta(days=7)) & (weeks["statistic"] == "conversions")]
+    assert report.answers.previous is not None
+    assert report.before is not None
+    assert int(report.answers.previous["conversions"].sum()) == int(row["after"].iloc[0])
+    assert int(report.before["conversions"].sum()) == int(row["before"].iloc[0])
+    assert row["change"].iloc[0] == row["after"].iloc[0] - row["before"].iloc[0]
+
+
+def test_own_week_asked_before_is_not_a_change(report: WeeklyReport) -> None:
+    """A report of a week that was asked about two days ago lists the weeks before it only."""
+    history = report.answers.history
+    starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
+    asked = history["fetched_at"].max()
+    young = history[history["fetched_at"] == asked]
+    young = young.assign(fetched_at=asked - pd.Timedelta(days=2), conversions=young["conversions"] // 2)
+    found = WeeklyReport(replace(report.answers, history=pd.concat([history, young], ignore_index=True)))
+    assert starts not in set(found.restated["interval_start"])
+    assert starts not in set(restated_weeks(found.answers)["interval_start"])
+    assert len(restated_weeks(found.answers))
+
+
+def test_a_second_report_of_a_day_lists_the_same_changes(report: WeeklyReport) -> None:
+    """What was asked earlier on the same day is not what stood there last time."""
+    history = report.answers.history
+    asked = history["fetched_at"].max()
+    morning = history[history["fetched_at"] == asked].assign(fetched_at=asked - pd.Timedelta(hours=4))
+    again = replace(report.answers, history=pd.concat([history, morning], ignore_index=True))
+    pd.testing.assert_frame_equal(restated_weeks(report.answers), restated_weeks(again))
+    pd.testing.assert_frame_equal(report.restated, WeeklyReport(again).restated)

@@ -195,16 +195,33 @@ def test_summer_time() -> None:
 
 
 def test_equal_age() -> None:
-    """Rows stand as they stood at the age asked for: the last asking of that day, and what was never asked is told."""
+    """Rows are those asked within two hours of an age, the nearest; of days never asked so the number is told."""
     world = finals(12, 200)
-    asked = history(world, [*np.arange(12) + 0.25, *np.arange(12) + 0.5])
-    found = at_equal_age(asked, 2)
+    asked = history(world, [*np.arange(12) + 0.25, *np.arange(12) + 0.3, *np.arange(12) + 0.5])
+    found = at_equal_age(asked, 2.26)
     assert list(range(1, 10)) == found["interval_start"].dt.day.tolist()
-    assert [np.searchsorted(d, 2.5, side="right") for d in world[:9]] == found["conversions"].tolist()
+    assert [np.searchsorted(d, 2.25, side="right") for d in world[:9]] == found["conversions"].tolist()
     assert found.attrs["note"].startswith("3 intervals")
-    assert (found["age_days"] == 2).all()
+    assert found["age_days"].to_numpy() == pytest.approx(2.25)
+    assert not found["is_interpolated"].any()
     with pytest.raises(ArgumentError, match="age_days"):
-        at_equal_age(asked, -1)
+        at_equal_age(asked, float("nan"))
+
+
+def test_between_two_ages() -> None:
+    """Without an answer within two hours numbers are interpolated over two days at most, and else left out."""
+    world = finals(12, 200)
+    asked = history(world, np.arange(12) + 0.25)
+    found = at_equal_age(asked, 2.75)
+    assert found["is_interpolated"].all()
+    assert found["conversions"].dtype == asked["conversions"].dtype
+    line = [(np.searchsorted(d, 2.25, side="right") + np.searchsorted(d, 3.25, side="right")) / 2 for d in world[:8]]
+    assert found["conversions"].tolist() == pytest.approx(line, abs=0.51)
+    assert found["fetched_at"].equals(found["interval_end"].dt.tz_convert("UTC") + pd.Timedelta(days=2.75))
+    assert at_equal_age(history(world, np.arange(0, 12, 3) + 0.25), 2.75).empty
+    late = history(world[:1], [1.25 + 35 / 24])
+    assert at_equal_age(late, 0.25).empty
+    assert at_equal_age(late, 0.25).attrs["note"].startswith("1 interval was")
 
 
 def test_refusals() -> None:
@@ -261,3 +278,21 @@ def test_forecast_on_the_sandbox(tmp_path: Path) -> None:
     assert off[rows["age_days"] >= 3].max() <= 0.05
     assert 7 == len(rows)
     assert ((rows["low"] <= rows["truth"]) & (rows["truth"] <= rows["high"])).mean() > 0.8
+
+
+def test_the_curve_is_the_same_whoever_asked(tmp_path: Path) -> None:
+    """Days asked by message, and an hour later by variation too, settle as they do when asked by message alone."""
+    message = ("flow_id", "flow_message_id", "send_channel")
+    curves = []
+    for groupings in ([message], [message, (*message, "variation")]):
+        home = tmp_path / str(len(groupings))
+        for weeks in (4, 3, 2, 1, 0):
+            morning = SANDBOX_NOW - timedelta(weeks=weeks)
+            last = morning.date() - timedelta(days=1)
+            for hours, group_by in enumerate(groupings):
+                connect("sandbox", now=morning + timedelta(hours=hours), home=home).flow_series(
+                    conversion_metric_id="RplOrd", statistics=["conversions"], interval="daily",
+                    timeframe=Window(last - timedelta(days=13), last), group_by=group_by,
+                )  # fmt: skip
+        curves.append(settling_curve(connect("sandbox", home=home).history()))
+    pd.testing.assert_frame_equal(*curves)

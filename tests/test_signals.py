@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,10 +12,12 @@ from frames_by_hand import frame_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flowperf_helpers import connect
+from flowperf_helpers import connect, plots
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.rollups import roll_up
 from flowperf_helpers.sandbox import STORIES
 from flowperf_helpers.signals import control_limits, find_signals, stopped_flows
+from flowperf_helpers.views_series import view_series
 
 ZONE = "Europe/Copenhagen"
 STATISTICS = [
@@ -285,3 +288,90 @@ def test_the_planted_stories_are_found(last_days: int) -> None:
 def test_the_quiet_twin_is_quiet(last_days: int) -> None:
     """Without stories nothing is reported."""
     assert 0 == len(find_signals(*asked("quiet"), last_days=last_days))
+
+
+# --- silence in weeks ---------------------------------------------------------------------------------------------
+
+
+def weekly_senders(silent_days: int, *, flows: int = 200) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A year of flows that send once a week, up to a silence, beside one that sends daily; as 59 days and 51 weeks."""
+    random = np.random.default_rng(11)
+    days = pd.date_range("2025-12-01", "2026-11-22", freq="D", tz=ZONE)
+    frames = []
+    for number in range(flows + 1):
+        sent = random.poisson(300, len(days))
+        if number:
+            sent[days.day_of_week != random.integers(0, 7)] = 0
+            sent[len(days) - silent_days :] = 0
+        frames.append(pd.DataFrame({"number": number, "interval_start": days, "recipients": sent}))
+    rows = pd.concat(frames, ignore_index=True)
+    who = rows["number"].astype("str")
+    daily = frame_of(flow_id="F" + who, flow_name="Flow " + who, flow_message_id="m" + who,
+                     flow_message_name="Mail " + who, send_channel=["email"] * len(rows),
+                     recipients=rows["recipients"]).assign(interval_start=rows["interval_start"])  # fmt: skip
+    wall = daily["interval_start"].dt.tz_localize(None)
+    mondays = (wall - pd.to_timedelta(wall.dt.day_of_week, unit="D")).dt.tz_localize(ZONE)
+    keys = [c for c in daily.columns if c != "recipients"]
+    weekly = daily.assign(interval_start=mondays).groupby(keys, as_index=False)["recipients"].sum()
+    recent = (daily["interval_start"] > days[-1] - pd.Timedelta(days=59)) & (daily["recipients"] > 0)
+    flags = {"is_partial": False, "is_provisional": False}
+    return daily[recent].reset_index(drop=True).assign(**flags), weekly.assign(**flags)
+
+
+@pytest.mark.parametrize("silent_days", [21, 42])
+def test_weekly_senders_that_stopped_are_found_in_weeks(silent_days: int) -> None:
+    """200 of 200 flows that send once a week are found after three weeks of silence, and are news at six still."""
+    found = find_signals(*weekly_senders(silent_days), last_days=7)
+    assert {"stopped"} == set(found["direction"])
+    assert {f"F{number}" for number in range(1, 201)} == set(found["flow_id"])
+    assert 200 == len(found)
+    assert found["sentence"].str.contains("has sent nothing since the week of 2026-").all()
+    assert found["sentence"].str.endswith("recipients in each week with sends; it had sent in every week before.").all()
+    assert ("Flow " + found["flow_id"].str[1:]).eq(found["flow_name"]).all()
+
+
+@pytest.mark.parametrize("silent_days", [0, 84])
+def test_senders_and_old_stops_are_no_news(silent_days: int) -> None:
+    """Of 200 flows that send once a week none is called silent, and none is called silent again after months."""
+    assert 0 == len(find_signals(*weekly_senders(silent_days), last_days=7))
+
+
+def test_what_days_have_told_weeks_do_not_repeat() -> None:
+    """A daily sender that stopped five weeks ago was news then; the weekly sums do not bring it up again."""
+    daily = changed(steady(), 21, 0.0, "recipients")
+    weekly = series(np.full(51, 100), np.full(51, 5_600), freq="7D")
+    weekly["interval_start"] = pd.date_range(end="2026-10-26", periods=51, freq="7D", tz=ZONE)
+    weekly.loc[46:, "recipients"] = 0
+    assert 0 == len(find_signals(daily, weekly, last_days=7, rates=()))
+
+
+# --- one denominator ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("statistic", ["open_rate", "click_rate", "spam_complaint_rate", "recipients"])
+def test_line_and_limits_stand_on_one_denominator(statistic: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawn with its control limits, a rate over all channels is the rate that the limits judge, on every day."""
+    daily, weekly = asked("default")
+    drawn = {}
+
+    def keep(frame: pd.DataFrame, *, statistic: str, limits: pd.DataFrame) -> object:
+        drawn.update(line=frame.set_index("interval_start")[statistic], limits=limits.set_index("interval_start"))
+        return plot_series(frame, statistic=statistic, limits=limits)
+
+    plot_series = plots.plot_series
+    monkeypatch.setattr(plots, "plot_series", keep)
+    view_series(weekly, daily, interval="daily", statistic=statistic, picture="limits")
+    plt.close("all")
+    assert {"email", "sms"} <= set(daily["send_channel"])
+    line = drawn["line"].astype("float64")
+    judged = drawn["limits"]["value"].reindex(line.index)
+    assert 50 < line.notna().sum()
+    np.testing.assert_allclose(judged, line, rtol=1e-12)
+
+
+def test_sums_that_lost_a_denominator_are_refused() -> None:
+    """Limits of a rate from sums over channels that do not all carry it would have another denominator: refused."""
+    total = roll_up(asked("default")[0], ["interval_start", "is_partial", "is_provisional"]).assign(all="all")
+    with pytest.raises(ArgumentError, match="rows of the report"):
+        control_limits(total, rate="spam_complaint_rate", by=["all"])
+    assert len(control_limits(total, count="recipients", by=["all"]))

@@ -10,7 +10,9 @@ import pandas as pd
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.timeframes import Window, iso_week, last_complete_week
 
-__all__ = ["WeekAnswers", "report_week"]
+__all__ = ["WeekAnswers", "a_year_before", "report_week"]
+
+_YEAR_OF_WEEKS = 52 * 7
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,31 @@ class WeekAnswers:
     def week(self) -> str:
         """ISO label."""
         return str(self.window.week)
+
+    @property
+    def year_ago_week(self) -> str:
+        """ISO label of the week that stands for a year ago."""
+        return str(a_year_before(self.window).week)
+
+    @property
+    def year_ago_words(self) -> str:
+        """What that week is: the same one, or which one is taken where last year has no week of that number."""
+        label = self.year_ago_week
+        if label[-3:] == self.week[-3:]:
+            return f"the same week a year ago, {label}"
+        return f"the week 52 weeks ago, {label}, as the year before has no week {self.week[-2:]}"
+
+
+def a_year_before(window: Window) -> Window:
+    """The ISO week of the same number in the ISO year before; for week 53, where that year has none, 52 weeks before.
+
+    52 weeks before is the neighbour's number whenever a year of 53 weeks lies between.
+    """
+    year, week, _ = window.first.isocalendar()
+    try:
+        return iso_week(f"{year - 1}-W{week:02d}")
+    except ArgumentError:
+        return window.shift(-_YEAR_OF_WEEKS)
 
 
 def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = False) -> Window:

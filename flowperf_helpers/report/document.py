@@ -14,9 +14,9 @@ from flowperf_helpers.names import short_name
 from flowperf_helpers.report import exports, measures, outlook, owed
 from flowperf_helpers.report.answers import WeekAnswers
 from flowperf_helpers.report.sections import Section, render
-from flowperf_helpers.report.sentences import Sentence, five_sentences
+from flowperf_helpers.report.sentences import Sentence, five_sentences, not_compared
 from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
-from flowperf_helpers.report.tiles import HEADLINE, Tile, make_tiles
+from flowperf_helpers.report.tiles import AFTERWARDS, HEADLINE, Tile, make_tiles
 from flowperf_helpers.report.views import FlowView, flow_views
 
 __all__ = ["WeeklyReport"]
@@ -41,7 +41,10 @@ class WeeklyReport:
 
     @cached_property
     def _before(self) -> tuple[pd.DataFrame | None, bool]:
-        return measures.before_at_equal_age(self.answers)
+        before, equal = measures.before_at_equal_age(self.answers)
+        if self.answers.partial and not equal:  # a part of a week beside a whole one
+            return None, False
+        return before, equal
 
     @property
     def before(self) -> pd.DataFrame | None:
@@ -54,25 +57,32 @@ class WeeklyReport:
         return self._before[1]
 
     @cached_property
+    def _withheld(self) -> tuple[str, ...]:
+        """Rates that are not judged: those that still move, while the week before has had longer to settle."""
+        return () if self.equal_age or not self.settling.open_days else AFTERWARDS
+
+    @cached_property
     def changes(self) -> pd.DataFrame:
         """Rates of every flow beside the week before, corrected together."""
-        return measures.changes(self.before, self.answers.current)
+        return measures.changes(self.before, self.answers.current, withheld=self._withheld)
 
     @cached_property
     def account_changes(self) -> pd.DataFrame:
         """Rates of the account beside the week before."""
         before = None if self.before is None else self.before.assign(everything="all")
-        return measures.changes(before, self.answers.current.assign(everything="all"), by=("everything",))
+        return measures.changes(
+            before, self.answers.current.assign(everything="all"), by=("everything",), withheld=self._withheld
+        )
 
     @cached_property
     def duels(self) -> pd.DataFrame:
         """Variations of the last four weeks against each other."""
-        from flowperf_helpers.compare import variation_duel
+        from flowperf_helpers.duels import recent_duel
 
-        recent = measures.four_weeks(self.answers.weekly, last=self._last_week)
-        if "variation" not in recent or not recent["variation"].notna().any():
+        weekly = self.answers.weekly
+        if "variation" not in weekly or not weekly["variation"].notna().any():
             return pd.DataFrame(columns=["flow_id", "flow_message_id", "variation", "is_best", "verdict"])
-        return variation_duel(recent)
+        return recent_duel(weekly, last=self._last_week)
 
     @cached_property
     def signals(self) -> list[Signal]:
@@ -81,7 +91,7 @@ class WeeklyReport:
 
         found = find_signals(self.answers.daily, self.answers.weekly, last_days=7)
         signals = [
-            *change_signals(self.changes, self.names, equal_age=self.equal_age),
+            *change_signals(self.changes, self.names),
             *duel_signals(self.duels, self.names, period="the last four weeks"),
             *limit_signals(found, self.names),
         ]
@@ -154,7 +164,9 @@ class WeeklyReport:
             self.account_changes,
             currency=self.currency,
             provisional=self.settling.open_days > 0,
-            unknown=self.answers.unknown,
+            unknown=self.answers.unknown | not_compared(self.before, self.answers.previous)[0],
+            counts=measures.rate_counts(self.answers.current),
+            valued=measures.conversions_with_value(self.answers.current),
         )
 
     @cached_property
@@ -164,12 +176,14 @@ class WeeklyReport:
             self.signals,
             self.tiles,
             names=self.names,
-            comparisons=len(self.changes),
+            comparisons=int(self.changes["verdict"].ne(measures.NOT_COMPARABLE).sum()),
             equal_age=self.equal_age,
             open_days=self.settling.open_days,
             forecast=self.settling.sentence,
-            first_week=self.before is None,
+            alone=not_compared(self.before, self.answers.previous)[1],
             metrics=len(self.answers.metrics),
+            valued=measures.conversions_with_value(self.answers.current),
+            year_ago=self.answers.year_ago_words,
         )
 
     @cached_property
@@ -216,7 +230,7 @@ class WeeklyReport:
             "honest",
             report=self,
             unsent=owed.unsent_table(self.honest, self.names),
-            restated=owed.restated_table(outlook.restated_weeks(self.restated), self.currency),
+            restated=owed.restated_table(outlook.restated_weeks(self.answers), self.currency),
             curve=owed.settling_table(self.settling.curve),
             disagreements=owed.disagreement_table(self.reconciled, self.names, self.currency),
         )
@@ -290,6 +304,7 @@ class WeeklyReport:
             "without numbers": self.honest,
             "changed since": self.restated,
             "settling": self.settling.curve,
+            "answers that disagree": self.reconciled,
             "definitions": self.definitions,
             "provenance": pd.DataFrame(exports.provenance(self), columns=["fact", "value"], dtype="str"),
         }

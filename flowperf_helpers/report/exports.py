@@ -78,6 +78,7 @@ def provenance(report: WeeklyReport) -> list[tuple[str, str]]:
     return [
         ("Account", clean_name(account["title"]) + (" (SANDBOX: invented numbers)" if account["sandbox"] else "")),
         ("Week", f"{answers.week}, {answers.window.first} to {answers.window.last}, both included"),
+        ("A year ago", answers.year_ago_words),
         ("Time zone", str(account["timezone"])),
         ("Currency", account["currency"] or "not known"),
         ("Conversion metric", "; ".join(metrics)),
@@ -126,6 +127,7 @@ def headline(report: WeeklyReport) -> dict[str, Any]:
         "week": answers.week,
         "first_day": str(answers.window.first),
         "last_day": str(answers.window.last),
+        "year_ago_week": answers.year_ago_week,
         "is_partial": bool(answers.partial),
         "made_at": answers.now.isoformat(),
         "asked_at": account["asked_at"],
@@ -141,7 +143,8 @@ def headline(report: WeeklyReport) -> dict[str, Any]:
                 "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value,
                 "low": t.low, "high": t.high,
                 "previous": t.previous, "year_ago": t.year_ago, "difference": t.difference, "verdict": t.verdict,
-                "is_provisional": t.provisional, "text": t.value_text, "definition": t.definition,
+                "is_provisional": t.provisional, "text": t.value_text, "note": t.note or None,
+                "definition": t.definition,
             }
             for t in report.tiles
         ],

@@ -16,18 +16,14 @@ import pandas as pd
 from flowperf_helpers.catalog import DEFAULT_GROUP_BY, STATISTICS
 from flowperf_helpers.errors import NoRowsError, UnknownNameError
 from flowperf_helpers.queries import ReportQuery
-from flowperf_helpers.report.answers import WeekAnswers, report_week
-from flowperf_helpers.timeframes import Window, last_complete_week
+from flowperf_helpers.rehearsal import DAYS, REHEARSED_WEEKS, WEEKS, ending, rehearse
+from flowperf_helpers.report.answers import WeekAnswers, a_year_before, report_week
+from flowperf_helpers.timeframes import Window
 
 __all__ = ["GROUP_BY", "REPORT_STATISTICS", "fetch_week", "plan_week"]
 
 GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
 REPORT_STATISTICS = tuple(STATISTICS)
-WEEKS = 51
-DAYS = 59
-YEAR = 364
-EARLIER_MONDAYS = 6
-"""How far back earlier answers are looked at: enough for settling, and for what changed since last time."""
 
 
 def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> list[ReportQuery | Any]:
@@ -36,17 +32,13 @@ def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None
     def ask(timeframe: Window, interval: str | None = None) -> Wish:
         return Wish(metric, timeframe, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
 
-    return [ask(window), ask(_ending(window, WEEKS * 7), "weekly"), ask(_ending(window, DAYS), "daily")]
+    return [ask(window), ask(ending(window, WEEKS * 7), "weekly"), ask(ending(window, DAYS), "daily")]
 
 
 def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> Any:
     from flowperf_helpers.wishes import Wish
 
     return Wish(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
-
-
-def _ending(window: Window, days: int) -> Window:
-    return Window(window.shift(7 - days).first, window.last)
 
 
 def plan_week(
@@ -56,7 +48,7 @@ def plan_week(
     window = report_week(account.now(), week, allow_partial=allow_partial)
     wanted = []
     for metric, flow_ids in _subjects(account, integration, conversion_metric)[0]:
-        wanted += [*_first_queries(window, metric, flow_ids), _values_of(window.shift(-YEAR), metric, flow_ids)]
+        wanted += [*_first_queries(window, metric, flow_ids), _values_of(a_year_before(window), metric, flow_ids)]
     return account.plan(wanted)
 
 
@@ -106,7 +98,7 @@ def fetch_week(
             (before,) = account.run([_values_of(window.previous(), metric, flow_ids)], refresh=refresh)
             fourth = ("previous", before)
         else:
-            (last_year,) = account.run([_values_of(window.shift(-YEAR), metric, flow_ids)], refresh=refresh)
+            (last_year,) = account.run([_values_of(a_year_before(window), metric, flow_ids)], refresh=refresh)
             fourth = ("year_ago", last_year)
             collected["previous"].append(before)
         answers = {"values": values, "weekly": weekly, "daily": daily, fourth[0]: fourth[1]}
@@ -120,7 +112,7 @@ def fetch_week(
     _refuse_empty(values, frames["weekly"], flows, window)
     if frames["year_ago"] is not None and frames["year_ago"].empty:
         frames["year_ago"] = None
-        unknown["year_ago"] = "nothing was sent in that week a year ago, or Klaviyo's data do not reach back to it"
+        unknown["year_ago"] = "nothing was sent in that week, or Klaviyo's data do not reach back to it"
     if frames["previous"] is not None and frames["previous"].empty:
         frames["previous"] = None
         unknown["previous"] = "nothing was sent in the week before"
@@ -138,7 +130,7 @@ def fetch_week(
         daily=frames["daily"],
         flows=flows,
         messages=_messages(account, flows, values),
-        history=_history(account, window, subjects),
+        history=_history(account, subjects, frames["weekly"], frames["daily"]),
         unknown=unknown,
         notes=list(
             dict.fromkeys(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))
@@ -240,23 +232,27 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
     return frame
 
 
-def _history(account: Any, window: Window, subjects: Sequence[tuple[str, tuple[str, ...] | None]]) -> pd.DataFrame:
-    """Earlier answers out of the store; the sandbox first gives what it would have answered on earlier Mondays."""
-    since = account.now() - pd.Timedelta(weeks=EARLIER_MONDAYS + 1)
-    frame: pd.DataFrame = account.history(kind="series", since=since)
-    if account.settings.is_embedded:
-        asked = set(frame["fetched_at"].dt.tz_convert("UTC")) if len(frame) else set()
-        mondays = [account.now() - pd.Timedelta(weeks=weeks) for weeks in range(EARLIER_MONDAYS, 0, -1)]
-        missing = [monday for monday in mondays if monday.tz_convert("UTC") not in asked]
-        for monday in missing:
-            then = account.again(now=monday.to_pydatetime())
-            week = last_complete_week(monday.to_pydatetime())
-            for metric, flow_ids in subjects:
-                then.run(_first_queries(week, metric, flow_ids)[1:])
-        if missing:
-            frame = account.history(kind="series", since=since)
-    metrics = [metric for metric, _ in subjects]
-    return frame[frame["conversion_metric_id"].isin(metrics)].reset_index(drop=True) if len(frame) else frame
+def _history(
+    account: Any,
+    subjects: Sequence[tuple[str, tuple[str, ...] | None]],
+    weekly: pd.DataFrame,
+    daily: pd.DataFrame,
+) -> pd.DataFrame:
+    """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked."""
+    for metric, flow_ids in subjects:
+        rehearse(account, metric, flow_ids)
+    since = account.now() - pd.Timedelta(weeks=REHEARSED_WEEKS + 1)
+    frame: pd.DataFrame = account.history("series", since=since, conversion_metric_id=[m for m, _ in subjects])
+    if frame.empty:
+        return frame
+    shown = pd.concat([weekly, daily])
+    of_report = pd.Series(False, index=frame.index)
+    for metric, flow_ids in subjects:
+        of_metric = frame["conversion_metric_id"] == metric
+        of_report |= of_metric if flow_ids is None else of_metric & frame["flow_id"].isin(flow_ids)
+    bounds = ["interval_start", "interval_end"]
+    of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
+    return frame[of_report].reset_index(drop=True)
 
 
 def _logged(name: str, frame: pd.DataFrame, window: Window, metric: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 import pandas as pd
@@ -10,13 +10,15 @@ import pandas as pd
 from flowperf_helpers.report.answers import WeekAnswers
 
 __all__ = [
+    "NOT_COMPARABLE",
     "RATES",
     "STRIP_WEEKS",
     "before_at_equal_age",
     "changes",
+    "conversions_with_value",
     "effects",
     "flow_names",
-    "four_weeks",
+    "rate_counts",
     "strips",
     "totals",
     "week_table",
@@ -25,48 +27,47 @@ __all__ = [
 RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
 """Rates that are compared with the week before, in the order of the page."""
 
+NOT_COMPARABLE = "not comparable yet"
+"""Verdict on a rate that still moves, beside a week that has had longer to settle."""
+
 STRIP_WEEKS = 12
 CHANGE_COLUMNS = [
     "flow_id", "flow_message_id", "statistic", "numerator_before", "denominator_before", "rate_before",
     "numerator_after", "denominator_after", "rate_after", "difference", "low", "high", "p_value", "q_value", "verdict",
 ]  # fmt: skip
-_AGE_SLACK = pd.Timedelta(hours=36)
 
 
 def before_at_equal_age(answers: WeekAnswers) -> tuple[pd.DataFrame | None, bool]:
     """The week before as it stood when it was as old as this week is now.
 
-    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds an
-    answer about the week before that was given a week earlier (within 36 hours), that one is taken.
+    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds answers
+    about the week before that were given at that age, those are taken (`at_equal_age`: within two hours of it, else
+    interpolated), if they tell of every message that the week before has.
 
     Returns
     -------
     frame : DataFrame or None
-        Rows like those of ``answers.previous``.
+        Rows like those of ``answers.previous``, variations summed.
     equal : bool
         Whether it is of equal age. False: the week before as it stands today.
     """
+    from flowperf_helpers.settling import at_equal_age
+
     history, previous = answers.history, answers.previous
     if previous is None or not len(history) or "interval_start" not in history:
         return previous, False
-    starts, ends = answers.window.previous().bounds(answers.account["timezone"])
-    length = history["interval_end"] - history["interval_start"]
-    week = history[
-        (history["interval_start"] == starts) & (history["interval_end"] == ends) & (length > timedelta(days=5))
-    ]
+    zone = answers.account["timezone"]
+    starts, ends = answers.window.previous().bounds(zone)
+    week = history[(history["interval_start"] == starts) & (history["interval_end"] == ends)]
     asked = pd.Timestamp(answers.account["asked_at"])
-    then = asked - timedelta(days=7)
-    week = week[(week["fetched_at"] - then).abs() <= _AGE_SLACK]
-    if not len(week):
+    then = at_equal_age(week, (asked - answers.window.bounds(zone)[1]) / timedelta(days=1))
+    keys = [c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel") if c in previous]
+    keys = [c for c in keys if c in then]
+    then = then[then["recipients"].fillna(0) > 0]
+    sent = previous[previous["recipients"].fillna(0) > 0]
+    if not pd.MultiIndex.from_frame(sent[keys]).isin(pd.MultiIndex.from_frame(then[keys])).all():
         return previous, False
-    # the widest of the answers: somebody may have asked about a single flow on that day
-    widest = week.groupby(["fetched_at", "query"], sort=True).size()
-    fetched_at, query = widest[widest == widest.max()].index[-1]
-    latest = week[(week["fetched_at"] == fetched_at) & (week["query"] == query)]
-    keys = [c for c in ("flow_id", "flow_message_id", "send_channel", "variation") if c in previous and c in latest]
-    latest = latest.drop_duplicates(keys)
-    latest = latest[latest["recipients"].fillna(0) > 0]
-    frame = latest.reindex(columns=[c for c in previous.columns if c in latest.columns]).reset_index(drop=True)
+    frame = then.reindex(columns=[c for c in previous.columns if c in then.columns]).reset_index(drop=True)
     frame.attrs = dict(previous.attrs)
     return frame, True
 
@@ -82,10 +83,47 @@ def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame |
     return roll_up(frame.assign(everything="all"), by=["everything"])
 
 
+def rate_counts(frame: pd.DataFrame, rates: Sequence[str] = RATES) -> dict[str, tuple[float, float]]:
+    """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
+    from flowperf_helpers.denominators import find_denominators
+    from flowperf_helpers.trials import sum_trials
+
+    parts = find_denominators(frame)
+    everything = frame.assign(everything="all")
+    found = {}
+    for rate in rates:
+        if rate in parts and len(frame):
+            counts = sum_trials(everything, rate, parts[rate], ["everything"], provisional="mark", what=rate).counts
+            found[rate] = (float(counts["numerator"].iloc[0]), float(counts["denominator"].iloc[0]))
+    return found
+
+
+def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
+    """Conversions that carry money, and all: those of rows without a value, and of metrics without any, carry none."""
+    if not {"conversions", "conversion_value"} <= set(frame.columns):
+        return 0.0, 0.0
+    counts = frame["conversions"].astype("float64").fillna(0.0)
+    carries = frame["conversion_value"].notna()
+    if "conversion_metric_id" in frame.columns:
+        money = frame["conversion_value"].groupby(frame["conversion_metric_id"], dropna=False).transform("sum")
+        carries &= money != 0
+    return float(counts[carries].sum()), float(counts.sum())
+
+
 def changes(
-    before: pd.DataFrame | None, after: pd.DataFrame, *, by: Sequence[str] = ("flow_id",), rates: Sequence[str] = RATES
+    before: pd.DataFrame | None,
+    after: pd.DataFrame,
+    *,
+    by: Sequence[str] = ("flow_id",),
+    rates: Sequence[str] = RATES,
+    withheld: Collection[str] = (),
 ) -> pd.DataFrame:
     """Every rate of every group beside the week before, with one false-discovery correction over all of them.
+
+    Parameters
+    ----------
+    withheld : collection of str
+        Rates that may not be judged, as the weeks are of unequal age: `NOT_COMPARABLE`, without interval and p-value.
 
     Returns
     -------
@@ -98,6 +136,9 @@ def changes(
         return pd.DataFrame(columns=[c for c in CHANGE_COLUMNS if c != "flow_message_id" or c in by])
     parts = [compare_rates(before, after, rate=rate, by=tuple(by)).assign(statistic=rate) for rate in rates]
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    young = table["statistic"].isin(list(withheld))
+    table.loc[young, ["low", "high", "p_value", "q_value"]] = float("nan")
+    table.loc[young, "verdict"] = NOT_COMPARABLE
     return _corrected(table)
 
 
@@ -135,20 +176,6 @@ def strips(weekly: pd.DataFrame, *, last: pd.Timestamp, by: Sequence[str] = ("fl
     table = totals(recent, [*by, "interval_start"])
     assert table is not None
     return table.merge(flags, left_on="interval_start", right_index=True, how="left")
-
-
-def four_weeks(weekly: pd.DataFrame, *, last: pd.Timestamp) -> pd.DataFrame:
-    """Message sends of the last four weeks per group, each week's sends counted as trials of their own.
-
-    A person mailed in two weeks is two trials: right for comparing variations, which are drawn anew for every send.
-    """
-    starts = sorted(s for s in weekly["interval_start"].unique() if s <= last)[-4:]
-    recent = weekly[weekly["interval_start"].isin(starts)]
-    keys = [c for c in recent.columns if pd.api.types.is_string_dtype(recent[c])]
-    counts = [c for c in recent.columns if pd.api.types.is_integer_dtype(recent[c])]
-    table = recent.groupby(keys, dropna=False, sort=False)[counts].sum(min_count=1).reset_index()
-    table.attrs = dict(weekly.attrs)
-    return table
 
 
 def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence[str], *, rate: str) -> pd.DataFrame:

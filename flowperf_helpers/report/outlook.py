@@ -8,6 +8,8 @@ from datetime import timedelta
 import pandas as pd
 
 from flowperf_helpers import formats
+from flowperf_helpers.columns import numbers, row_keys
+from flowperf_helpers.reconciliation import merge_answers
 from flowperf_helpers.report.answers import WeekAnswers
 
 __all__ = ["Settling", "disagreements", "restated", "restated_weeks", "settling", "unsent"]
@@ -84,45 +86,73 @@ def _daily(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def restated(answers: WeekAnswers) -> pd.DataFrame:
-    """Weekly numbers that changed between the last two times they were asked for, this report's week left out.
+    """Weekly numbers of messages that changed since they were last asked for, this report's week left out.
 
+    Last time is the last answer of an earlier day, so that a second report of one day says what the first one said.
     Only statistics of the headline; conversions and money of the week before always change and say so.
     """
     from flowperf_helpers.honesty import restatements
 
-    history = answers.history
-    if not len(history) or history["fetched_at"].nunique() < 2:
+    before, now = _last_time_and_now(answers)
+    if not len(before):
         return pd.DataFrame()
-    weekly = history[(history["interval_end"] - history["interval_start"]) > timedelta(days=5)]
-    times = sorted(weekly["fetched_at"].unique())[-2:]
-    recent = weekly[weekly["fetched_at"].isin(times)]
-    if recent["fetched_at"].nunique() < 2:
-        return pd.DataFrame()
-    table = restatements(recent)
-    table = table[
-        table["statistic"].isin(["delivered", "opens_unique", "clicks_unique", "conversions", "conversion_value"])
-    ]
-    base = table["before"].abs().astype("float64").where(lambda v: v > 0)
-    change = table["change"].astype("float64")
-    table = table[(change.abs() / base).fillna(1.0) >= LEAST_CHANGE]
-    return table.sort_values(["interval_start", "statistic"], ascending=[False, True]).reset_index(drop=True)
+    found = restatements(pd.concat([before, now], ignore_index=True), statistics=_restated_statistics(now))
+    found = found[_beyond(found["before"], found["change"])]
+    return found.sort_values(["interval_start", "statistic"], ascending=[False, True]).reset_index(drop=True)
 
 
-def restated_weeks(table: pd.DataFrame) -> pd.DataFrame:
-    """Sum restatements of messages per week and statistic.
+def restated_weeks(answers: WeekAnswers) -> pd.DataFrame:
+    """Weeks whose sums changed since last time: all their messages, not only those that changed.
 
     Returns
     -------
     DataFrame
-        ``interval_start, statistic, before, after, change, share`` (fraction of before), ``messages`` (how many).
+        ``interval_start, statistic, before, after, change, share`` (fraction of before), ``messages`` (how many
+        changed).
     """
-    if not len(table):
-        return pd.DataFrame(columns=["interval_start", "statistic", "before", "after", "change", "share", "messages"])
-    numbers = table.astype({"before": "float64", "after": "float64", "change": "float64"})
-    groups = numbers.groupby(["interval_start", "statistic"], sort=False)
-    weeks = groups[["before", "after", "change"]].sum().assign(messages=groups.size()).reset_index()
-    weeks.insert(5, "share", weeks["change"] / weeks["before"].where(weeks["before"] > 0))
-    return weeks
+    before, now = _last_time_and_now(answers)
+    columns = ["interval_start", "statistic", "before", "after", "change", "share", "messages"]
+    if not len(before):
+        return pd.DataFrame(columns=columns)
+    both = before.merge(now, on=[k for k in row_keys(now) if k in before], suffixes=("_before", ""))
+    parts = []
+    for name in _restated_statistics(now):
+        pair = both[["interval_start"]].assign(before=numbers(both, f"{name}_before"), after=numbers(both, name))
+        pair = pair.dropna().assign(messages=lambda rows: rows["before"] != rows["after"])
+        parts.append(pair.groupby("interval_start", as_index=False).sum().assign(statistic=name))
+    weeks = pd.concat(parts, ignore_index=True)
+    weeks["change"] = weeks["after"] - weeks["before"]
+    weeks["share"] = weeks["change"] / weeks["before"].where(weeks["before"] > 0)
+    weeks = weeks[_beyond(weeks["before"], weeks["change"])]
+    return weeks.sort_values(["interval_start", "statistic"], ascending=[False, True], ignore_index=True)[columns]
+
+
+def _last_time_and_now(answers: WeekAnswers) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Whole weeks before this one: each message as it was last answered on an earlier day, and as it is answered now."""
+    history, weekly = answers.history, answers.weekly
+    if not len(history) or not len(weekly) or "interval_end" not in history:
+        return history.iloc[:0], weekly.iloc[:0]
+    asked = pd.Timestamp(weekly.attrs.get("fetched_at") or answers.account["asked_at"])
+    now = merge_answers(weekly.assign(fetched_at=asked.tz_convert("UTC"), query="now"))
+    now = now[now["interval_start"] < answers.window.bounds(answers.account["timezone"])[0]]
+    earlier = history["fetched_at"] < asked.tz_convert(answers.account["timezone"]).normalize()
+    whole = ~history["is_partial"].fillna(False).astype(bool)
+    before = history[earlier & whole].sort_values("fetched_at", kind="stable")
+    before = before.drop_duplicates([k for k in row_keys(now) if k in before], keep="last")
+    bounds = ["interval_start", "interval_end"]
+    same = pd.MultiIndex.from_frame(before[bounds]).isin(pd.MultiIndex.from_frame(now[bounds]))
+    return before[same], now
+
+
+def _restated_statistics(now: pd.DataFrame) -> list[str]:
+    wanted = ("delivered", "opens_unique", "clicks_unique", "conversions", "conversion_value")
+    return [name for name in wanted if name in now]
+
+
+def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:
+    """Whether a change is worth a line: half a percent or more, or out of nothing."""
+    share = change.abs() / before.abs().where(before != 0)
+    return (share.fillna(1.0) >= LEAST_CHANGE) & (change != 0)
 
 
 def settling(answers: WeekAnswers) -> Settling:

@@ -75,9 +75,9 @@ def disagreement_table(
         [
             Cell(short_name(names.get(str(row["flow_id"]), str(row["flow_id"])), _NAME_WIDTH)),
             Cell(formats.statistic_label(row["statistic"])),
-            cell(row["value"], row["statistic"], currency),
+            cell(row["values"], row["statistic"], currency),
             cell(row["series_sum"], row["statistic"], currency),
-            Cell(as_text(row["why"])),
+            Cell(as_text(row["reasons"])),
         ]
         for row in frame.head(limit).to_dict("records")
     ]

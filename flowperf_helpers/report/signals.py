@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from flowperf_helpers import formats
 from flowperf_helpers.names import short_name
+from flowperf_helpers.signals import MESSAGE_STOPPED
 
 __all__ = ["Signal", "change_signals", "duel_signals", "duels_won", "limit_signals", "rank", "to_frame"]
 
@@ -51,14 +53,12 @@ class Signal:
         return _URGENCY["complaints"] if self.statistic == "spam_complaint_rate" else _URGENCY.get(self.kind, 9)
 
 
-def change_signals(table: pd.DataFrame, names: Mapping[str, str], *, equal_age: bool) -> list[Signal]:
+def change_signals(table: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]:
     """Rates of flows that moved beyond chance."""
     moved = table[table["verdict"].isin(["higher", "lower"])] if len(table) else table
     found = []
     for row in moved.to_dict("records"):
         rate = str(row["statistic"])
-        if rate == "conversion_rate" and not equal_age:
-            continue  # a fresh week always looks poorer than an old one
         label = formats.statistic_label(rate).lower()
         verb = "rose" if row["verdict"] == "higher" else "fell"
         extra = float(row["difference"]) * float(row["denominator_after"])
@@ -89,7 +89,7 @@ def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) 
         flow, variation = _name(names, row["flow_id"]), short_name(label, 60)
         sentence = (
             f"Variation “{variation}” wins in “{flow}”: click rate {formats.percent_text(row['rate'])} over {period}, "
-            f"the best with a probability of {_sure(row['probability_best'])}."
+            f"the best with a probability of {formats.probability_text(row['probability_best'])}."
         )
         short = f"in “{flow}” the variation “{variation}” wins"
         found.append(Signal("winner", str(row["flow_id"]), str(row["flow_message_id"]), "click_rate", sentence, short))
@@ -97,25 +97,37 @@ def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) 
 
 
 def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]:
-    """Silent flows, and points and runs outside their control limits; ``found`` is the frame of `find_signals`."""
+    """Silent flows and messages, and points and runs outside limits; ``found`` is the frame of `find_signals`.
+
+    A message's number is told as the message's: a flow's other messages are not in it.
+    """
     signals = []
     for row in found.to_dict("records"):
         kind = "stopped" if row["direction"] == "stopped" else "limits"
-        flow_id = str(row["flow_id"])
+        flow_id, message = str(row["flow_id"]), _text(row.get("flow_message_id"))
         sentence = str(row["sentence"])
-        name = _name(names, flow_id)
         if kind == "stopped":
-            # the first clause of the room's own sentence, its day written out
+            # the first clause of the sentence, its day written out
             day = pd.Timestamp(row["interval_start"])
             sentence = sentence.partition(";")[0].rstrip(".").replace(f"{day:%Y-%m-%d}", f"{day:%A %-d %B}") + "."
-            sentence = sentence.replace(" in each interval with sends", " a day")
-        text = sentence if name in sentence else f"“{name}”: {sentence}"
-        message = "" if kind == "stopped" else _text(row.get("flow_message_id"))
+            sentence = re.sub(r" in each (interval|day|week) with sends", _each, sentence)
+            message = message if row["reason"] == MESSAGE_STOPPED else ""
+        where = f"“{_name(names, flow_id)}”"
+        if message:
+            where = f"message “{short_name(_text(row.get('flow_message_name')) or message, 60)}” of {where}"
+        if kind == "stopped":
+            text = where[0].upper() + where[1:] + sentence[sentence.rindex("” has sent nothing") + 1 :]
+        else:
+            text = f"{where[0].upper()}{where[1:]}: {sentence}"
         label = formats.statistic_label(str(row["statistic"])).lower()
-        short = f"the {label} of “{name}” left its limits ({row['direction']})"
+        short = f"the {label} of {where} left its limits ({row['direction']})"
         since = _day(row.get("interval_start"))
         signals.append(Signal(kind, flow_id, message, str(row["statistic"]), text, short, since=since))
     return signals
+
+
+def _each(found: re.Match[str]) -> str:
+    return f" a {found[1]}"
 
 
 def rank(signals: list[Signal], worth: Mapping[str, float]) -> list[Signal]:
@@ -135,11 +147,6 @@ def to_frame(signals: list[Signal]) -> pd.DataFrame:
 
 def _name(names: Mapping[str, str], flow_id: object) -> str:
     return short_name(names.get(str(flow_id), str(flow_id)), 60)
-
-
-def _sure(probability: float) -> str:
-    """A probability that was simulated or computed is never quite one."""
-    return "over 99.9 %" if probability > 0.999 else formats.percent_text(probability)
 
 
 def _events(rate: str) -> str:

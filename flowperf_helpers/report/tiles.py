@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +10,15 @@ import pandas as pd
 
 from flowperf_helpers import formats
 from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.report.measures import NOT_COMPARABLE
 
-__all__ = ["HEADLINE", "Tile", "make_tiles"]
+__all__ = ["AFTERWARDS", "HEADLINE", "Tile", "make_tiles"]
 
 HEADLINE = (
     "conversion_value", "conversions", "delivered", "open_rate", "click_rate", "conversion_rate",
     "unsubscribe_rate", "spam_complaint_rate",
 )  # fmt: skip
-_AFTERWARDS = ("conversion_value", "conversions", "conversion_rate")
+AFTERWARDS = ("conversion_value", "conversions", "conversion_rate")
 """Statistics that an attribution window keeps open."""
 
 
@@ -30,11 +32,11 @@ class Tile:
     value, low, high, previous, year_ago, difference : float or None
         None where nobody knows; fractions for rates.
     verdict : str or None
-        In words; None for counts and money, whose chance is not known.
+        In words; None for counts and money, whose chance is not known, and where the weeks are not of equal age.
     provisional : bool
         Whether the number still moves.
     notes : dict
-        Why a field is None, by its name.
+        Why a field is None, by its name; ``"covers"``: what the value does not cover.
     """
 
     statistic: str
@@ -65,6 +67,11 @@ class Tile:
         return "95 % interval " + formats.interval_text(self.low, self.high, self.statistic, self.currency)
 
     @property
+    def note(self) -> str:
+        """What the value does not cover, or empty."""
+        return self.notes.get("covers", "")
+
+    @property
     def change(self) -> str:
         """The change since the week before, signed."""
         return formats.difference_text(self.difference, self.statistic, self.currency)
@@ -92,6 +99,8 @@ def make_tiles(
     currency: str | None,
     provisional: bool,
     unknown: dict[str, str],
+    counts: Mapping[str, tuple[float, float]],
+    valued: tuple[float, float],
 ) -> list[Tile]:
     """One tile per headline statistic.
 
@@ -105,9 +114,22 @@ def make_tiles(
         Whether days of the week are younger than the attribution window.
     unknown : dict
         Why ``previous`` or ``year_ago`` are not there.
+    counts : mapping of str to pair
+        Successes and trials of each rate.
+    valued : pair
+        Conversions that carry money, and all.
     """
     rows: dict[str, Any] = {str(row["statistic"]): row for _, row in compared.iterrows()}
-    return [_tile(name, now, before, year_ago, rows.get(name), currency, provisional, unknown) for name in HEADLINE]
+    tiles = []
+    for name in HEADLINE:
+        notes = dict(unknown)
+        if name == "conversion_value" and 0 < valued[0] < valued[1]:
+            notes["covers"] = (
+                f"of {formats.count_text(valued[0])} of {formats.count_text(valued[1])} conversions: "
+                "the others carry no money"
+            )
+        tiles.append(_tile(name, now, before, year_ago, rows.get(name), currency, provisional, notes, counts.get(name)))
+    return tiles
 
 
 def _tile(
@@ -118,14 +140,14 @@ def _tile(
     row: Any,
     currency: str | None,
     provisional: bool,
-    unknown: dict[str, str],
+    notes: dict[str, str],
+    counted: tuple[float, float] | None,
 ) -> Tile:
     entry = STATISTICS[name]
     value, previous = _number(now, name), _number(before, name)
     low = high = None
-    notes = dict(unknown)
     if entry.kind == "rate":
-        low, high = _wilson(now, name, value)
+        low, high = _wilson(counted)
         if low is None:
             notes["interval"] = "no interval: too few to say"
     elif entry.unit == "money":
@@ -134,8 +156,10 @@ def _tile(
         notes["interval"] = "a count of what was sent" if name == "delivered" else "a count, by send date"
     if value is None:
         notes.setdefault("value", "Klaviyo sent no number")
-    open_still = provisional and name in _AFTERWARDS
+    open_still = provisional and name in AFTERWARDS
     verdict = None if row is None else str(row["verdict"])
+    if verdict == NOT_COMPARABLE:
+        notes["verdict"], verdict = NOT_COMPARABLE, None
     difference = None if value is None or previous is None else value - previous
     return Tile(
         name, entry.label, entry.sentence, entry.unit, value, low, high, previous, _number(year_ago, name), difference,
@@ -143,15 +167,12 @@ def _tile(
     )  # fmt: skip
 
 
-def _wilson(now: pd.DataFrame, rate: str, value: float | None) -> tuple[float | None, float | None]:
+def _wilson(counted: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    """Interval of a rate from the counts it was rebuilt from; no event among many has an upper limit too."""
     from flowperf_helpers.rates import rate_interval
 
-    entry = STATISTICS[rate]
-    top = next((_number(now, n) for n in entry.numerators if _number(now, n) is not None), None)
-    if value is None or top is None or not 0 < value <= 1:
+    if counted is None or not 0 <= counted[0] <= counted[1]:
         return None, None
-    # the trials that the rate itself was rebuilt from: other channels than the rate's are not in them
-    trials = top / value
-    bounds = rate_interval([top], [round(trials)])
+    bounds = rate_interval([counted[0]], [counted[1]])
     low, high = (float(bounds[c].iloc[0]) for c in ("low", "high"))
     return (None, None) if pd.isna(low) else (low, high)

@@ -232,7 +232,9 @@ def _duel_table(frame: pd.DataFrame | None) -> Table:
                 cell(row.get("recipients", row.get("denominator")), "recipients"),
                 cell(row.get("rate"), "click_rate"),
                 Cell(formats.interval_text(row.get("low"), row.get("high"), "click_rate"), None, True),
-                Cell(formats.percent_text(row.get("probability_best")), as_float(row.get("probability_best")), True),
+                Cell(
+                    formats.probability_text(row.get("probability_best")), as_float(row.get("probability_best")), True
+                ),
                 Cell(as_text(row.get("klaviyo_rule"))),
                 Cell(as_text(row.get("verdict"))),
             ]
