@@ -323,7 +323,9 @@ class Account(Directory):
         endpoints = {"series": SERIES, "values": VALUES}
         if kind not in endpoints:
             raise ArgumentError(f"kind is series or values, not {kind!r}.")
-        return merge_answers(self._store.history(endpoints[kind], where=filters, since=since), by=filters)
+        rebuild = self._reports.collector.rows_of
+        kept = self._store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
+        return merge_answers(kept, by=filters)
 
     def __repr__(self) -> str:
         kind = "SANDBOX (invented numbers), " if self.is_sandbox else ""

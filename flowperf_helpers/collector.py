@@ -5,6 +5,7 @@ So a plan that meets a spent quota, a crash or Ctrl-C loses nothing: run it agai
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
@@ -16,12 +17,14 @@ from flowperf_helpers.answers import Answer
 from flowperf_helpers.catalog import GROUPINGS, VALUE_STATISTICS
 from flowperf_helpers.client import Client
 from flowperf_helpers.columns import text_column
-from flowperf_helpers.errors import ApiError, QuotaError
+from flowperf_helpers.errors import ApiError, PayloadError, QuotaError
 from flowperf_helpers.frames import join_pages, series_frame, values_frame
 from flowperf_helpers.planner import Part, Plan, Step
 from flowperf_helpers.provenance import finish_series, finish_values
 from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
+from flowperf_helpers.snapshot_files import Header
 from flowperf_helpers.store import Store
+from flowperf_helpers.timeframes import parse_timeframe
 from flowperf_helpers.wishes import Wish
 
 __all__ = ["Collected", "Collector", "collect_frames", "joined"]
@@ -85,13 +88,40 @@ class Collector:
         """Return the answer to one query, from the store or from Klaviyo; a new one is kept."""
         answer = self.find(query, refresh=refresh)
         if answer is not None:
-            return self._shaped(query, answer)
+            try:
+                return self._shaped(query, answer)
+            except PayloadError as error:  # a kept answer that nothing can be made of must not be served for ever
+                self.store.set_aside(query.endpoint, self.revision, query.body(), answer, error)
         answer = self._sent(query)
         collected = self._shaped(query, answer)
         self.store.keep(
             query.endpoint, self.revision, query.body(), answer, window_end=self._end(query), rows=collected.frame
         )
         return collected
+
+    def rows_of(self, header: Header, pages: tuple[bytes, ...]) -> pd.DataFrame:
+        """Return the tidy rows of a kept answer, made from its question and its pages alone.
+
+        Raises
+        ------
+        PayloadError
+            Nothing can be made of them.
+        """
+        try:
+            asked = json.loads(header.body)["data"]["attributes"]
+            time = asked["timeframe"]
+            query = ReportQuery(
+                asked["conversion_metric_id"],
+                parse_timeframe(time.get("key") or (time["start"], time["end"])),
+                asked["statistics"],
+                asked.get("interval"),
+                group_by=asked.get("group_by"),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise PayloadError(
+                "The snapshot holds a question that is not one of ours: ask again.", place="/"
+            ) from error
+        return self._shaped(query, Answer(pages, header.served, header.asked_at, requests=0, from_store=True)).frame
 
     def _sent(self, query: ReportQuery) -> Answer:
         """Send a query; where the metric refuses value statistics, without those three (contract, section E)."""

@@ -185,7 +185,7 @@ class ExplainingAccount:
             interval=wanted.get("interval", "weekly"),
             bounds=_UNKNOWN,
             asked_at=pd.Timestamp(0, tz="UTC"),
-            attribution_days=5,
+            attribution_days=self.account.attribution_days,
         )
         return self._marked(finished)
 
@@ -204,6 +204,7 @@ class ExplainingAccount:
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         frame.attrs |= {"account": self.account.name, "sandbox": self.account.is_sandbox, "notes": [self._reason]}
+        frame.attrs["attribution_days"] = self.account.attribution_days
         frame.attrs[UNANSWERED] = self._reason
         return frame
 

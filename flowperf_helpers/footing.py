@@ -8,7 +8,8 @@ from flowperf_helpers.errors import ArgumentError
 
 __all__ = ["equal_footing"]
 
-_SETTLED_DAYS = 5
+_ATTRIBUTION_DAYS = 5
+"""Klaviyo's default, where a frame does not tell its account's setting."""
 
 
 def equal_footing(before: pd.DataFrame, after: pd.DataFrame, allow_unequal: bool) -> list[str]:
@@ -44,8 +45,12 @@ def equal_footing(before: pd.DataFrame, after: pd.DataFrame, allow_unequal: bool
         if not allow_unequal:
             raise ArgumentError(f"{told}: compare windows of equal length, or say allow_unequal=True.")
         notes.append(f"{told}: rates can be compared, sums cannot.")
-    if _age(before, earlier[1]) >= _SETTLED_DAYS > _age(after, later[1]):
-        notes.append("The later window is younger than five days: its conversions are still coming in.")
+    settled = after.attrs.get("attribution_days", _ATTRIBUTION_DAYS)
+    if _age(before, earlier[1]) >= settled > _age(after, later[1]):
+        notes.append(
+            f"The later window is younger than the attribution window of {settled} days: its conversions are still "
+            "coming in."
+        )
     return notes
 
 

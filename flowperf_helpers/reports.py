@@ -98,6 +98,7 @@ class Reports:
             "currency": self.facts.currency,
             "interval": wish.interval,
             "conversion_metric_id": wish.conversion_metric_id,
+            "attribution_days": settings.attribution_days,
             "requests": sum(answer.requests for answer in answers),
             "from_store": all(answer.from_store for answer in answers),
             "notes": notes,

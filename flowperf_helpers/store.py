@@ -25,10 +25,19 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.answers import Answer
-from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.errors import ArgumentError, FlowperfError
 from flowperf_helpers.home import StorageWarning, private_folder, storage_error, write_private
-from flowperf_helpers.row_files import read_rows, write_rows
-from flowperf_helpers.snapshot_files import DamagedError, Header, canonical, pack, query_hash, unpack
+from flowperf_helpers.row_files import damaged_rows, read_rows, write_rows
+from flowperf_helpers.snapshot_files import (
+    LARGEST,
+    DamagedError,
+    Header,
+    canonical,
+    pack,
+    query_hash,
+    read_regular,
+    unpack,
+)
 
 __all__ = ["MAX_AGE", "Store"]
 
@@ -147,7 +156,7 @@ class Store:
         Returns
         -------
         Path
-            The snapshot's file.
+            The snapshot's file. An answer of more than 256 MB is not written, and warned about.
         """
         question = (self.account_key, endpoint, revision, canonical(body))
         end = _moment(window_end)
@@ -162,6 +171,11 @@ class Store:
         folder = private_folder(self._place(question))
         name = f"{answer.fetched_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{os.getpid():x}-{time.monotonic_ns():x}"
         path = folder / f"{name}.snap"
+        if sum(header.lengths) > LARGEST:
+            size = f"{sum(header.lengths) >> 20} MB"
+            told = f"An answer of {size} was not kept, as it has more than {LARGEST >> 20} MB: ask for shorter windows."
+            warnings.warn(told, StorageWarning, stacklevel=2)
+            return path
         if rows is not None:
             write_rows(folder / f"{name}.parquet", rows, fetched_at=answer.fetched_at, query=folder.name)
         write_private(path, pack(header, answer.pages))
@@ -174,8 +188,11 @@ class Store:
         where: Mapping[str, Any] | None = None,
         since: datetime | None = None,
         columns: Sequence[str] | None = None,
+        rebuild: Callable[[Header, tuple[bytes, ...]], pd.DataFrame] | None = None,
     ) -> pd.DataFrame:
         """Return the rows of all snapshots, oldest asking first.
+
+        Rows that cannot be read are set aside with a `StorageWarning` and made anew from their snapshot.
 
         Parameters
         ----------
@@ -187,6 +204,8 @@ class Store:
             Aware; only answers asked from then on.
         columns : sequence of str, optional
             Only these, and ``fetched_at``.
+        rebuild : callable, optional
+            Makes the rows of a snapshot; left out, damaged rows are set aside only.
 
         Returns
         -------
@@ -195,8 +214,16 @@ class Store:
             equal questions), then the columns of the rows kept. Empty where nothing was kept.
         """
         place = self.folder if endpoint is None else self.folder / _folder_name(endpoint.strip("/"))
-        files = sorted(file for file in place.rglob("*.parquet") if file.with_suffix(".snap").exists())
-        return read_rows(files, where=where or {}, since=since, columns=columns)
+        wanted: dict[str, Any] = {"where": where or {}, "since": since, "columns": columns}
+        try:
+            return read_rows(_row_files(place), **wanted)
+        except DamagedError:
+            for file, damage in damaged_rows(_row_files(place)).items():
+                self._rebuild(file, damage, rebuild)
+        try:
+            return read_rows(_row_files(place), **wanted)
+        except DamagedError as error:
+            raise storage_error(place, error, "read as Parquet") from error
 
     def count(self, endpoint: str | None = None) -> int:
         """Return the number of snapshots kept."""
@@ -210,6 +237,50 @@ class Store:
             if read is not None and read[0].account_key == self.account_key:
                 yield read[0]
 
+    def set_aside(
+        self, endpoint: str, revision: str, body: Mapping[str, Any], answer: Answer, damage: Exception
+    ) -> None:
+        """Set a kept answer aside that nothing can be made of, so that `find` returns it no more.
+
+        Parameters
+        ----------
+        endpoint, revision, body
+            As in `find`.
+        answer : Answer
+            As `find` returned it.
+        damage : Exception
+            Why.
+        """
+        question = (self.account_key, endpoint, revision, canonical(body))
+        for file in self._place(question).glob("*.snap"):
+            read = self._read(file)
+            if read is not None and read[0].question == question and read[0].asked_at == answer.fetched_at:
+                self._set_aside(file, DamagedError(str(damage)))
+
+    def _rebuild(
+        self, file: Path, damage: DamagedError, rebuild: Callable[[Header, tuple[bytes, ...]], pd.DataFrame] | None
+    ) -> None:
+        """Make the rows of one snapshot anew."""
+        read = self._read(file.with_suffix(".snap"))
+        if read is None:  # set aside with its rows
+            return
+        try:
+            os.replace(file, file.with_name(file.name + ".damaged"))
+        except FileNotFoundError:  # another process has just done so
+            return
+        except OSError as error:
+            raise storage_error(file, error, f"set aside, and it is damaged ({damage})") from error
+        made = "left out of the history"
+        if rebuild is not None:
+            try:
+                rows = rebuild(*read)
+                write_rows(file, rows, fetched_at=read[0].asked_at, query=file.parent.name)
+                made = "made anew from the snapshot"
+            except FlowperfError as error:
+                made += f", because they cannot be made anew ({error})"
+        told = f"The rows {file} were damaged ({damage}), are set aside as {file.name}.damaged and {made}."
+        warnings.warn(told, StorageWarning, stacklevel=4)
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
@@ -221,7 +292,7 @@ class Store:
 
     def _read(self, file: Path) -> tuple[Header, tuple[bytes, ...]] | None:
         try:
-            return unpack(file.read_bytes())
+            return unpack(read_regular(file))
         except FileNotFoundError:  # another process has just set it aside
             return None
         except DamagedError as damage:
@@ -233,7 +304,7 @@ class Store:
     def _set_aside(self, file: Path, damage: DamagedError) -> None:
         try:
             for part in (file, file.with_suffix(".parquet")):
-                if part.exists():
+                if part.exists() or part.is_symlink():
                     os.replace(part, part.with_name(part.name + ".damaged"))
         except FileNotFoundError:
             return
@@ -245,6 +316,10 @@ class Store:
             StorageWarning,
             stacklevel=4,
         )
+
+
+def _row_files(place: Path) -> list[Path]:
+    return sorted(file for file in place.rglob("*.parquet") if file.with_suffix(".snap").exists())
 
 
 def _moment(value: datetime | None) -> datetime | None:

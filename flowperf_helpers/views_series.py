@@ -106,6 +106,6 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
             "A forecast learns from earlier answers about the same days, and the store holds none yet: run this "
             "notebook, or the weekly report, on several days."
         )
-    curve = settling_curve(history, statistic=statistic)
+    curve = settling_curve(history, statistic=statistic, attribution_days=frame.attrs.get("attribution_days", 5))
     expected = forecast(_all_in_one(frame).tail(14), curve, statistic=statistic)
     return plots.plot_forecast(expected, statistic=statistic)

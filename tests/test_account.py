@@ -176,7 +176,7 @@ def test_a_values_frame(tmp_path: Path) -> None:
         "account": "sandbox", "sandbox": True, "revision": "2026-10-15", "fetched_at": "2026-11-23T05:00:00+00:00",
         "timeframe": "2026-11-16 to 2026-11-22", "timezone": "Europe/Copenhagen", "currency": "EUR", "interval": None,
         "conversion_metric_id": "RplOrd", "requests": 1, "from_store": False, "notes": [], "schema_version": 1,
-        "statistics": ["open_rate", "recipients"],
+        "statistics": ["open_rate", "recipients"], "attribution_days": 5,
     }  # fmt: skip
     assert told == frame.attrs
     assert told == json.loads(json.dumps(frame.attrs))

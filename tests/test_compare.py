@@ -94,7 +94,17 @@ def test_a_younger_window_is_noted() -> None:
     after = window(messages([100], [5]), "2026-11-16", "2026-11-23")
     for frame in (before, after):
         frame.attrs["fetched_at"] = "2026-11-23T05:00:00+00:00"
-    assert "younger than five days" in compare_rates(before, after).attrs["notes"][0]
+    assert "younger than the attribution window of 5 days" in compare_rates(before, after).attrs["notes"][0]
+
+
+def test_the_accounts_attribution_window_decides_what_is_young() -> None:
+    """Five days after its end a week still fills where the account attributes for seven, and not where for three."""
+    before = window(messages([100], [5]), "2026-11-02", "2026-11-09")
+    after = window(messages([100], [5]), "2026-11-09", "2026-11-16")
+    for days, noted in ((7, True), (3, False)):
+        for frame in (before, after):
+            frame.attrs |= {"fetched_at": "2026-11-21T05:00:00+00:00", "attribution_days": days}
+        assert noted == any(f"of {days} days" in note for note in compare_rates(before, after).attrs["notes"])
 
 
 def test_provisional_is_marked_or_dropped_and_partial_never_counts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,9 +14,12 @@ from flowperf_helpers.choice import FlowChoice, read_choice
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.explain import Sentence, explained, explaining, or_sentence
 from flowperf_helpers.panels import as_html
-from flowperf_helpers.plots import alt_text
+from flowperf_helpers.plots import alt_text, plot_forecast
 from flowperf_helpers.questions import before_and_after, week_window
+from flowperf_helpers.rehearsal import fetch_history
 from flowperf_helpers.selection import chosen_flows, flow_overview, flows_in, select_rows
+from flowperf_helpers.settling import forecast, settling_curve
+from flowperf_helpers.timeframes import Window
 from flowperf_helpers.views_choosing import view_choice, view_triggers
 from flowperf_helpers.views_series import SERIES_VIEWS, view_series
 from flowperf_helpers.views_values import VALUES_VIEWS, view_values
@@ -181,4 +185,21 @@ def test_triggers_are_drawn_with_words() -> None:
     triggers = account.flows_triggered_by(metrics)
     assert "3 of 5 metrics" in alt_text(view_triggers(triggers, metrics, integration="YourIntegration"))
     assert "No metric is chosen" in alt_text(view_triggers(triggers, metrics, metric_ids=[]))
+    plt.close("all")
+
+
+def test_the_accounts_attribution_window_holds_in_pictures(tmp_path: Path) -> None:
+    """The forecast of an account with 12 days of attribution is made with 12 days, and every frame tells them."""
+    account = explaining(connect("sandbox", home=tmp_path, attribution_days=12))
+    days = Window(date(2026, 11, 2), date(2026, 11, 22))
+    daily = account.flow_series("RplOrd", timeframe=days, statistics=["conversions"], interval="daily")
+    history = fetch_history(account, "RplOrd", days)
+    seen = view_series(daily, daily, history, interval="daily", statistic="conversions", picture="forecast")
+    curve = settling_curve(history, attribution_days=12)
+    total = daily.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum().tail(14)
+    total.attrs = daily.attrs
+    assert alt_text(plot_forecast(forecast(total, curve))) == alt_text(seen)
+    assert alt_text(plot_forecast(forecast(total, settling_curve(history)))) != alt_text(seen)
+    refused = account.flow_series("no such metric", timeframe=days, statistics=["conversions"], interval="daily")
+    assert [12, 12] == [frame.attrs["attribution_days"] for frame in (daily, refused)]
     plt.close("all")

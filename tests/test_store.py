@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import re
 import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 import warnings
+import zlib
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,10 +23,12 @@ import pandas as pd
 import pytest
 from raw_server import REPORT, Clock
 
+from flowperf_helpers import connect
 from flowperf_helpers.answers import Answer
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.home import StorageWarning
 from flowperf_helpers.row_files import read_rows, write_rows
+from flowperf_helpers.snapshot_files import pack, unpack
 from flowperf_helpers.store import Store
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -304,3 +312,124 @@ def test_history_holds_a_long_name_once(tmp_path: Path) -> None:
     assert read["flow_name"].to_numpy()[0] is read["flow_name"].to_numpy()[2]
     assert "str" == str(read["flow_name"].dtype)
     assert 2 == len(read_rows([path], where={"flow_name": name}, since=None, columns=None))
+
+
+DAMAGED_ROWS = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"PAR1" + bytes(40) + b"PAR1"),
+    "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "another file": lambda path: pd.DataFrame({"x": [1]}).to_parquet(path),
+    "a link": lambda path: path.rename(path.with_name("elsewhere")) and path.symlink_to(path.with_name("elsewhere")),
+    "a broken link": lambda path: path.unlink() or path.symlink_to("nowhere"),
+    "a pipe": lambda path: path.unlink() or os.mkfifo(path),
+    "a folder": lambda path: path.unlink() or path.mkdir(),
+}
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("damage", DAMAGED_ROWS)
+def test_damaged_rows_are_made_anew(tmp_path: Path, damage: str) -> None:
+    """Whatever stands where an answer's rows were: it is set aside with a warning, and the history is whole again."""
+    account = connect("sandbox", home=tmp_path)
+    for day in ("2026-11-16", "2026-11-17"):
+        account.flow_series("RplOrd", timeframe=(day, day), statistics=["conversions"], interval="daily")
+    whole = account.history()
+    path = sorted(tmp_path.rglob("*.parquet"))[0]
+    DAMAGED_ROWS[damage](path)
+    with pytest.warns(StorageWarning, match="made anew"):
+        found = account.history()
+    keys = ["interval_start", "flow_message_id"]
+    pd.testing.assert_frame_equal(*(f.sort_values(keys, ignore_index=True) for f in (whole, found)))
+    assert os.path.lexists(f"{path}.damaged")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(whole) == len(account.history())
+
+
+def test_a_flipped_bit_in_rows_is_no_other_number(tmp_path: Path) -> None:
+    """Whatever single byte of a page of rows changes, the history is as it was."""
+    account = connect("sandbox", home=tmp_path)
+    account.flow_series("RplOrd", timeframe=("2026-11-16", "2026-11-16"), statistics=["conversions"], interval="daily")
+    whole = account.history()
+    path = next(tmp_path.rglob("*.parquet"))
+    data = path.read_bytes()
+    pages = len(data) - 8 - int.from_bytes(data[-8:-4], "little")  # a footer follows, of that length
+    for place in range(4, pages, pages // 40):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x55]) + data[place + 1 :])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            pd.testing.assert_frame_equal(whole, account.history())
+
+
+def test_rows_of_a_damaged_snapshot_are_left_out(tmp_path: Path) -> None:
+    """Where neither can be read both are set aside, and the other answers stay."""
+    store = store_of(tmp_path)
+    path = store.keep(REPORT, REVISION, BODY, answer(), window_end=YOUNG, rows=rows([1]))
+    store.keep(REPORT, REVISION, BODY, answer(), window_end=YOUNG, rows=rows([2]))
+    path.write_bytes(b"")
+    path.with_suffix(".parquet").write_bytes(b"")
+    with pytest.warns(StorageWarning, match="set aside"):
+        assert [2] == store.history()["clicks"].to_list()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("kind", ["a link", "a broken link", "a pipe", "a folder"])
+def test_only_regular_files_are_snapshots(tmp_path: Path, kind: str) -> None:
+    """A link, a pipe or a folder in a snapshot's place is set aside, never followed or waited for."""
+    store = store_of(tmp_path)
+    path = store.keep(REPORT, REVISION, BODY, answer(), window_end=OLD, rows=rows([1]))
+    DAMAGED_ROWS[kind](path)
+    with pytest.warns(StorageWarning, match="set aside"):
+        assert store.find(REPORT, REVISION, BODY, window_end=OLD) is None
+    assert store.find(REPORT, REVISION, BODY, window_end=OLD) is None
+    assert 0 == len(store.history())
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small file that unpacks to very much is set aside without the memory it asks for."""
+    monkeypatch.setattr("flowperf_helpers.snapshot_files.LARGEST", 2**20)
+    store = store_of(tmp_path)
+    path = store.keep(REPORT, REVISION, BODY, answer(), window_end=OLD)
+    squeeze = zlib.compressobj(9, zlib.DEFLATED, 31)
+    path.write_bytes(b"".join([squeeze.compress(bytes(2**20)) for _ in range(200)]) + squeeze.flush())
+    tracemalloc.start()
+    with pytest.warns(StorageWarning, match="unpacks to more than 1 MB"):
+        assert store.find(REPORT, REVISION, BODY, window_end=OLD) is None
+    assert tracemalloc.get_traced_memory()[1] < 20 * 2**20
+    tracemalloc.stop()
+
+
+def test_an_answer_too_large_to_read_again_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is warned about, and nothing is written that would be refused later."""
+    monkeypatch.setattr("flowperf_helpers.store.LARGEST", 1000)
+    store = store_of(tmp_path)
+    with pytest.warns(StorageWarning, match="not kept"):
+        store.keep(REPORT, REVISION, BODY, answer(bytes(600), bytes(600)), window_end=OLD, rows=rows([1]))
+    assert (0, 0) == (store.count(), len(store.history()))
+
+
+@pytest.mark.parametrize("lengths", ['["a"]', "[-1, 12]", "null", "{}"])
+def test_impossible_headers_are_damage(tmp_path: Path, lengths: str) -> None:
+    """A header with lengths that are not counts is damage, not a crash."""
+    store = store_of(tmp_path)
+    path = store.keep(REPORT, REVISION, BODY, answer(), window_end=OLD)
+    whole = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(re.sub(rb'"lengths": \[\d+\]', b'"lengths": ' + lengths.encode(), whole)))
+    with pytest.warns(StorageWarning, match="set aside"):
+        assert store.find(REPORT, REVISION, BODY, window_end=OLD) is None
+
+
+def test_a_kept_answer_of_no_use_is_asked_again(tmp_path: Path) -> None:
+    """A whole snapshot whose pages are not a report is set aside, and the question is sent again at once."""
+    asked: dict[str, Any] = {"timeframe": ("2026-11-02", "2026-11-08"), "statistics": ["conversions"]}
+    account = connect("sandbox", home=tmp_path)
+    first = account.flow_values("RplOrd", **asked)
+    path = next(tmp_path.rglob("*.snap"))
+    header, _ = unpack(path.read_bytes())
+    page = b'{"data": {"attributes": {"results": 7}}}'
+    path.write_bytes(pack(replace(header, lengths=[len(page)]), (page,)))
+    with pytest.warns(StorageWarning, match="set aside"):
+        again = account.flow_values("RplOrd", **asked)
+    assert 1 == again.attrs["requests"]
+    pd.testing.assert_frame_equal(first, again)
+    assert 0 == account.flow_values("RplOrd", **asked).attrs["requests"]

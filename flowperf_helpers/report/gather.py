@@ -130,7 +130,7 @@ def fetch_week(
         daily=frames["daily"],
         flows=flows,
         messages=_messages(account, flows, values),
-        history=_history(account, subjects, frames["weekly"], frames["daily"]),
+        history=_history(account, subjects, [*collected["weekly"], *collected["daily"]]),
         unknown=unknown,
         notes=list(
             dict.fromkeys(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))
@@ -235,22 +235,27 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
 def _history(
     account: Any,
     subjects: Sequence[tuple[str, tuple[str, ...] | None]],
-    weekly: pd.DataFrame,
-    daily: pd.DataFrame,
+    series: Sequence[pd.DataFrame],
 ) -> pd.DataFrame:
-    """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked."""
+    """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked.
+
+    Of the day of asking only the report's own answers count, so that no notebook opened before it moves its numbers.
+    """
     for metric, flow_ids in subjects:
         rehearse(account, metric, flow_ids)
     since = account.now() - pd.Timedelta(weeks=REHEARSED_WEEKS + 1)
     frame: pd.DataFrame = account.history("series", since=since, conversion_metric_id=[m for m, _ in subjects])
     if frame.empty:
         return frame
-    shown = pd.concat([weekly, daily])
+    bounds = ["interval_start", "interval_end"]
+    shown = pd.concat([part[bounds] for part in series])
+    own = [pd.Timestamp(part.attrs["fetched_at"]) for part in series]
+    today = min(own).tz_convert(account.timezone).normalize()
     of_report = pd.Series(False, index=frame.index)
     for metric, flow_ids in subjects:
         of_metric = frame["conversion_metric_id"] == metric
         of_report |= of_metric if flow_ids is None else of_metric & frame["flow_id"].isin(flow_ids)
-    bounds = ["interval_start", "interval_end"]
+    of_report &= (frame["fetched_at"] < today) | frame["fetched_at"].isin(own)
     of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
     return frame[of_report].reset_index(drop=True)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
 
 import pandas as pd
 
@@ -60,7 +59,7 @@ def before_at_equal_age(answers: WeekAnswers) -> tuple[pd.DataFrame | None, bool
     starts, ends = answers.window.previous().bounds(zone)
     week = history[(history["interval_start"] == starts) & (history["interval_end"] == ends)]
     asked = pd.Timestamp(answers.account["asked_at"])
-    then = at_equal_age(week, (asked - answers.window.bounds(zone)[1]) / timedelta(days=1))
+    then = at_equal_age(week, (asked - answers.window.bounds(zone)[1]).total_seconds() / 86_400)
     keys = [c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel") if c in previous]
     keys = [c for c in keys if c in then]
     then = then[then["recipients"].fillna(0) > 0]

@@ -128,7 +128,7 @@ def restated_weeks(answers: WeekAnswers) -> pd.DataFrame:
 
 
 def _last_time_and_now(answers: WeekAnswers) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Whole weeks before this one: each message as it was last answered on an earlier day, and as it is answered now."""
+    """Weeks before this one: each message as it was last answered on an earlier day, and as it is answered now."""
     history, weekly = answers.history, answers.weekly
     if not len(history) or not len(weekly) or "interval_end" not in history:
         return history.iloc[:0], weekly.iloc[:0]
