@@ -269,14 +269,16 @@ class Account(Directory):
     # --- what was used and kept ---------------------------------------------------------------------------------
 
     def status(self) -> pd.DataFrame:
-        """Return calls used and left per endpoint; ``attrs["snapshots"]`` counts the answers kept.
+        """Return calls used and left, and answers kept, per endpoint; ``attrs["snapshots"]`` counts all answers kept.
 
         Returns
         -------
         DataFrame
-            ``endpoint, used_today, left_today, next_free`` (datetime64[us, UTC]).
+            ``endpoint, used_today, left_today, next_free`` (datetime64[us, UTC]), ``snapshots`` (int64; only reports
+            are kept).
         """
         status = self._pacer.status()
+        status["snapshots"] = pd.array([self._store.count(str(e)) for e in status["endpoint"]], dtype="int64")
         status.attrs = {"account": self.name, "sandbox": self.is_sandbox, "snapshots": self._store.count()}
         return status
 

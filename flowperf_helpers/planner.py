@@ -146,11 +146,10 @@ class Plan:
         stored = len(self.steps) - self.requests
         account = f" for {self.account}" if self.account else ""
         sent = f"{self.requests} report request{'' if self.requests == 1 else 's'} to send{account}"
-        if self.unlimited:
-            return f"{sent} (the sandbox has no limits), {stored} already in store."
+        waiting = " (the sandbox itself has no limits)" if self.unlimited else ""
         text = (
             f"{sent}, {self.minutes:.1f} minutes at Klaviyo's limits, {self.share_of_day:.1%} of the day's quota of "
-            f"the busier endpoint; {stored} already in store."
+            f"the busier endpoint{waiting}; {stored} already in store."
         )
         short = [e for e in (VALUES, SERIES) if self._count(e) > self.left.get(e, _daily(e))]
         for endpoint in short:

@@ -178,7 +178,14 @@ def test_a_plan_prints_its_cost() -> None:
     assert "flow-series-reports" in text
     assert "<table" in plan._repr_html_()
     assert [True, False] == sorted(plan.to_frame()["in_store"], reverse=True)
-    assert "no limits" in plan_requests([values()], unlimited=True).summary
+
+
+def test_the_sandboxs_plan_shows_what_a_real_account_would_pay() -> None:
+    """Minutes and share of the day are there to be looked at before one has a key; that nobody waits is said beside."""
+    summary = plan_requests(many(3).wishes, unlimited=True).summary
+    assert "1.0 minutes at Klaviyo's limits" in summary
+    assert "1.3% of the day's quota" in summary
+    assert "the sandbox itself has no limits" in summary
 
 
 def test_an_empty_plan_prints() -> None:
