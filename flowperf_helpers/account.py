@@ -107,6 +107,7 @@ class Account(Directory):
             zone=lambda: self.timezone,
             attribution_days=self.attribution_days,
             flow_names=lambda: self.once("flows", self.flows),
+            clock=opened.clock,
         )
         self._reports = Reports(collector, self._facts, opened.client.pacer, unlimited=opened.unlimited)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -11,7 +12,7 @@ from flowperf_helpers.collector import Collected, Collector, collect_frames, joi
 from flowperf_helpers.facts import Facts
 from flowperf_helpers.frames import SCHEMA_VERSION
 from flowperf_helpers.pacing import Pacer
-from flowperf_helpers.planner import Plan, plan_requests
+from flowperf_helpers.planner import Plan, Step, plan_requests
 from flowperf_helpers.queries import SERIES, VALUES, ReportQuery
 from flowperf_helpers.wishes import Wish, as_wish
 
@@ -44,7 +45,7 @@ class Reports:
         moment = pd.Timestamp(self.pacer.clock(), unit="s", tz="UTC")
         ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
         left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
-        return plan_requests(
+        plan = plan_requests(
             [as_wish(query).for_revision(self.collector.revision) for query in listed],
             in_store=lambda query: self.collector.find(query, refresh=refresh) is not None,
             waits={e: float(ahead[e]) for e in (VALUES, SERIES)},
@@ -52,6 +53,13 @@ class Reports:
             account=self.facts.settings.name,
             unlimited=self.unlimited,
         )
+        return replace(plan, steps=tuple(self._told(step) for step in plan.steps))
+
+    def _told(self, step: Step) -> Step:
+        """Say of a request that it will be sent without the value statistics."""
+        if step.in_store or not self.collector.drops_values(step.query):
+            return step
+        return replace(step, why="; ".join(filter(None, [step.why, "without values: the metric carries none"])))
 
     def run(self, queries: Plan | Queries, *, refresh: bool = False) -> list[pd.DataFrame]:
         """Return one frame for each query, in order."""

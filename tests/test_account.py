@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -15,6 +16,8 @@ import pytest
 from scripted_app import ScriptedApp, problem
 
 from flowperf_helpers.account import Account, connect
+from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.collector import MetricsWithoutValues
 from flowperf_helpers.endpoints import DAY, Limit
 from flowperf_helpers.errors import (
     ArgumentError,
@@ -551,3 +554,80 @@ def test_the_served_sandbox_says_sandbox(sandbox_url: str) -> None:
     assert served.is_sandbox
     assert "SANDBOX" in repr(served)
     assert served.flow_values("RplOrd", timeframe=("2026-11-16", "2026-11-22"), statistics=["clicks"]).attrs["sandbox"]
+
+
+# --- a metric without values, between runs ----------------------------------------------------------------------------
+
+
+class RefusesValues:
+    """The embedded account, whose app metrics refuse every statistic that needs a value, return on spend included."""
+
+    def __init__(self) -> None:
+        from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
+
+        self.app = sandbox_app(now=SANDBOX_NOW)
+        self.asked: list[list[str]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] in (VALUES, SERIES):
+            sent = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(sent)
+            attributes = json.loads(sent)["data"]["attributes"]
+            self.asked.append(attributes["statistics"])
+            valued = [name for name in attributes["statistics"] if STATISTICS[name].needs_value]
+            if valued and attributes["conversion_metric_id"] == "REcTBe":
+                status, errors = problem(400, "Passed in conversion metric does not support querying for values data")
+                start_response(f"{status} Bad", [("Content-Type", "application/vnd.api+json")])
+                return [json.dumps(errors).encode()]
+        return self.app(environ, start_response)
+
+    def account(self, home: Path) -> Account:
+        """Open it anew, as a new process would."""
+        from flowperf_helpers.sandbox import SANDBOX_NOW
+
+        return connect(
+            "live",
+            environ={"KLAVIYO_API_KEY": "sandbox-key", "FLOWPERF_PACING": "off"},
+            adapter=WSGIAdapter(self),
+            home=home,
+            clock=SANDBOX_NOW.timestamp,
+        )
+
+
+def test_a_refusal_of_values_is_remembered_and_planned(tmp_path: Path) -> None:
+    """The second run sends what its plan promises, and no statistic that needs a value, also not return on spend."""
+    server = RefusesValues()
+
+    def wished(week: str) -> list[Wish]:
+        return [Wish("REcTBe", week, tuple(STATISTICS)), Wish("REcTBe", week, tuple(STATISTICS), "daily")]
+
+    (frame, _) = server.account(tmp_path).run(wished("2026-W46"))
+    valued = [name for name in STATISTICS if STATISTICS[name].needs_value]
+    assert "text_message_roi" in valued
+    assert frame[valued].isna().all(axis=None)
+    assert list(STATISTICS) == frame.attrs["statistics"]
+    assert "text_message_roi" in frame.attrs["notes"][0]
+    assert 3 == len(server.asked)
+
+    server.asked.clear()
+    again = server.account(tmp_path)
+    plan = again.plan(wished("2026-W47"))
+    assert all("carries none" in step.why for step in plan.steps)
+    frames = again.run(plan)
+    assert plan.requests == len(server.asked) == sum(frame.attrs["requests"] for frame in frames) == 2
+    assert all(set(valued).isdisjoint(statistics) for statistics in server.asked)
+
+
+def test_a_refusal_is_that_of_one_metric_and_forgotten_after_a_month(tmp_path: Path) -> None:
+    """Another metric is asked for values; what cannot be read counts as not remembered."""
+    now = [1e9]
+    remembered = MetricsWithoutValues(tmp_path, lambda: now[0])
+    remembered.add("REcTBe")
+    assert "REcTBe" in MetricsWithoutValues(tmp_path, lambda: now[0])
+    assert "RplOrd" not in remembered
+    now[0] += 31 * DAY
+    assert "REcTBe" not in remembered
+    (tmp_path / "metrics_without_values.json").write_bytes(b"[1")
+    assert "REcTBe" not in remembered
+    remembered.add("REcTBe")
+    assert "REcTBe" in remembered
