@@ -27,7 +27,7 @@ from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.store import Store
 from flowperf_helpers.wishes import Wish
 
-__all__ = ["Collected", "Collector", "MetricsWithoutValues", "collect_frames", "joined"]
+__all__ = ["Collected", "Collector", "MetricsWithoutValues", "added_up", "collect_frames", "joined"]
 
 _NEED_VALUES = frozenset(name for name, statistic in STATISTICS.items() if statistic.needs_value)
 _NO_VALUES = "does not support querying for values data"
@@ -233,10 +233,8 @@ def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -
             retry_at=last.retry_at,
             kept=kept,
         ) from last
-    return [
-        (wish, [parts[part] for step in _chronological(plan, i) for part in step.parts if part.wish == i])
-        for i, wish in enumerate(plan.wishes)
-    ]
+    in_order = sorted(parts, key=lambda part: part.place)
+    return [(wish, [parts[part] for part in in_order if part.wish == i]) for i, wish in enumerate(plan.wishes)]
 
 
 def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
@@ -259,6 +257,33 @@ def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
     return frame, ["An interval was cut by the border of two requests: its two rows are marked partial."]
 
 
+def added_up(
+    pieces: Sequence[pd.DataFrame], statistics: Sequence[str], bounds: tuple[pd.Timestamp, pd.Timestamp]
+) -> pd.DataFrame:
+    """Add up the values of windows that follow each other, group by group; unknown in one piece is unknown in the sum.
+
+    Parameters
+    ----------
+    pieces : sequence of DataFrame
+        Of `Collector.collect`, in time.
+    statistics : sequence of str
+        Counts and money.
+    bounds : pair of Timestamp
+        Start and exclusive end of all windows together.
+    """
+    frame = pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
+    names = [c for c in frame.columns if c in GROUPINGS and c.endswith("_name") and c != "tag_name"]
+    keys = [c for c in frame.columns if (c in GROUPINGS and c not in names) or c == "conversion_metric_id"]
+    groups = frame.groupby(keys, dropna=False, sort=False)
+    unknown = frame[list(statistics)].isna().groupby([frame[key] for key in keys], dropna=False, sort=False).any()
+    columns: dict[str, Any] = {name: groups[name].last() for name in names}
+    columns |= {name: groups[name].sum().mask(unknown[name]) for name in statistics}
+    total = pd.DataFrame(columns, index=unknown.index).reset_index()
+    for name, bound in zip(("window_start", "window_end"), bounds, strict=True):
+        total[name] = pd.Series(bound, index=total.index, dtype=frame[name].dtype)
+    return total[[c for c in frame.columns if c in total.columns]]
+
+
 def _without_values(query: ReportQuery) -> ReportQuery:
     """Return the query without statistics that need a value; recipients stand in where nothing else was asked."""
     rest = tuple(s for s in query.statistics if s not in _NEED_VALUES)
@@ -275,10 +300,3 @@ def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
     shown: Any = frame[[*columns, *part.cut.statistics, *unknown]].copy()
     shown.attrs = {**collected.frame.attrs, "statistics": [*part.cut.statistics, *unknown]}
     return shown
-
-
-def _chronological(plan: Plan, wish: int) -> list[Step]:
-    """Return the steps of a wish, earliest window first."""
-    steps = [step for step in plan.steps if any(part.wish == wish for part in step.parts)]
-    windows = [str(window) for window in plan.wishes[wish].windows()]
-    return sorted(steps, key=lambda step: windows.index(str(step.query.timeframe)))

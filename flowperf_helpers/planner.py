@@ -15,6 +15,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import chain, zip_longest
 from math import ceil
 
@@ -29,10 +30,11 @@ __all__ = ["Part", "Plan", "Step", "plan_requests"]
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a wish that one request answers: the wish itself, cut to a window."""
+    """The part of a wish that one request answers: the wish itself, cut to its window number ``place``."""
 
     wish: int
     cut: Wish
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -172,6 +174,7 @@ def plan_requests(
     left: Mapping[str, int] | None = None,
     account: str = "",
     unlimited: bool = False,
+    today: Callable[[], date] | None = None,
 ) -> Plan:
     """Return the least list of requests that answers all wishes.
 
@@ -183,11 +186,13 @@ def plan_requests(
         Whether an answer that may still be used is kept.
     waits, left, account, unlimited
         As `Plan`.
+    today : callable
+        As `Wish.windows`.
     """
     groups: dict[tuple[object, ...], list[Part]] = {}
     for number, wish in enumerate(wishes):
-        for window in wish.windows():
-            part = Part(number, replace(wish, timeframe=window))
+        for place, window in enumerate(wish.windows(today)):
+            part = Part(number, replace(wish, timeframe=window), place)
             groups.setdefault(_mergeable(part.cut), []).append(part)
     steps = list(chain.from_iterable(_steps(parts, in_store) for parts in groups.values()))
     values = [step for step in steps if step.query.endpoint == VALUES]

@@ -14,7 +14,7 @@ from typing import Any
 
 from flowperf_helpers.catalog import DEFAULT_GROUP_BY, GROUPINGS, INTERVALS, REQUIRED_GROUP_BY, STATISTICS
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.timeframes import Timeframe, Window, parse_timeframe
+from flowperf_helpers.timeframes import YEAR_DAYS, Timeframe, Window, parse_timeframe
 
 __all__ = ["GROUP_BY_SINCE", "MAX_FILTER_VALUES", "SERIES", "VALUES", "ReportQuery", "filter_string"]
 
@@ -79,7 +79,7 @@ class ReportQuery:
         put("statistics", _listed("statistics", self.statistics, STATISTICS, empty="name at least one"))
         if self.interval is not None:
             _listed("interval", [self.interval], INTERVALS)
-            self._check_cap()
+        self._check_cap()
         for name, pattern in (("flow_ids", _ID), ("send_channels", _CHANNEL), ("flow_message_ids", _ID)):
             put(name, _selection(name, getattr(self, name), pattern))
         if self.group_by is not None:
@@ -87,10 +87,12 @@ class ReportQuery:
             put("group_by", tuple(g for g in GROUPINGS if g in {*asked, *REQUIRED_GROUP_BY}))
 
     def _check_cap(self) -> None:
-        if isinstance(self.timeframe, Window) and self.timeframe.days > _CAPS[str(self.interval)]:
+        cap = YEAR_DAYS if self.interval is None else _CAPS[self.interval]
+        if isinstance(self.timeframe, Window) and self.timeframe.days > cap:
+            what = "A values report" if self.interval is None else f"A {self.interval} series"
             raise ArgumentError(
-                f"A {self.interval} series holds {_CAPS[str(self.interval)]} days at most and {self.timeframe} has "
-                f"{self.timeframe.days}: shorten it, or ask through the account, which splits it."
+                f"{what} holds {cap} days at most and {self.timeframe} has {self.timeframe.days}: shorten it, or ask "
+                "through the account, which splits it."
             )
 
     @property

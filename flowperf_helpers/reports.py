@@ -8,12 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.collector import Collected, Collector, collect_frames, joined
+from flowperf_helpers.collector import Collected, Collector, added_up, collect_frames, joined
 from flowperf_helpers.facts import Facts
 from flowperf_helpers.frames import SCHEMA_VERSION
+from flowperf_helpers.near import near_misses, or_near
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.planner import Plan, Step, plan_requests
 from flowperf_helpers.queries import SERIES, VALUES, ReportQuery
+from flowperf_helpers.timeframes import Preset
 from flowperf_helpers.wishes import Wish, as_wish
 
 __all__ = ["Queries", "Reports"]
@@ -52,6 +54,7 @@ class Reports:
             left={} if self.unlimited else left,
             account=self.facts.settings.name,
             unlimited=self.unlimited,
+            today=lambda: self.facts.now().date(),
         )
         return replace(plan, steps=tuple(self._told(step) for step in plan.steps))
 
@@ -86,7 +89,19 @@ class Reports:
         return frame
 
     def _described(self, wish: Wish, collected: Sequence[Collected]) -> pd.DataFrame:
-        frame, notes = joined([piece.frame for piece in collected])
+        pieces = [piece.frame for piece in collected]
+        if wish.interval is None and len(pieces) > 1:
+            frame = added_up(pieces, wish.statistics, wish.timeframe.bounds(self.facts.timezone))
+            notes = [f"{wish.timeframe} was asked in {len(pieces)} pieces of a year at most, which are added up."]
+        else:
+            frame, notes = joined(pieces)
+        if isinstance(wish.timeframe, Preset) and len(pieces) > 1:
+            days = wish.timeframe.window(self.facts.now().date())
+            notes.append(
+                f"{wish.timeframe} is longer than one {wish.interval} series may be, so {days} was asked in "
+                f"{len(pieces)} pieces."
+            )
+        notes += [*wish.notes, *self._unknown_flows(wish, frame)]
         refused = [s for s in wish.statistics if any(s in piece.refused for piece in collected)]
         if refused:
             notes.append(
@@ -114,3 +129,13 @@ class Reports:
         frame = frame.copy()
         frame.attrs = attrs  # type: ignore[assignment]
         return frame
+
+    def _unknown_flows(self, wish: Wish, frame: pd.DataFrame) -> list[str]:
+        """Say which flows without a row are none of the account's: Klaviyo answers for those as for silent ones."""
+        silent = set(wish.flow_ids or ()) - set(frame["flow_id"])
+        known = self.collector.flow_names()["flow_id"] if silent else ()
+        return [
+            f"The account has no flow with the id {flow!r}, so it has no rows: {or_near(near_misses(flow, known), known)}"
+            for flow in wish.flow_ids or ()
+            if flow in silent and flow not in set(known)
+        ]

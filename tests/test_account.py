@@ -17,7 +17,7 @@ from scripted_app import ScriptedApp, problem
 
 from flowperf_helpers.account import Account, connect
 from flowperf_helpers.catalog import STATISTICS
-from flowperf_helpers.collector import MetricsWithoutValues
+from flowperf_helpers.collector import MetricsWithoutValues, added_up
 from flowperf_helpers.endpoints import DAY, Limit
 from flowperf_helpers.errors import (
     ArgumentError,
@@ -370,7 +370,7 @@ def test_arguments_are_checked_before_anything_is_sent(tmp_path: Path) -> None:
     for wrong in (
         {"statistics": ["clickz"]},
         {"timeframe": "last_monday"},
-        {"timeframe": ("2024-01-01", "2026-01-01")},
+        {"timeframe": (datetime(2024, 1, 1), datetime(2026, 1, 1))},
         {"interval": "yearly"},
         {"group_by": ["colour"]},
         {"flow_ids": []},
@@ -631,3 +631,62 @@ def test_a_refusal_is_that_of_one_metric_and_forgotten_after_a_month(tmp_path: P
     assert "REcTBe" not in remembered
     remembered.add("REcTBe")
     assert "REcTBe" in remembered
+
+
+# --- windows that one request cannot hold, and flows that are not there -----------------------------------------------
+
+
+def test_a_key_over_the_cap_equals_its_days(tmp_path: Path) -> None:
+    """`last_90_days` by day is what the same days as dates are, and a note says how it was asked."""
+    account = sandbox(tmp_path)
+    asked = {"statistics": ["clicks"], "interval": "daily"}
+    by_key = account.flow_series("RplOrd", timeframe="last_90_days", **asked)
+    by_dates = account.flow_series("RplOrd", timeframe=("2026-08-25", "2026-11-23"), **asked)
+    pd.testing.assert_frame_equal(by_dates, by_key)
+    assert "last_90_days" == by_key.attrs["timeframe"]
+    assert any("2026-08-25 to 2026-11-23 was asked in 2 pieces" in note for note in by_key.attrs["notes"])
+
+
+def test_values_of_more_than_a_year_are_the_sum_of_their_days(tmp_path: Path) -> None:
+    """Counts and money of eighteen months are those of the series, per message, in one window."""
+    account = sandbox(tmp_path)
+    asked = {"timeframe": ("2025-05-26", "2026-11-22"), "statistics": ["recipients", "conversion_value"]}
+    total = account.flow_values("RplOrd", **asked)
+    weeks = account.flow_series("RplOrd", interval="weekly", **asked)
+    assert 2 == total.attrs["requests"]
+    assert not total["flow_message_id"].duplicated().any()
+    expected = weeks.groupby("flow_message_id")[asked["statistics"]].sum()
+    found = total.set_index("flow_message_id").loc[expected.index, asked["statistics"]]
+    assert (expected["recipients"] == found["recipients"]).all()
+    assert expected["conversion_value"].to_numpy() == pytest.approx(found["conversion_value"].to_numpy())
+    bounds = pd.Timestamp("2025-05-26", tz="Europe/Copenhagen"), pd.Timestamp("2026-11-23", tz="Europe/Copenhagen")
+    assert {bounds} == set(zip(total["window_start"], total["window_end"], strict=True))
+    one = account.flow_values("RplOrd", timeframe=WEEK, statistics=asked["statistics"])
+    pd.testing.assert_series_equal(one.dtypes, total.dtypes)
+    assert any("2 pieces" in note for note in total.attrs["notes"])
+
+
+def test_what_one_piece_does_not_know_the_sum_does_not_know() -> None:
+    """Null is not zero: a group that is absent from a piece adds nothing, one that is null there is unknown."""
+    rows = {"flow_id": ["A", "B"], "flow_name": ["a", "b"], "conversion_metric_id": "m"}
+    stamp = pd.Series(pd.NaT, index=[0, 1], dtype="datetime64[us, UTC]")
+    first = pd.DataFrame(rows | {"window_start": stamp, "window_end": stamp, "clicks": pd.array([1, None], "Int64")})
+    second = first.assign(clicks=pd.array([2, 5], "Int64")).iloc[:2]
+    third = first.assign(clicks=pd.array([4, 7], "Int64")).iloc[:1]
+    found = added_up([first, second, third], ["clicks"], (pd.NaT, pd.NaT))  # type: ignore[arg-type]
+    assert [7, pd.NA] == list(found["clicks"])
+    assert list(first.columns) == list(found.columns)
+
+
+def test_an_unknown_flow_is_named(tmp_path: Path) -> None:
+    """Klaviyo answers for a flow that is not there as for a silent one; the frame tells the two apart."""
+    account = sandbox(tmp_path)
+    asked = {"timeframe": WEEK, "statistics": ["clicks"]}
+    frame = account.flow_values("RplOrd", flow_ids=["T7K2j8", "T7K2j9"], **asked)
+    (note,) = frame.attrs["notes"]
+    assert "no flow with the id 'T7K2j9'" in note
+    assert "T7K2j8" in note
+    silent = account.flow_values(
+        "RplOrd", timeframe=("2025-01-01", "2025-01-07"), statistics=["clicks"], flow_ids="T7K2j8"
+    )
+    assert (0, []) == (len(silent), silent.attrs["notes"])
