@@ -135,7 +135,7 @@ class Reports:
         silent = set(wish.flow_ids or ()) - set(frame["flow_id"])
         known = self.collector.flow_names()["flow_id"] if silent else ()
         return [
-            f"The account has no flow with the id {flow!r}, so it has no rows: {or_near(near_misses(flow, known), known)}"
+            f"The account has no flow with the id {flow!r}, hence no rows: {or_near(near_misses(flow, known), known)}"
             for flow in wish.flow_ids or ()
             if flow in silent and flow not in set(known)
         ]
