@@ -95,7 +95,13 @@ class Account(Directory):
         self.is_sandbox = opened.settings.is_sandbox
         self.attribution_days = opened.settings.attribution_days
         origin = {"account": self.name, "sandbox": self.is_sandbox}
-        super().__init__(opened.client, opened.settings.revision, origin)
+        super().__init__(
+            opened.client,
+            opened.settings.revision,
+            origin,
+            integration=opened.settings.integration,
+            revenue=opened.settings.conversion_metric,
+        )
         self._store = opened.store
         self._pacer = opened.client.pacer
         self._facts = Facts(opened.settings, opened.client, opened.clock)
@@ -243,11 +249,13 @@ class Account(Directory):
         if group_by is not None:
             options["group_by"] = tuple([group_by] if isinstance(group_by, str) else group_by)
         metric = conversion_metric_id or self.settings.conversion_metric
+        subjects: dict[str, tuple[str, ...] | None]
         if metric is not None:
             subjects = {self.conversion_metric(metric): ids}
         else:
             Wish("checked", timeframe, statistics, flow_ids=ids, **options)  # type: ignore[arg-type]
-            subjects = self.own_triggers(ids)
+            own, options["notes"] = self.own_triggers(ids)
+            subjects = dict(own)
         return [
             Wish(metric_id, timeframe, statistics, flow_ids=flows, **options)  # type: ignore[arg-type]
             for metric_id, flows in subjects.items()

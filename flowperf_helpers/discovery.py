@@ -28,6 +28,7 @@ from flowperf_helpers.resources import (
 
 __all__ = [
     "DEFINITIONS_SINCE",
+    "MAPPED_SINCE",
     "REVENUE",
     "Wire",
     "fetch_account_facts",
@@ -41,6 +42,8 @@ __all__ = [
 
 DEFINITIONS_SINCE = "2025-10-15"
 """First revision whose flow actions carry their messages (contract, section A.4)."""
+MAPPED_SINCE = "2025-07-15"
+"""First revision that tells which metric an account calls revenue."""
 REVENUE = "revenue"
 
 _FLOW_FIELDS = "name,status,archived,created,updated,trigger_type"
@@ -87,13 +90,15 @@ def _found_or_near(what: str, name: str, found: pd.DataFrame, known: pd.Series) 
     )
 
 
-def metric_named(metrics: pd.DataFrame, name: str) -> str:
+def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = None) -> str:
     """Return the id of the metric of that id or name.
 
     Parameters
     ----------
     metrics : DataFrame
         Of `fetch_metrics`.
+    integration : str, optional
+        Decides where several metrics have that name.
 
     Raises
     ------
@@ -109,8 +114,9 @@ def metric_named(metrics: pd.DataFrame, name: str) -> str:
         {"id": str(row["metric_id"]), "name": name, "integration": str(row["integration_name"])}
         for row in named.to_dict("records")
     ]
-    if len(candidates) == 1:
-        return candidates[0]["id"]
+    decided = [c for c in candidates if integration and c["integration"] == integration]
+    if len(candidates) == 1 or len(decided) == 1:
+        return (decided or candidates)[0]["id"]
     if candidates:
         options = ", ".join(f"{c['id']} ({c['integration'] or 'no integration'})" for c in candidates)
         raise AmbiguousNameError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from flowperf_helpers.account import Account, connect
 from flowperf_helpers.errors import AmbiguousNameError, PayloadError, ScopeError, UnknownNameError
 from flowperf_helpers.message_definitions import channel_of, message_rows, messages_frame
 from flowperf_helpers.near import near_misses
+from flowperf_helpers.opening import open_account
 from flowperf_helpers.resources import FLOW_COLUMNS, METRIC_COLUMNS, flows_frame, metrics_frame, primary, trigger_map
 from flowperf_helpers.wsgi import WSGIAdapter
 
@@ -339,3 +341,35 @@ def test_a_frame_without_the_column_is_named(sandbox: Account) -> None:
     """Giving the wrong frame says which column is missing and what is there."""
     with pytest.raises(ValueError, match="no column metric_id: it has x"):
         sandbox.flows_triggered_by(pd.DataFrame({"x": [1]}))
+
+
+def test_the_integration_decides_an_ambiguous_name(sandbox: Account, tmp_path: Path) -> None:
+    """Given, or as the account's setting, it picks the metric of that name; one that has none leaves it ambiguous."""
+    assert "RplOrd" == sandbox.conversion_metric("Placed Order", integration="Shopify")
+    assert "RwoOrd" == sandbox.conversion_metric("Placed Order", integration="WooCommerce")
+    with pytest.raises(AmbiguousNameError):
+        sandbox.conversion_metric("Placed Order", integration="YourIntegration")
+    opened = open_account("sandbox", home=tmp_path)
+    settings = replace(opened.settings, integration="WooCommerce")
+    assert "RwoOrd" == Account(replace(opened, settings=settings)).conversion_metric("Placed Order")
+
+
+TWICE = "Flow F1 is triggered by several metrics and counted by {}, not by {}: give conversion_metric_id to choose."
+
+
+def test_a_flow_under_two_triggers_stands_under_one_metric(tmp_path: Path) -> None:
+    """Its sends count once: under the metric of the integration, else the first; and that is said."""
+
+    def metric(id_: str, integration: str, *flows: str) -> dict[str, Any]:
+        related = {"flow-triggers": {"data": [{"type": "flow", "id": flow} for flow in flows]}}
+        attributes = {"name": "Placed Order", "integration": {"name": integration}}
+        return {"type": "metric", "id": id_, "attributes": attributes, "relationships": related}
+
+    flows = [{"type": "flow", "id": f, "attributes": {"name": f, "status": "live"}} for f in ("F1", "F2")]
+    answer = {"data": [metric("M1", "Shopify", "F1"), metric("M2", "WooCommerce", "F1", "F2")], "included": flows}
+    account, _ = scripted(lambda *asked: (200, answer), home=tmp_path)
+    assert ({"M1": ("F1",), "M2": ("F2",)}, (TWICE.format("M1", "M2"),)) == account.own_triggers(None)
+    woo = account.own_triggers(None, integration="WooCommerce")
+    assert ({"M2": ("F1", "F2")}, (TWICE.format("M2", "M1"),)) == woo
+    wished = account.wanted(timeframe="last_week", statistics=["clicks"])
+    assert [(TWICE.format("M1", "M2"),)] * 2 == [wish.notes for wish in wished]

@@ -13,7 +13,7 @@ import jsonschema
 import pandas as pd
 import pytest
 
-from flowperf_helpers import connect
+from flowperf_helpers import connect, discovery
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.page import notebook_page, templates_folder
 from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
@@ -435,3 +435,20 @@ def test_page_of_many_flows_stays_a_page(tmp_path: Path) -> None:
     assert 400 < len(found.views)
     assert 60 == html.count("<article")
     assert len(html) < 3_000_000
+
+
+def test_a_flow_under_two_triggers_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by its own trigger, a flow of two metrics stands under the one of the integration, and it is said."""
+    asked = discovery.fetch_flow_triggers
+
+    def twice(wire: discovery.Wire, metric_ids: list[str]) -> pd.DataFrame:
+        found = asked(wire, metric_ids)
+        return pd.concat([found[found["flow_id"] == "T7K2j8"].assign(metric_id="RplOrd"), found], ignore_index=True)
+
+    monkeypatch.setattr(discovery, "fetch_flow_triggers", twice)
+    account = connect("sandbox", home=tmp_path)
+    account.settings = replace(account.settings, conversion_metric=None)
+    answers = fetch_week(account, integration="YourIntegration")
+    assert {"REcTBe"} == set(answers.current.loc[answers.current["flow_id"] == "T7K2j8", "conversion_metric_id"])
+    assert any("T7K2j8 is triggered by several metrics and counted by REcTBe" in note for note in answers.notes)
+    assert 1 == list(WeeklyReport(answers).flows["flow_id"]).count("T7K2j8")

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -55,7 +55,7 @@ def plan_week(
     """The report requests of a weekly report, not sent: a plan that prints as a table."""
     window = report_week(account.now(), week, allow_partial=allow_partial)
     wanted = []
-    for metric, flow_ids in _subjects(account, integration, conversion_metric)[0]:
+    for metric, flow_ids in _subjects(account, integration, conversion_metric).pairs:
         wanted += [*_first_queries(window, metric, flow_ids), _values_of(window.shift(-YEAR), metric, flow_ids)]
     return account.plan(wanted)
 
@@ -90,7 +90,7 @@ def fetch_week(
         Live flows are there and not one row came in a year: rows were due.
     """
     window = report_week(account.now(), week, allow_partial=allow_partial)
-    subjects, flows, metrics = _subjects(account, integration, conversion_metric)
+    subjects, flows, metrics, notes = _subjects(account, integration, conversion_metric)
     collected: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("values", "weekly", "daily", "previous", "year_ago")
     }
@@ -141,17 +141,25 @@ def fetch_week(
         history=_history(account, window, subjects),
         unknown=unknown,
         notes=list(
-            dict.fromkeys(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))
+            dict.fromkeys(
+                [*notes, *(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))]
+            )
         ),
         log=log,
         requests=sent,
     )
 
 
-def _subjects(
-    account: Any, integration: str, conversion_metric: str
-) -> tuple[list[tuple[str, tuple[str, ...] | None]], pd.DataFrame, pd.DataFrame]:
-    """Pairs of conversion metric and flows (None: all of them), the flows at stake, and the metrics' names."""
+class _Subjects(NamedTuple):
+    """Pairs of conversion metric and flows (None: all of them), the flows at stake, the metrics' names, and notes."""
+
+    pairs: list[tuple[str, tuple[str, ...] | None]]
+    flows: pd.DataFrame
+    metrics: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def _subjects(account: Any, integration: str, conversion_metric: str) -> _Subjects:
     integration = integration or account.settings.integration or ""
     conversion_metric = conversion_metric or account.settings.conversion_metric or ""
     metrics = account.metrics()
@@ -166,12 +174,17 @@ def _subjects(
                 "leave --integration out to report all flows."
             )
         flows = flows[flows["flow_id"].isin(flow_ids)].reset_index(drop=True)
+    subjects: list[tuple[str, tuple[str, ...] | None]]
+    notes: tuple[str, ...] = ()
     if conversion_metric:
-        subjects = [(str(account.conversion_metric(conversion_metric)), flow_ids)]
+        metric = account.conversion_metric(conversion_metric, integration=integration or None)
+        subjects = [(str(metric), flow_ids)]
     else:
-        subjects = list(account.own_triggers(flow_ids).items())
+        own, notes = account.own_triggers(flow_ids, integration=integration or None)
+        subjects = list(own.items())
     named = metrics[metrics["metric_id"].isin([metric for metric, _ in subjects])]
-    return subjects, flows, named[["metric_id", "metric_name", "integration_name"]].reset_index(drop=True)
+    names = named[["metric_id", "metric_name", "integration_name"]].reset_index(drop=True)
+    return _Subjects(subjects, flows, names, notes)
 
 
 def _bucket(weekly: pd.DataFrame, window: Window, zone: Any) -> pd.DataFrame | None:
