@@ -12,6 +12,7 @@ import pandas as pd
 
 from flowperf_helpers.collector import Collector
 from flowperf_helpers.directory import Directory, Names, ids_of
+from flowperf_helpers.discovery import REVENUE
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.facts import Facts
 from flowperf_helpers.opening import Opened, open_account
@@ -113,6 +114,7 @@ class Account(Directory):
             zone=lambda: self.timezone,
             attribution_days=self.attribution_days,
             flow_names=lambda: self.once("flows", self.flows),
+            message_names=lambda: self.once("messages", self.messages),
             clock=opened.clock,
         )
         self._reports = Reports(collector, self._facts, opened.client.pacer, unlimited=opened.unlimited)
@@ -252,6 +254,7 @@ class Account(Directory):
         subjects: dict[str, tuple[str, ...] | None]
         if metric is not None:
             subjects = {self.conversion_metric(metric): ids}
+            options["notes"] = (self.revenue_note,) if metric == REVENUE and self.revenue_note else ()
         else:
             Wish("checked", timeframe, statistics, flow_ids=ids, **options)  # type: ignore[arg-type]
             own, options["notes"] = self.own_triggers(ids)

@@ -23,7 +23,7 @@ from flowperf_helpers.frames import join_pages, series_frame, values_frame
 from flowperf_helpers.home import write_private
 from flowperf_helpers.planner import Part, Plan, Step
 from flowperf_helpers.provenance import finish_series, finish_values
-from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
+from flowperf_helpers.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.store import Store
 from flowperf_helpers.wishes import Wish
 
@@ -95,6 +95,9 @@ class Collector:
         For ``is_provisional``.
     flow_names : callable
         ``flow_id, flow_name`` of all flows: joined where the revision cannot group by names.
+    message_names : callable
+        ``flow_message_id, flow_message_name``: joined where the revision cannot group by names and gives fifty flows'
+        messages a request; before that they cost a request each, and are left unknown.
     clock : callable
         Seconds since 1970.
     """
@@ -107,6 +110,7 @@ class Collector:
         zone: Callable[[], tzinfo],
         attribution_days: int,
         flow_names: Callable[[], pd.DataFrame],
+        message_names: Callable[[], pd.DataFrame],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
@@ -114,6 +118,7 @@ class Collector:
         self.zone = zone
         self.attribution_days = attribution_days
         self.flow_names = flow_names
+        self.message_names = message_names
         self.without_values = MetricsWithoutValues(store.folder, clock)
 
     @property
@@ -195,6 +200,9 @@ class Collector:
         if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
             named = self.flow_names().set_index("flow_id")["flow_name"]
             frame["flow_name"] = frame["flow_id"].map(named).astype("str")
+        if DEFINITIONS_SINCE <= self.revision < GROUP_BY_SINCE and "flow_message_name" not in frame.columns:
+            messages = self.message_names().drop_duplicates("flow_message_id").set_index("flow_message_id")
+            frame["flow_message_name"] = frame["flow_message_id"].map(messages["flow_message_name"]).astype("str")
         groups = [g for g in GROUPINGS if g in frame.columns]
         frame = frame[[*groups, *(c for c in frame.columns if c not in groups)]]
         frame.attrs = dict(raw.attrs)

@@ -52,6 +52,7 @@ class Directory:
         self.revision = revision
         self._integration = integration
         self._revenue = revenue
+        self.revenue_note = ""
         self._origin = dict(origin or {})
         self._client = wire
         self._kept: dict[str, pd.DataFrame] = {}
@@ -133,7 +134,7 @@ class Directory:
             is_variation``. Messages outlive flows, so a report may name others.
         """
         wanted = discovery.fetch_flows(self._client)["flow_id"] if flow_ids is None else ids_of(flow_ids, "flow_id")
-        return self._marked(discovery.fetch_messages(self._client, wanted, revision=self.revision))
+        return self._marked(discovery.fetch_messages(self._client, wanted))
 
     def conversion_metric(self, metric: str, *, integration: str | None = None) -> str:
         """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).
@@ -158,6 +159,10 @@ class Directory:
                 if self.revision >= discovery.MAPPED_SINCE or self._revenue in (None, discovery.REVENUE):
                     raise
                 metric = str(self._revenue)
+                self.revenue_note = (
+                    f"Revision {self.revision} does not tell which metric the account calls revenue: its setting "
+                    f"{metric} stands in."
+                )
         metrics = self.once("metrics", self.metrics)
         return discovery.metric_named(metrics, metric, integration=integration or self._integration)
 

@@ -175,6 +175,7 @@ def plan_requests(
     account: str = "",
     unlimited: bool = False,
     today: Callable[[], date] | None = None,
+    revision: str | None = None,
 ) -> Plan:
     """Return the least list of requests that answers all wishes.
 
@@ -188,11 +189,14 @@ def plan_requests(
         As `Plan`.
     today : callable
         As `Wish.windows`.
+    revision : str, optional
+        What it cannot give is not asked: wishes that differ only in that are one request.
     """
     groups: dict[tuple[object, ...], list[Part]] = {}
     for number, wish in enumerate(wishes):
+        sent = wish if revision is None else wish.for_revision(revision)
         for place, window in enumerate(wish.windows(today)):
-            part = Part(number, replace(wish, timeframe=window), place)
+            part = Part(number, replace(sent, timeframe=window), place)
             groups.setdefault(_mergeable(part.cut), []).append(part)
     steps = list(chain.from_iterable(_steps(parts, in_store) for parts in groups.values()))
     values = [step for step in steps if step.query.endpoint == VALUES]

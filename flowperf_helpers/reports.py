@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
+from flowperf_helpers.catalog import GROUPINGS
 from flowperf_helpers.collector import Collected, Collector, added_up, collect_frames, joined
 from flowperf_helpers.facts import Facts
-from flowperf_helpers.frames import SCHEMA_VERSION
+from flowperf_helpers.frames import SCHEMA_VERSION, statistic_column
 from flowperf_helpers.near import near_misses, or_near
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.planner import Plan, Step, plan_requests
@@ -48,7 +49,8 @@ class Reports:
         ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
         left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
         plan = plan_requests(
-            [as_wish(query).for_revision(self.collector.revision) for query in listed],
+            [as_wish(query) for query in listed],
+            revision=self.collector.revision,
             in_store=lambda query: self.collector.find(query, refresh=refresh) is not None,
             waits={e: float(ahead[e]) for e in (VALUES, SERIES)},
             left={} if self.unlimited else left,
@@ -89,9 +91,10 @@ class Reports:
         return frame
 
     def _described(self, wish: Wish, collected: Sequence[Collected]) -> pd.DataFrame:
+        sent = wish.for_revision(self.collector.revision)
         pieces = [piece.frame for piece in collected]
         if wish.interval is None and len(pieces) > 1:
-            frame = added_up(pieces, wish.statistics, wish.timeframe.bounds(self.facts.timezone))
+            frame = added_up(pieces, sent.statistics, wish.timeframe.bounds(self.facts.timezone))
             notes = [f"{wish.timeframe} was asked in {len(pieces)} pieces of a year at most, which are added up."]
         else:
             frame, notes = joined(pieces)
@@ -101,8 +104,12 @@ class Reports:
                 f"{wish.timeframe} is longer than one {wish.interval} series may be, so {days} was asked in "
                 f"{len(pieces)} pieces."
             )
+        told = list(collected[0].frame.attrs["statistics"])
+        frame, untold = _as_wished(frame, wish, sent, told)
+        if untold:
+            notes.append(f"Revision {self.collector.revision} does not tell {', '.join(untold)}: unknown here.")
         notes += [*wish.notes, *self._unknown_flows(wish, frame)]
-        refused = [s for s in wish.statistics if any(s in piece.refused for piece in collected)]
+        refused = [s for s in sent.statistics if any(s in piece.refused for piece in collected)]
         if refused:
             notes.append(
                 f"The conversion metric {wish.conversion_metric_id} carries no values, so these are unknown: "
@@ -124,7 +131,7 @@ class Reports:
             "from_store": all(answer.from_store for answer in answers),
             "notes": notes,
             "schema_version": SCHEMA_VERSION,
-            "statistics": collected[0].frame.attrs["statistics"],
+            "statistics": [*wish.statistics, *(s for s in told if s in frame.columns and s not in wish.statistics)],
         }
         frame = frame.copy()
         frame.attrs = attrs  # type: ignore[assignment]
@@ -139,3 +146,19 @@ class Reports:
             for flow in wish.flow_ids or ()
             if flow in silent and flow not in set(known)
         ]
+
+
+def _as_wished(frame: pd.DataFrame, wish: Wish, sent: Wish, told: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the frame with all columns that were wished, NA where the revision does not tell them, and those names."""
+    groupings = [g for g in wish.group_by or () if g not in frame.columns]
+    statistics = [s for s in wish.statistics if s not in sent.statistics]
+    blank = [None] * len(frame)
+    columns = {name: frame[name] for name in frame.columns if name not in told}
+    columns |= {name: pd.Series(blank, index=frame.index, dtype="str") for name in groupings}
+    groups = [g for g in GROUPINGS if g in columns]
+    kept = [s for s in told if s in frame.columns and s not in wish.statistics and s not in sent.statistics]
+    ordered = {name: columns[name] for name in [*groups, *(c for c in columns if c not in groups)]}
+    for name in [*wish.statistics, *kept]:
+        unknown = pd.Series(statistic_column(name, blank), index=frame.index)
+        ordered[name] = unknown if name in statistics else frame[name]
+    return pd.DataFrame(ordered, index=frame.index), [*groupings, *statistics]

@@ -97,7 +97,8 @@ class Wish:
 
     def for_revision(self, revision: str) -> Wish:
         """Return the wish as a revision takes it, see `ReportQuery.for_revision`."""
-        return replace(self, group_by=self._checked().for_revision(revision).group_by)
+        sent = self._checked().for_revision(revision)
+        return replace(self, group_by=sent.group_by, statistics=sent.statistics)
 
     def windows(self, today: Callable[[], date] | None = None) -> list[Timeframe]:
         """Return the timeframes that single requests can hold: no day twice, none lost.

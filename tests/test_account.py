@@ -30,6 +30,7 @@ from flowperf_helpers.errors import (
 from flowperf_helpers.ledger import Ledger
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.queries import SERIES, VALUES, ReportQuery
+from flowperf_helpers.questions import PER_VARIATION
 from flowperf_helpers.wishes import Wish
 from flowperf_helpers.wsgi import WSGIAdapter
 
@@ -242,8 +243,9 @@ def test_names_on_an_old_revision(tmp_path: Path) -> None:
     frame = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"}).flow_values(
         "RplOrd", timeframe=WEEK, statistics=["clicks"]
     )
-    assert ["flow_id", "flow_name", "flow_message_id", "send_channel"] == list(frame.columns[:4])
+    assert ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "send_channel"] == list(frame.columns[:5])
     assert frame["flow_name"].notna().all()
+    assert frame["flow_message_name"].isna().all()
     assert "str" == str(frame["flow_name"].dtype)
 
 
@@ -690,3 +692,50 @@ def test_an_unknown_flow_is_named(tmp_path: Path) -> None:
         "RplOrd", timeframe=("2025-01-01", "2025-01-07"), statistics=["clicks"], flow_ids="T7K2j8"
     )
     assert (0, []) == (len(silent), silent.attrs["notes"])
+
+
+# --- older revisions --------------------------------------------------------------------------------------------------
+
+OLD = ["2024-10-15", "2025-01-15", "2025-07-15", "2025-10-15"]
+
+
+@pytest.mark.parametrize("revision", OLD)
+def test_every_revision_gives_the_same_columns(tmp_path: Path, revision: str) -> None:
+    """What a revision does not tell is NA and named in a note; every number it tells is that of the newest."""
+    asked = {"timeframe": WEEK, "statistics": ["recipients", "text_message_spend", "text_message_roi", "clicks"]}
+    newest = sandbox(tmp_path).flow_values("revenue", group_by=PER_VARIATION, **asked)
+    account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": revision})
+    old = account.flow_values("revenue", group_by=PER_VARIATION, **asked)
+    assert (newest.columns == old.columns).all()
+    pd.testing.assert_series_equal(newest.dtypes, old.dtypes)
+    assert old["variation"].isna().all()
+    assert any(f"{revision} does not tell" in note and "variation" in note for note in old.attrs["notes"])
+    per_message = newest.groupby(["flow_message_id", "send_channel"])[["recipients", "clicks"]].sum()
+    pd.testing.assert_frame_equal(
+        per_message, old.set_index(["flow_message_id", "send_channel"])[["recipients", "clicks"]].sort_index()
+    )
+    assert old["text_message_spend"].isna().all() == (revision < "2025-10-15")
+    assert old["flow_message_name"].notna().any() == (revision >= "2025-10-15")
+    assert asked["statistics"] == old.attrs["statistics"]
+
+
+def test_what_an_old_revision_cannot_tell_apart_is_one_request(tmp_path: Path) -> None:
+    """A question per variation and one per message are the same request there; one by tag is refused."""
+    account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"})
+    wishes = [Wish("RplOrd", WEEK, ("clicks",)), Wish("RplOrd", WEEK, ("text_message_spend",), group_by=PER_VARIATION)]
+    assert 1 == account.plan(wishes).requests
+    clicks, spend = account.run(wishes)
+    assert ["clicks"] == clicks.attrs["statistics"]
+    assert "text_message_spend" == spend.columns[-1]
+    assert len(clicks) == len(spend) > 0
+    assert "recipients" not in spend.columns
+    with pytest.raises(ArgumentError, match="cannot group by tag_name"):
+        account.flow_values("RplOrd", timeframe=WEEK, statistics=["clicks"], group_by=["tag_name"])
+
+
+def test_revenue_on_a_revision_that_does_not_map_it(tmp_path: Path) -> None:
+    """The account's setting stands in and the frame says so; without a setting the error says what to give."""
+    account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"})
+    frame = account.flow_values("revenue", timeframe=WEEK, statistics=["clicks"])
+    assert {"RplOrd"} == set(frame["conversion_metric_id"])
+    assert any("setting RplOrd stands in" in note for note in frame.attrs["notes"])

@@ -13,11 +13,13 @@ import pytest
 from scripted_app import ScriptedApp, problem
 
 from flowperf_helpers.account import Account, connect
+from flowperf_helpers.client import RevisionWarning
 from flowperf_helpers.errors import AmbiguousNameError, PayloadError, ScopeError, UnknownNameError
 from flowperf_helpers.message_definitions import channel_of, message_rows, messages_frame
 from flowperf_helpers.near import near_misses
 from flowperf_helpers.opening import open_account
 from flowperf_helpers.resources import FLOW_COLUMNS, METRIC_COLUMNS, flows_frame, metrics_frame, primary, trigger_map
+from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 from flowperf_helpers.wsgi import WSGIAdapter
 
 SEED = Path(__file__).parent / "seed"
@@ -373,3 +375,41 @@ def test_a_flow_under_two_triggers_stands_under_one_metric(tmp_path: Path) -> No
     assert ({"M2": ("F1", "F2")}, (TWICE.format("M2", "M1"),)) == woo
     wished = account.wanted(timeframe="last_week", statistics=["clicks"])
     assert [(TWICE.format("M1", "M2"),)] * 2 == [wish.notes for wish in wished]
+
+
+@pytest.mark.parametrize("served", ["2025-10-15", "2026-10-15"])
+def test_messages_after_a_fall_forward(tmp_path: Path, served: str) -> None:
+    """A retired revision is answered by a newer one: what shape an answer has shows in the answer."""
+    newest = connect("sandbox", home=tmp_path / "new").messages()
+    app = sandbox_app(now=SANDBOX_NOW)
+
+    def forward(environ: dict[str, Any], start_response: Any) -> Any:
+        return app(environ | {"HTTP_REVISION": served}, start_response)
+
+    environ = {"KLAVIYO_API_KEY": "sandbox-key", "KLAVIYO_REVISION": "2024-10-15", "FLOWPERF_PACING": "off"}
+    account = connect("live", adapter=WSGIAdapter(forward), environ=environ, home=tmp_path, timezone="UTC")
+    with pytest.warns(RevisionWarning, match="2024-10-15 was asked"):
+        messages = account.messages()
+    assert len(messages) > 0
+    pd.testing.assert_frame_equal(newest, messages)
+
+
+def test_an_action_that_tells_nothing_is_asked_for_its_messages(tmp_path: Path) -> None:
+    """Neither a definition nor a type: the action's own endpoint is asked, where the name stands in a definition."""
+
+    def script(path: str, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        if path == "/api/flow-actions/1/flow-messages":
+            attributes = {"channel": "Email", "definition": {"name": "Hello"}}
+            return 200, {"data": [{"type": "flow-message", "id": "m1", "attributes": attributes}]}
+        if "archived,true" in query["filter"]:
+            return 200, {"data": []}
+        related = {"flow-actions": {"data": [{"type": "flow-action", "id": "1"}]}}
+        flow = {"type": "flow", "id": "F1", "attributes": {"name": "f"}, "relationships": related}
+        return 200, {
+            "data": [flow],
+            "included": [{"type": "flow-action", "id": "1", "attributes": {"definition": None}}],
+        }
+
+    account, _ = scripted(script, home=tmp_path)
+    (row,) = account.messages("F1").to_dict("records")
+    assert ("m1", "Hello", "email") == (row["flow_message_id"], row["flow_message_name"], row["send_channel"])

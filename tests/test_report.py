@@ -452,3 +452,20 @@ def test_a_flow_under_two_triggers_is_reported_once(tmp_path: Path, monkeypatch:
     assert {"REcTBe"} == set(answers.current.loc[answers.current["flow_id"] == "T7K2j8", "conversion_metric_id"])
     assert any("T7K2j8 is triggered by several metrics and counted by REcTBe" in note for note in answers.notes)
     assert 1 == list(WeeklyReport(answers).flows["flow_id"]).count("T7K2j8")
+
+
+@pytest.mark.parametrize("revision", ["2024-10-15", "2025-10-15"])
+def test_an_older_revision_has_its_report(tmp_path: Path, report: WeeklyReport, revision: str) -> None:
+    """Planned and made with what the revision tells: four requests, the numbers of the newest, and what is unknown."""
+    account = connect("sandbox", home=tmp_path, environ={"KLAVIYO_REVISION": revision})
+    assert 4 == plan_week(account).requests
+    found = WeeklyReport(fetch_week(account))
+    sums = ["recipients", "clicks", "conversions"]
+    expected = report.answers.current.groupby("flow_id")[sums].sum()
+    pd.testing.assert_frame_equal(expected, found.answers.current.groupby("flow_id")[sums].sum())
+    assert any(f"Revision {revision} does not tell" in note for note in found.answers.notes)
+    named = found.answers.messages.set_index("flow_message_id")["flow_message_name"]
+    assert str(named["Wc1aEm"]) in _page(found)
+    arms = set(report.answers.current["variation"].dropna())
+    assert arms
+    assert arms.isdisjoint(found.answers.messages["flow_message_id"])

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from flowperf_helpers.catalog import DEFAULT_GROUP_BY, STATISTICS
+from flowperf_helpers.discovery import REVENUE
 from flowperf_helpers.errors import NoRowsError, UnknownNameError
-from flowperf_helpers.queries import ReportQuery
+from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.report.answers import WeekAnswers, report_week
 from flowperf_helpers.timeframes import Window, last_complete_week
 
@@ -179,6 +180,7 @@ def _subjects(account: Any, integration: str, conversion_metric: str) -> _Subjec
     if conversion_metric:
         metric = account.conversion_metric(conversion_metric, integration=integration or None)
         subjects = [(str(metric), flow_ids)]
+        notes = (account.revenue_note,) if conversion_metric == REVENUE and account.revenue_note else ()
     else:
         own, notes = account.own_triggers(flow_ids, integration=integration or None)
         subjects = list(own.items())
@@ -250,6 +252,10 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
     """Messages of discovery; the report needs them only for rows that the answer does not hold."""
     live = flows.loc[flows["flow_status"].isin(["live", "manual"]), "flow_id"]
     frame: pd.DataFrame = account.messages(list(live))
+    if account.revision < GROUP_BY_SINCE:
+        # the answer counts a variation under its message, so that it has no row of its own is no news
+        counted = ~frame["is_variation"] | frame["flow_message_id"].isin(values["flow_message_id"])
+        frame = frame[counted].reset_index(drop=True)
     return frame
 
 
