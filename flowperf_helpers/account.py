@@ -165,13 +165,14 @@ class Account(Directory):
             for each such metric).
         timeframe : str or pair
             A key of Klaviyo's (``"last_30_days"``), an ISO week (``"2026-W47"``), or first and last day, both included.
+            More than a year is asked in pieces and added up, which counts and money allow; people and rates do not.
         statistics : sequence of str
             Klaviyo's names.
         flow_ids : str, sequence of str, or a frame with ``flow_id``, optional
-            Any number; left out, all flows.
+            Any number; left out, all flows. One that the account does not have is named in ``attrs["notes"]``.
         send_channels : sequence of str, optional
         group_by : sequence of str, optional
-            Left out: flow and message with their names, and channel.
+            Left out: flow and message with their names, and channel. What an older revision does not tell is NA.
         refresh : bool
             Ask again what the store holds.
 
@@ -210,7 +211,7 @@ class Account(Directory):
         group_by: Sequence[str] | None = None,
         refresh: bool = False,
     ) -> pd.DataFrame:
-        """Return totals per interval; a window longer than one request holds is split by whole days.
+        """Return totals per interval; a window or key longer than one request holds is asked in pieces of whole days.
 
         Parameters
         ----------

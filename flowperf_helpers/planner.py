@@ -6,6 +6,7 @@ Klaviyo allows each of the two report endpoints 1 request a second, 2 a minute a
   all of it, and each takes its part from the answer;
 - more than 100 flows are one request without a filter: the answer holds every flow anyway, and the alternative costs
   one request per hundred;
+- a window that one request cannot hold is one request per piece;
 - what the store holds costs nothing, and serves narrower wishes of the same plan;
 - values and series alternate, because their limits are separate and the waits overlap.
 """
