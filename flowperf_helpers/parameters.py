@@ -10,7 +10,6 @@ import ast
 import contextlib
 import difflib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -166,12 +165,13 @@ def refuse_unknown_parameters() -> None:
     """Refuse, from inside a notebook, what papermill injected and the parameters cell does not declare.
 
     papermill itself only warns and runs on with the defaults, so a misspelt name makes a report about something else.
-    Does nothing where nothing was injected.
+    Does nothing where nothing was injected. Secrets are not looked for: the file that papermill writes holds the values
+    already, and a long folder name would pass for one.
 
     Raises
     ------
-    ArgumentError, CredentialsError
-        As `check_parameters`.
+    ArgumentError
+        An unknown name, or a value of another type.
     """
     from IPython import get_ipython
 
@@ -183,7 +183,7 @@ def refuse_unknown_parameters() -> None:
                 known = _declared(text, "a cell") | known
         elif known:
             given = {name: parameter.default for name, parameter in _declared(text, "the injected cell").items()}
-            check_parameters(known, given, environ=os.environ, source="This notebook")
+            _check_declared(known, given, "This notebook")
 
 
 def check_parameters(
@@ -218,6 +218,12 @@ def check_parameters(
                 f"{shown} looks like a secret, and parameters are written into the files: "
                 "put the key in KLAVIYO_API_KEY, or name its variable in accounts.toml (api_key_env)."
             )
+        _check_declared(known, {name: value}, source)
+
+
+def _check_declared(known: Mapping[str, Parameter], given: Mapping[str, Any], source: str) -> None:
+    """Refuse what is unknown or has another type."""
+    for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
