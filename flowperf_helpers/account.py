@@ -12,6 +12,7 @@ import pandas as pd
 
 from flowperf_helpers.collector import Collector
 from flowperf_helpers.directory import Directory, Names, ids_of
+from flowperf_helpers.discovery import REVENUE
 from flowperf_helpers.errors import ArgumentError, CredentialsError
 from flowperf_helpers.facts import Facts
 from flowperf_helpers.opening import Opened, open_account
@@ -107,7 +108,13 @@ class Account(Directory):
         self.is_sandbox = opened.settings.is_sandbox
         self.attribution_days = opened.settings.attribution_days
         origin = {"account": self.name, "sandbox": self.is_sandbox}
-        super().__init__(opened.client, opened.settings.revision, origin)
+        super().__init__(
+            opened.client,
+            opened.settings.revision,
+            origin,
+            integration=opened.settings.integration,
+            revenue=opened.settings.conversion_metric,
+        )
         self._store = opened.store
         self._pacer = opened.client.pacer
         self._facts = Facts(opened.settings, opened.client, opened.clock)
@@ -120,6 +127,8 @@ class Account(Directory):
             zone=lambda: self.timezone,
             attribution_days=self.attribution_days,
             flow_names=lambda: self.once("flows", self.flows),
+            message_names=lambda: self.once("messages", self.messages),
+            clock=opened.clock,
         )
         self._reports = Reports(collector, self._facts, opened.client.pacer, unlimited=opened.unlimited)
 
@@ -179,13 +188,14 @@ class Account(Directory):
             for each such metric).
         timeframe : str or pair
             A key of Klaviyo's (``"last_30_days"``), an ISO week (``"2026-W47"``), or first and last day, both included.
+            More than a year is asked in pieces and added up, which counts and money allow; people and rates do not.
         statistics : sequence of str
             Klaviyo's names.
         flow_ids : str, sequence of str, or a frame with ``flow_id``, optional
-            Any number; left out, all flows.
+            Any number; left out, all flows. One that the account does not have is named in ``attrs["notes"]``.
         send_channels : sequence of str, optional
         group_by : sequence of str, optional
-            Left out: flow and message with their names, and channel.
+            Left out: flow and message with their names, and channel. What an older revision does not tell is NA.
         refresh : bool
             Ask again what the store holds.
 
@@ -224,7 +234,7 @@ class Account(Directory):
         group_by: Sequence[str] | None = None,
         refresh: bool = False,
     ) -> pd.DataFrame:
-        """Return totals per interval; a window longer than one request holds is split by whole days.
+        """Return totals per interval; a window or key longer than one request holds is asked in pieces of whole days.
 
         Parameters
         ----------
@@ -265,11 +275,14 @@ class Account(Directory):
         if group_by is not None:
             options["group_by"] = tuple([group_by] if isinstance(group_by, str) else group_by)
         metric = conversion_metric_id or self.settings.conversion_metric
+        subjects: dict[str, tuple[str, ...] | None]
         if metric is not None:
             subjects = {self.conversion_metric(metric): ids}
+            options["notes"] = (self.revenue_note,) if metric == REVENUE and self.revenue_note else ()
         else:
             Wish("checked", timeframe, statistics, flow_ids=ids, **options)  # type: ignore[arg-type]
-            subjects = self.own_triggers(ids)
+            own, options["notes"] = self.own_triggers(ids)
+            subjects = dict(own)
         return [
             Wish(metric_id, timeframe, statistics, flow_ids=flows, **options)  # type: ignore[arg-type]
             for metric_id, flows in subjects.items()
@@ -292,14 +305,16 @@ class Account(Directory):
     # --- what was used and kept ---------------------------------------------------------------------------------
 
     def status(self) -> pd.DataFrame:
-        """Return calls used and left per endpoint; ``attrs["snapshots"]`` counts the answers kept.
+        """Return calls used and left, and answers kept, per endpoint; ``attrs["snapshots"]`` counts all answers kept.
 
         Returns
         -------
         DataFrame
-            ``endpoint, used_today, left_today, next_free`` (datetime64[us, UTC]).
+            ``endpoint, used_today, left_today, next_free`` (datetime64[us, UTC]), ``snapshots`` (int64; only reports
+            are kept).
         """
         status = self._pacer.status()
+        status["snapshots"] = pd.array([self._store.count(str(e)) for e in status["endpoint"]], dtype="int64")
         status.attrs = {"account": self.name, "sandbox": self.is_sandbox, "snapshots": self._store.count()}
         return status
 

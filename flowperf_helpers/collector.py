@@ -6,29 +6,33 @@ So a plan that meets a spent quota, a crash or Ctrl-C loses nothing: run it agai
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from flowperf_helpers.answers import Answer
-from flowperf_helpers.catalog import GROUPINGS, VALUE_STATISTICS
+from flowperf_helpers.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.client import Client
 from flowperf_helpers.columns import text_column
 from flowperf_helpers.errors import ApiError, PayloadError, QuotaError
 from flowperf_helpers.frames import join_pages, series_frame, values_frame
+from flowperf_helpers.home import write_private
 from flowperf_helpers.planner import Part, Plan, Step
 from flowperf_helpers.provenance import finish_series, finish_values
-from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
+from flowperf_helpers.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.snapshot_files import Header
 from flowperf_helpers.store import Store
 from flowperf_helpers.timeframes import parse_timeframe
 from flowperf_helpers.wishes import Wish
 
-__all__ = ["Collected", "Collector", "collect_frames", "joined"]
+__all__ = ["Collected", "Collector", "MetricsWithoutValues", "added_up", "collect_frames", "joined"]
 
+_NEED_VALUES = frozenset(name for name, statistic in STATISTICS.items() if statistic.needs_value)
 _NO_VALUES = "does not support querying for values data"
 """What Klaviyo says of a conversion metric without values; the one text that is matched (contract, section H)."""
 
@@ -40,6 +44,45 @@ class Collected:
     answer: Answer
     frame: pd.DataFrame
     refused: tuple[str, ...] = ()
+
+
+class MetricsWithoutValues:
+    """Conversion metrics of one account that Klaviyo refused value statistics for, kept beside its snapshots.
+
+    Each refusal costs a call of the day's 225, so it is remembered between runs; for `REMEMBERED` only, as a metric may
+    begin to carry values.
+
+    Parameters
+    ----------
+    folder : Path
+        The account's folder of snapshots.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    REMEMBERED = timedelta(days=30)
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        self._path = folder / "metrics_without_values.json"
+        self._clock = clock
+
+    def __contains__(self, metric_id: object) -> bool:
+        refused_at = self._read().get(str(metric_id))
+        return refused_at is not None and abs(self._clock() - refused_at) <= self.REMEMBERED.total_seconds()
+
+    def add(self, metric_id: str) -> None:
+        """Remember a refusal of now."""
+        write_private(self._path, json.dumps({**self._read(), metric_id: self._clock()}, sort_keys=True).encode())
+
+    def _read(self) -> dict[str, float]:
+        """Return metric and moment; a file that cannot be read says nothing, and the next refusal writes it anew."""
+        try:
+            kept = json.loads(self._path.read_bytes()) if self._path.is_file() else {}
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(kept, dict):
+            return {}
+        return {k: v for k, v in kept.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
 class Collector:
@@ -55,6 +98,11 @@ class Collector:
         For ``is_provisional``.
     flow_names : callable
         ``flow_id, flow_name`` of all flows: joined where the revision cannot group by names.
+    message_names : callable
+        ``flow_message_id, flow_message_name``: joined where the revision cannot group by names and gives fifty flows'
+        messages a request; before that they cost a request each, and are left unknown.
+    clock : callable
+        Seconds since 1970.
     """
 
     def __init__(
@@ -65,18 +113,25 @@ class Collector:
         zone: Callable[[], tzinfo],
         attribution_days: int,
         flow_names: Callable[[], pd.DataFrame],
+        message_names: Callable[[], pd.DataFrame],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.client = client
         self.store = store
         self.zone = zone
         self.attribution_days = attribution_days
         self.flow_names = flow_names
-        self._without_values: set[str] = set()
+        self.message_names = message_names
+        self.without_values = MetricsWithoutValues(store.folder, clock)
 
     @property
     def revision(self) -> str:
         """The revision asked for."""
         return self.client.settings.revision
+
+    def drops_values(self, query: ReportQuery) -> bool:
+        """Whether a query would be sent without its value statistics, as the metric is known to carry none."""
+        return query.conversion_metric_id in self.without_values and not _NEED_VALUES.isdisjoint(query.statistics)
 
     def find(self, query: ReportQuery, *, refresh: bool = False) -> Answer | None:
         """Return the kept answer that may be served, if there is one."""
@@ -124,15 +179,15 @@ class Collector:
         return self._shaped(query, Answer(pages, header.served, header.asked_at, requests=0, from_store=True)).frame
 
     def _sent(self, query: ReportQuery) -> Answer:
-        """Send a query; where the metric refuses value statistics, without those three (contract, section E)."""
+        """Send a query; where the metric refuses value statistics, without all that need a value."""
         fewer, before = _without_values(query), self.client.requests
-        if query.conversion_metric_id not in self._without_values:
+        if query.conversion_metric_id not in self.without_values:
             try:
                 return self.client.post(query.endpoint, query.body())
             except ApiError as error:
                 if fewer == query or error.status != 400 or _NO_VALUES not in f"{error.detail} {error}".casefold():
                     raise
-                self._without_values.add(query.conversion_metric_id)
+                self.without_values.add(query.conversion_metric_id)
         answer = self.client.post(query.endpoint, fewer.body())
         return replace(answer, requests=self.client.requests - before)
 
@@ -144,7 +199,7 @@ class Collector:
         zone, bounds = self.zone(), query.timeframe.bounds(self.zone())
         payload = join_pages(answer.pages)
         raw = values_frame(payload, zone) if query.interval is None else series_frame(payload, zone)
-        refused = [s for s in query.statistics if s in VALUE_STATISTICS and s not in raw.attrs["statistics"]]
+        refused = [s for s in query.statistics if s in _NEED_VALUES and s not in raw.attrs["statistics"]]
         raw = self._with_groupings(query, raw)
         if query.interval is None:
             frame = finish_values(
@@ -175,6 +230,9 @@ class Collector:
         if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
             named = self.flow_names().set_index("flow_id")["flow_name"]
             frame["flow_name"] = frame["flow_id"].map(named).astype("str")
+        if DEFINITIONS_SINCE <= self.revision < GROUP_BY_SINCE and "flow_message_name" not in frame.columns:
+            messages = self.message_names().drop_duplicates("flow_message_id").set_index("flow_message_id")
+            frame["flow_message_name"] = frame["flow_message_id"].map(messages["flow_message_name"]).astype("str")
         groups = [g for g in GROUPINGS if g in frame.columns]
         frame = frame[[*groups, *(c for c in frame.columns if c not in groups)]]
         frame.attrs = dict(raw.attrs)
@@ -213,10 +271,8 @@ def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -
             retry_at=last.retry_at,
             kept=kept,
         ) from last
-    return [
-        (wish, [parts[part] for step in _chronological(plan, i) for part in step.parts if part.wish == i])
-        for i, wish in enumerate(plan.wishes)
-    ]
+    in_order = sorted(parts, key=lambda part: part.place)
+    return [(wish, [parts[part] for part in in_order if part.wish == i]) for i, wish in enumerate(plan.wishes)]
 
 
 def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
@@ -239,9 +295,36 @@ def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
     return frame, ["An interval was cut by the border of two requests: its two rows are marked partial."]
 
 
+def added_up(
+    pieces: Sequence[pd.DataFrame], statistics: Sequence[str], bounds: tuple[pd.Timestamp, pd.Timestamp]
+) -> pd.DataFrame:
+    """Add up the values of windows that follow each other, group by group; unknown in one piece is unknown in the sum.
+
+    Parameters
+    ----------
+    pieces : sequence of DataFrame
+        Of `Collector.collect`, in time.
+    statistics : sequence of str
+        Counts and money.
+    bounds : pair of Timestamp
+        Start and exclusive end of all windows together.
+    """
+    frame = pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
+    names = [c for c in frame.columns if c in GROUPINGS and c.endswith("_name") and c != "tag_name"]
+    keys = [c for c in frame.columns if (c in GROUPINGS and c not in names) or c == "conversion_metric_id"]
+    groups = frame.groupby(keys, dropna=False, sort=False)
+    unknown = frame[list(statistics)].isna().groupby([frame[key] for key in keys], dropna=False, sort=False).any()
+    columns: dict[str, Any] = {name: groups[name].last() for name in names}
+    columns |= {name: groups[name].sum().mask(unknown[name]) for name in statistics}
+    total = pd.DataFrame(columns, index=unknown.index).reset_index()
+    for name, bound in zip(("window_start", "window_end"), bounds, strict=True):
+        total[name] = pd.Series(bound, index=total.index, dtype=frame[name].dtype)
+    return total[[c for c in frame.columns if c in total.columns]]
+
+
 def _without_values(query: ReportQuery) -> ReportQuery:
-    """Return the query without the three value statistics; recipients stand in where nothing else was asked."""
-    rest = tuple(s for s in query.statistics if s not in VALUE_STATISTICS)
+    """Return the query without statistics that need a value; recipients stand in where nothing else was asked."""
+    rest = tuple(s for s in query.statistics if s not in _NEED_VALUES)
     return replace(query, statistics=rest or ("recipients",))
 
 
@@ -255,10 +338,3 @@ def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
     shown: Any = frame[[*columns, *part.cut.statistics, *unknown]].copy()
     shown.attrs = {**collected.frame.attrs, "statistics": [*part.cut.statistics, *unknown]}
     return shown
-
-
-def _chronological(plan: Plan, wish: int) -> list[Step]:
-    """Return the steps of a wish, earliest window first."""
-    steps = [step for step in plan.steps if any(part.wish == wish for part in step.parts)]
-    windows = [str(window) for window in plan.wishes[wish].windows()]
-    return sorted(steps, key=lambda step: windows.index(str(step.query.timeframe)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -11,9 +11,16 @@ from flowperf_helpers import discovery
 from flowperf_helpers.errors import ArgumentError, UnknownNameError
 from flowperf_helpers.near import near_misses, or_near
 
-__all__ = ["Directory", "Names", "ids_of"]
+__all__ = ["Directory", "Names", "OwnTriggers", "ids_of"]
 
 Names = str | Iterable[str] | pd.DataFrame | pd.Series
+
+
+class OwnTriggers(NamedTuple):
+    """Trigger metric to its flows, each flow once; ``notes`` name the flows that have several."""
+
+    subjects: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...]
 
 
 class Directory:
@@ -27,10 +34,25 @@ class Directory:
         The revision asked for.
     origin : mapping
         ``attrs`` of every frame: ``account`` and ``sandbox``.
+    integration : str, optional
+        The account's setting: decides where several metrics have one name.
+    revenue : str, optional
+        Id or name that stands for ``"revenue"`` where the revision does not tell what the account maps to it.
     """
 
-    def __init__(self, wire: discovery.Wire, revision: str, origin: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        wire: discovery.Wire,
+        revision: str,
+        origin: Mapping[str, Any] | None = None,
+        *,
+        integration: str | None = None,
+        revenue: str | None = None,
+    ) -> None:
         self.revision = revision
+        self._integration = integration
+        self._revenue = revenue
+        self.revenue_note = ""
         self._origin = dict(origin or {})
         self._client = wire
         self._kept: dict[str, pd.DataFrame] = {}
@@ -112,10 +134,16 @@ class Directory:
             is_variation``. Messages outlive flows, so a report may name others.
         """
         wanted = discovery.fetch_flows(self._client)["flow_id"] if flow_ids is None else ids_of(flow_ids, "flow_id")
-        return self._marked(discovery.fetch_messages(self._client, wanted, revision=self.revision))
+        return self._marked(discovery.fetch_messages(self._client, wanted))
 
-    def conversion_metric(self, metric: str) -> str:
+    def conversion_metric(self, metric: str, *, integration: str | None = None) -> str:
         """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).
+
+        Parameters
+        ----------
+        metric : str
+        integration : str, optional
+            Decides where several metrics have that name; left out, the account's setting does.
 
         Raises
         ------
@@ -125,12 +153,37 @@ class Directory:
             No such metric, or nothing mapped to revenue.
         """
         if metric == discovery.REVENUE:
-            return discovery.fetch_mapped_metric(self._client)
-        return discovery.metric_named(self.once("metrics", self.metrics), metric)
+            try:
+                return discovery.fetch_mapped_metric(self._client)
+            except UnknownNameError:
+                if self.revision >= discovery.MAPPED_SINCE or self._revenue in (None, discovery.REVENUE):
+                    raise
+                metric = str(self._revenue)
+                self.revenue_note = (
+                    f"Revision {self.revision} does not tell which metric the account calls revenue: its setting "
+                    f"{metric} stands in."
+                )
+        metrics = self.once("metrics", self.metrics)
+        return discovery.metric_named(metrics, metric, integration=integration or self._integration)
 
-    def own_triggers(self, flow_ids: tuple[str, ...] | None) -> dict[str, tuple[str, ...] | None]:
-        """Return the trigger metrics of flows, with the flows of each."""
-        triggers = self.flows_triggered_by(self.metrics())
+    def own_triggers(self, flow_ids: tuple[str, ...] | None, *, integration: str | None = None) -> OwnTriggers:
+        """Return the trigger metrics of flows, with the flows of each; each flow stands under one metric.
+
+        Parameters
+        ----------
+        flow_ids : tuple of str, optional
+            None for all.
+        integration : str, optional
+            Of a flow under several metrics, that of this integration is taken, else the first; left out, the account's
+            setting.
+
+        Raises
+        ------
+        ArgumentError
+            A flow that no metric triggers.
+        """
+        metrics = self.metrics()
+        triggers = self.flows_triggered_by(metrics)
         if flow_ids is not None:
             without = [flow for flow in flow_ids if flow not in set(triggers["flow_id"])]
             if without:
@@ -141,7 +194,18 @@ class Directory:
             triggers = triggers[triggers["flow_id"].isin(flow_ids)]
         if triggers.empty:
             raise ArgumentError("No flow of this account is triggered by a metric: give conversion_metric_id.")
-        return {str(metric): tuple(rows["flow_id"]) for metric, rows in triggers.groupby("metric_id", sort=False)}
+        own = metrics.loc[metrics["integration_name"] == (integration or self._integration), "metric_id"]
+        order = (~triggers["metric_id"].isin(own)).sort_values(kind="stable").index
+        chosen = triggers.loc[order].drop_duplicates("flow_id").sort_index()
+        left_out = triggers.drop(chosen.index)
+        by_flow = chosen.set_index("flow_id")["metric_id"]
+        notes = tuple(
+            f"Flow {flow} is triggered by several metrics and counted by {by_flow[flow]}, not by "
+            f"{', '.join(others)}: give conversion_metric_id to choose."
+            for flow, others in left_out.groupby("flow_id", sort=False)["metric_id"]
+        )
+        subjects = {str(metric): tuple(rows["flow_id"]) for metric, rows in chosen.groupby("metric_id", sort=False)}
+        return OwnTriggers(subjects, notes)
 
     def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
         frame.attrs |= self._origin

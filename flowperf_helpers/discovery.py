@@ -6,7 +6,7 @@ None of these calls is scarce (contract, section A: 60 to 150 a minute), so whol
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import pandas as pd
@@ -28,7 +28,7 @@ from flowperf_helpers.resources import (
 )
 
 __all__ = [
-    "DEFINITIONS_SINCE",
+    "MAPPED_SINCE",
     "REVENUE",
     "Wire",
     "fetch_account_facts",
@@ -40,8 +40,8 @@ __all__ = [
     "metric_named",
 ]
 
-DEFINITIONS_SINCE = "2025-10-15"
-"""First revision whose flow actions carry their messages (contract, section A.4)."""
+MAPPED_SINCE = "2025-07-15"
+"""First revision that tells which metric an account calls revenue."""
 REVENUE = "revenue"
 
 _FLOW_FIELDS = "name,status,archived,created,updated,trigger_type"
@@ -88,13 +88,15 @@ def _found_or_near(what: str, name: str, found: pd.DataFrame, known: pd.Series) 
     )
 
 
-def metric_named(metrics: pd.DataFrame, name: str) -> str:
+def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = None) -> str:
     """Return the id of the metric of that id or name.
 
     Parameters
     ----------
     metrics : DataFrame
         Of `fetch_metrics`.
+    integration : str, optional
+        Decides where several metrics have that name.
 
     Raises
     ------
@@ -110,8 +112,9 @@ def metric_named(metrics: pd.DataFrame, name: str) -> str:
         {"id": str(row["metric_id"]), "name": name, "integration": str(row["integration_name"])}
         for row in named.to_dict("records")
     ]
-    if len(candidates) == 1:
-        return candidates[0]["id"]
+    decided = [c for c in candidates if integration and c["integration"] == integration]
+    if len(candidates) == 1 or len(decided) == 1:
+        return (decided or candidates)[0]["id"]
     if candidates:
         options = ", ".join(f"{c['id']} ({c['integration'] or 'no integration'})" for c in candidates)
         raise AmbiguousNameError(
@@ -209,11 +212,12 @@ def fetch_flows(wire: Wire) -> pd.DataFrame:
     return flows_frame(flow for pages in _flow_pages(wire, {"fields[flow]": _FLOW_FIELDS}) for flow in primary(pages))
 
 
-def fetch_messages(wire: Wire, flow_ids: Iterable[str], *, revision: str) -> pd.DataFrame:
+def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
     """Ask which messages some flows hold.
 
     From revision 2025-10-15 on, 50 flows a request; before, where actions do not carry their messages, one more request
-    per sending action.
+    per sending action. Which of the two an answer is shows in the answer: Klaviyo serves a newer revision than the one
+    asked for once that is retired.
 
     Returns
     -------
@@ -228,20 +232,24 @@ def fetch_messages(wire: Wire, flow_ids: Iterable[str], *, revision: str) -> pd.
             if flow_id not in wanted:
                 continue
             for action in actions:
-                if revision >= DEFINITIONS_SINCE:
-                    rows += message_rows(flow_id, action.attributes.get("definition"))
-                elif channel_of(action.attributes.get("action_type")):
-                    rows += _old_messages(wire, flow_id, action)
+                definition, kind = action.attributes.get("definition"), action.attributes.get("action_type")
+                if definition is not None:
+                    rows += message_rows(flow_id, definition)
+                elif kind is None or channel_of(kind):
+                    rows += _own_messages(wire, flow_id, action)
     return messages_frame(rows)
 
 
-def _old_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
+def _own_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
+    """Ask for the messages of one action, whose name moved into a definition of their own at 2025-10-15."""
     for message in primary(wire.get(f"/api/flow-actions/{action.id}/flow-messages", {})):
+        definition = message.attributes.get("definition")
+        named = definition.get("name") if isinstance(definition, Mapping) else None
         yield {
             "flow_id": flow_id,
             "flow_message_id": message.id,
-            "flow_message_name": message.attributes.get("name"),
-            "send_channel": channel_of(message.attributes.get("channel")),
+            "flow_message_name": message.attributes.get("name") or named,
+            "send_channel": channel_of(message.attributes.get("channel") or action.attributes.get("action_type")),
             "action_status": action.attributes.get("status"),
             "is_variation": False,
         }

@@ -7,6 +7,7 @@ writes. So names, types and anything that looks like a secret are checked here, 
 from __future__ import annotations
 
 import ast
+import contextlib
 import difflib
 import json
 import re
@@ -17,7 +18,15 @@ from typing import Any
 from flowperf_helpers import keys
 from flowperf_helpers.errors import ArgumentError, CredentialsError
 
-__all__ = ["Parameter", "check_parameters", "holds_secret", "notebook_parameters", "parse_value"]
+__all__ = [
+    "Parameter",
+    "check_parameters",
+    "holds_secret",
+    "notebook_parameters",
+    "parse_value",
+    "refuse_unknown_parameters",
+    "typed_values",
+]
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "str": (str,),
@@ -27,6 +36,8 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "list": (list,),
     "dict": (dict,),
 }
+_INJECTED = "# Parameters\n"
+"""How papermill begins the cell that it puts behind the parameters cell."""
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credentials?)$", re.IGNORECASE)
 
 
@@ -69,7 +80,11 @@ def notebook_parameters(notebook: Mapping[str, Any], *, source: str = "the noteb
             f"{source} has {len(tagged) or 'no'} code cells tagged 'parameters' and exactly one is needed: "
             "copy that cell from the stock notebook."
         )
-    text = "".join(tagged[0]["source"])
+    return _declared("".join(tagged[0]["source"]), source)
+
+
+def _declared(text: str, source: str) -> dict[str, Parameter]:
+    """Return what a cell assigns, by name."""
     try:
         statements = ast.parse(text).body
     except SyntaxError as error:
@@ -114,9 +129,61 @@ def parse_value(text: str, parameter: Parameter) -> Any:
     if kind == "str":
         return text
     try:
-        return json.loads({"true": "true", "false": "false"}.get(text.lower(), text))
-    except json.JSONDecodeError as error:
-        raise ArgumentError(f"The parameter {parameter.name} is a {kind}, and {_short(text)} is none.") from error
+        return json.loads({"true": "true", "false": "false"}.get(text.lower(), text), parse_constant=_not_json)
+    except (ValueError, RecursionError) as error:
+        example = {"list": ' (write it as ["a", "b"])', "bool": " (write true or false)"}.get(kind, "")
+        raise ArgumentError(
+            f"The parameter {parameter.name} is of type {kind}, and {_short(text)!r} is not{example}."
+        ) from error
+
+
+def _not_json(word: str) -> None:
+    raise ValueError(word)
+
+
+def typed_values(
+    known: Mapping[str, Parameter], given: Mapping[str, Any], *, environ: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Turn values that came as text, as from a command line, into the types that a notebook declares.
+
+    What is unknown, and what looks like a secret, is left as it is: `check_parameters` refuses it without repeating it.
+
+    Raises
+    ------
+    ArgumentError
+        A text that does not fit.
+    """
+    return {
+        name: parse_value(value, known[name])
+        if isinstance(value, str) and name in known and not holds_secret(value, environ=environ)
+        else value
+        for name, value in given.items()
+    }
+
+
+def refuse_unknown_parameters() -> None:
+    """Refuse, from inside a notebook, what papermill injected and the parameters cell does not declare.
+
+    papermill itself only warns and runs on with the defaults, so a misspelt name makes a report about something else.
+    Does nothing where nothing was injected. Secrets are not looked for: the file that papermill writes holds the values
+    already, and a long folder name would pass for one.
+
+    Raises
+    ------
+    ArgumentError
+        An unknown name, or a value of another type.
+    """
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    known: dict[str, Parameter] = {}
+    for text in [] if shell is None else list(shell.user_ns.get("In", [])):
+        if not text.startswith(_INJECTED):
+            with contextlib.suppress(ArgumentError):
+                known = _declared(text, "a cell") | known
+        elif known:
+            given = {name: parameter.default for name, parameter in _declared(text, "the injected cell").items()}
+            _check_declared(known, given, "This notebook")
 
 
 def check_parameters(
@@ -151,6 +218,12 @@ def check_parameters(
                 f"{shown} looks like a secret, and parameters are written into the files: "
                 "put the key in KLAVIYO_API_KEY, or name its variable in accounts.toml (api_key_env)."
             )
+        _check_declared(known, {name: value}, source)
+
+
+def _check_declared(known: Mapping[str, Parameter], given: Mapping[str, Any], source: str) -> None:
+    """Refuse what is unknown or has another type."""
+    for name, value in given.items():
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(known)}."
@@ -158,7 +231,7 @@ def check_parameters(
         kind = _base(known[name].type)
         wanted = _TYPES.get(kind)
         if wanted and (not isinstance(value, wanted) or (isinstance(value, bool) and kind != "bool")):
-            raise ArgumentError(f"The parameter {name} is a {kind}, not {_short(repr(value))}.")
+            raise ArgumentError(f"The parameter {name} is of type {kind}, not {_short(repr(value))}.")
 
 
 def holds_secret(value: Any, *, environ: Mapping[str, str] | None = None) -> bool:

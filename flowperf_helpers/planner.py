@@ -6,6 +6,7 @@ Klaviyo allows each of the two report endpoints 1 request a second, 2 a minute a
   all of it, and each takes its part from the answer;
 - more than 100 flows are one request without a filter: the answer holds every flow anyway, and the alternative costs
   one request per hundred;
+- a window that one request cannot hold is one request per piece;
 - what the store holds costs nothing, and serves narrower wishes of the same plan;
 - values and series alternate, because their limits are separate and the waits overlap.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from itertools import chain, zip_longest
 from math import ceil
 
@@ -29,10 +31,11 @@ __all__ = ["Part", "Plan", "Step", "plan_requests"]
 
 @dataclass(frozen=True)
 class Part:
-    """The part of a wish that one request answers: the wish itself, cut to a window."""
+    """The part of a wish that one request answers: the wish itself, cut to its window number ``place``."""
 
     wish: int
     cut: Wish
+    place: int = 0
 
 
 @dataclass(frozen=True)
@@ -146,11 +149,10 @@ class Plan:
         stored = len(self.steps) - self.requests
         account = f" for {self.account}" if self.account else ""
         sent = f"{self.requests} report request{'' if self.requests == 1 else 's'} to send{account}"
-        if self.unlimited:
-            return f"{sent} (the sandbox has no limits), {stored} already in store."
+        waiting = " (the sandbox itself has no limits)" if self.unlimited else ""
         text = (
             f"{sent}, {self.minutes:.1f} minutes at Klaviyo's limits, {self.share_of_day:.1%} of the day's quota of "
-            f"the busier endpoint; {stored} already in store."
+            f"the busier endpoint{waiting}; {stored} already in store."
         )
         short = [e for e in (VALUES, SERIES) if self._count(e) > self.left.get(e, _daily(e))]
         for endpoint in short:
@@ -173,6 +175,8 @@ def plan_requests(
     left: Mapping[str, int] | None = None,
     account: str = "",
     unlimited: bool = False,
+    today: Callable[[], date] | None = None,
+    revision: str | None = None,
 ) -> Plan:
     """Return the least list of requests that answers all wishes.
 
@@ -184,11 +188,16 @@ def plan_requests(
         Whether an answer that may still be used is kept.
     waits, left, account, unlimited
         As `Plan`.
+    today : callable
+        As `Wish.windows`.
+    revision : str, optional
+        What it cannot give is not asked: wishes that differ only in that are one request.
     """
     groups: dict[tuple[object, ...], list[Part]] = {}
     for number, wish in enumerate(wishes):
-        for window in wish.windows():
-            part = Part(number, replace(wish, timeframe=window))
+        sent = wish if revision is None else wish.for_revision(revision)
+        for place, window in enumerate(wish.windows(today)):
+            part = Part(number, replace(sent, timeframe=window), place)
             groups.setdefault(_mergeable(part.cut), []).append(part)
     steps = list(chain.from_iterable(_steps(parts, in_store) for parts in groups.values()))
     values = [step for step in steps if step.query.endpoint == VALUES]

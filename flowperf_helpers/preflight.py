@@ -108,4 +108,4 @@ def check_names(account: str, integration: str, conversion_metric: str, *, secon
     if integration:
         asked.metrics(integration=integration)
     if named:
-        asked.conversion_metric(conversion_metric)
+        asked.conversion_metric(conversion_metric, integration=integration or None)

@@ -14,18 +14,36 @@ from typing import Any
 
 from flowperf_helpers.catalog import DEFAULT_GROUP_BY, GROUPINGS, INTERVALS, REQUIRED_GROUP_BY, STATISTICS
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.timeframes import Timeframe, Window, parse_timeframe
+from flowperf_helpers.timeframes import YEAR_DAYS, Timeframe, Window, parse_timeframe
 
-__all__ = ["GROUP_BY_SINCE", "MAX_FILTER_VALUES", "SERIES", "VALUES", "ReportQuery", "filter_string"]
+__all__ = [
+    "DEFINITIONS_SINCE",
+    "GROUP_BY_SINCE",
+    "MAX_FILTER_VALUES",
+    "SERIES",
+    "TEXT_COSTS_SINCE",
+    "VALUES",
+    "ReportQuery",
+    "filter_string",
+]
 
 VALUES = "/api/flow-values-reports"
 SERIES = "/api/flow-series-reports"
 GROUP_BY_SINCE = "2026-01-15"
 """First revision that surely takes ``group_by`` with names (contract, section B.1)."""
+DEFINITIONS_SINCE = "2025-10-15"
+"""First revision whose flow actions carry their messages, fifty flows a request."""
+TEXT_COSTS_SINCE = "2025-10-15"
+"""First revision with the four statistics of what texts cost."""
 MAX_FILTER_VALUES = 100
 
 _ID = re.compile(r"[A-Za-z0-9_-]+")
 _CHANNEL = re.compile(r"[a-z][a-z-]*")
+_TEXT_COSTS = (
+    "message_segment_count_sum", "text_message_credit_usage_amount", "text_message_spend", "text_message_roi",
+)  # fmt: skip
+_OPTIONAL = (*DEFAULT_GROUP_BY, "variation", "variation_name")
+"""Groupings whose absence leaves every number right: names, and what splits the rows of one message."""
 _CAPS = {"hourly": 7, "daily": 60, "weekly": 364, "monthly": 364}
 
 
@@ -79,7 +97,7 @@ class ReportQuery:
         put("statistics", _listed("statistics", self.statistics, STATISTICS, empty="name at least one"))
         if self.interval is not None:
             _listed("interval", [self.interval], INTERVALS)
-            self._check_cap()
+        self._check_cap()
         for name, pattern in (("flow_ids", _ID), ("send_channels", _CHANNEL), ("flow_message_ids", _ID)):
             put(name, _selection(name, getattr(self, name), pattern))
         if self.group_by is not None:
@@ -87,10 +105,12 @@ class ReportQuery:
             put("group_by", tuple(g for g in GROUPINGS if g in {*asked, *REQUIRED_GROUP_BY}))
 
     def _check_cap(self) -> None:
-        if isinstance(self.timeframe, Window) and self.timeframe.days > _CAPS[str(self.interval)]:
+        cap = YEAR_DAYS if self.interval is None else _CAPS[self.interval]
+        if isinstance(self.timeframe, Window) and self.timeframe.days > cap:
+            what = "A values report" if self.interval is None else f"A {self.interval} series"
             raise ArgumentError(
-                f"A {self.interval} series holds {_CAPS[str(self.interval)]} days at most and {self.timeframe} has "
-                f"{self.timeframe.days}: shorten it, or ask through the account, which splits it."
+                f"{what} holds {cap} days at most and {self.timeframe} has {self.timeframe.days}: shorten it, or ask "
+                "through the account, which splits it."
             )
 
     @property
@@ -120,22 +140,29 @@ class ReportQuery:
         return {"data": {"type": kind, "attributes": attributes}}
 
     def for_revision(self, revision: str) -> ReportQuery:
-        """Return the query as an older revision takes it: before 2026-01-15 without ``group_by``.
+        """Return the query as an older revision takes it.
+
+        Before 2026-01-15 that is without ``group_by`` (answers are then per message and channel), before 2025-10-15
+        without the costs of texts; recipients stand in where nothing else was asked.
 
         Raises
         ------
         ArgumentError
-            A grouping was asked that such a revision cannot give (names can be joined from elsewhere, others not).
+            A grouping by tag or text format, whose numbers such a revision cannot give.
         """
+        query = self
+        if revision < TEXT_COSTS_SINCE:
+            rest = tuple(s for s in self.statistics if s not in _TEXT_COSTS)
+            query = replace(query, statistics=rest or ("recipients",))
         if revision >= GROUP_BY_SINCE or self.group_by is None:
-            return self
-        beyond = [g for g in self.group_by if g not in DEFAULT_GROUP_BY]
+            return query
+        beyond = [g for g in self.group_by if g not in _OPTIONAL]
         if beyond:
             raise ArgumentError(
                 f"Revision {revision} cannot group by {', '.join(beyond)}: leave it out of group_by, or set "
                 f"KLAVIYO_REVISION to {GROUP_BY_SINCE} or later."
             )
-        return replace(self, group_by=None)
+        return replace(query, group_by=None)
 
 
 def filter_string(**selected: Sequence[str] | None) -> str | None:

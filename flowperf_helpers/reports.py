@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.collector import Collected, Collector, collect_frames, joined
+from flowperf_helpers.catalog import GROUPINGS
+from flowperf_helpers.collector import Collected, Collector, added_up, collect_frames, joined
 from flowperf_helpers.facts import Facts
-from flowperf_helpers.frames import SCHEMA_VERSION
+from flowperf_helpers.frames import SCHEMA_VERSION, statistic_column
+from flowperf_helpers.near import near_misses, or_near
 from flowperf_helpers.pacing import Pacer
-from flowperf_helpers.planner import Plan, plan_requests
+from flowperf_helpers.planner import Plan, Step, plan_requests
 from flowperf_helpers.queries import SERIES, VALUES, ReportQuery
+from flowperf_helpers.timeframes import Preset
 from flowperf_helpers.wishes import Wish, as_wish
 
 __all__ = ["Queries", "Reports"]
@@ -44,14 +48,23 @@ class Reports:
         moment = pd.Timestamp(self.pacer.clock(), unit="s", tz="UTC")
         ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
         left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
-        return plan_requests(
-            [as_wish(query).for_revision(self.collector.revision) for query in listed],
+        plan = plan_requests(
+            [as_wish(query) for query in listed],
+            revision=self.collector.revision,
             in_store=lambda query: self.collector.find(query, refresh=refresh) is not None,
             waits={e: float(ahead[e]) for e in (VALUES, SERIES)},
             left={} if self.unlimited else left,
             account=self.facts.settings.name,
             unlimited=self.unlimited,
+            today=lambda: self.facts.now().date(),
         )
+        return replace(plan, steps=tuple(self._told(step) for step in plan.steps))
+
+    def _told(self, step: Step) -> Step:
+        """Say of a request that it will be sent without the value statistics."""
+        if step.in_store or not self.collector.drops_values(step.query):
+            return step
+        return replace(step, why="; ".join(filter(None, [step.why, "without values: the metric carries none"])))
 
     def run(self, queries: Plan | Queries, *, refresh: bool = False) -> list[pd.DataFrame]:
         """Return one frame for each query, in order."""
@@ -78,9 +91,26 @@ class Reports:
         return frame
 
     def _described(self, wish: Wish, collected: Sequence[Collected]) -> pd.DataFrame:
-        frame, notes = joined([piece.frame for piece in collected])
+        sent = wish.for_revision(self.collector.revision)
+        pieces = [piece.frame for piece in collected]
+        if wish.interval is None and len(pieces) > 1:
+            frame = added_up(pieces, sent.statistics, wish.timeframe.bounds(self.facts.timezone))
+            notes = [f"{wish.timeframe} was asked in {len(pieces)} pieces of a year at most, which are added up."]
+        else:
+            frame, notes = joined(pieces)
+        if isinstance(wish.timeframe, Preset) and len(pieces) > 1:
+            days = wish.timeframe.window(self.facts.now().date())
+            notes.append(
+                f"{wish.timeframe} is longer than one {wish.interval} series may be, so {days} was asked in "
+                f"{len(pieces)} pieces."
+            )
+        told = list(collected[0].frame.attrs["statistics"])
+        frame, untold = _as_wished(frame, wish, sent, told)
+        if untold:
+            notes.append(f"Revision {self.collector.revision} does not tell {', '.join(untold)}: unknown here.")
         notes = [note for piece in collected for note in piece.frame.attrs.get("notes", ())] + notes
-        refused = [s for s in wish.statistics if any(s in piece.refused for piece in collected)]
+        notes += [*wish.notes, *self._unknown_flows(wish, frame)]
+        refused = [s for s in sent.statistics if any(s in piece.refused for piece in collected)]
         if refused:
             notes.append(
                 f"The conversion metric {wish.conversion_metric_id} carries no values, so these are unknown: "
@@ -103,8 +133,34 @@ class Reports:
             "from_store": all(answer.from_store for answer in answers),
             "notes": notes,
             "schema_version": SCHEMA_VERSION,
-            "statistics": collected[0].frame.attrs["statistics"],
+            "statistics": [*wish.statistics, *(s for s in told if s in frame.columns and s not in wish.statistics)],
         }
         frame = frame.copy()
         frame.attrs = attrs  # type: ignore[assignment]
         return frame
+
+    def _unknown_flows(self, wish: Wish, frame: pd.DataFrame) -> list[str]:
+        """Say which flows without a row are none of the account's: Klaviyo answers for those as for silent ones."""
+        silent = set(wish.flow_ids or ()) - set(frame["flow_id"])
+        known = self.collector.flow_names()["flow_id"] if silent else ()
+        return [
+            f"The account has no flow with the id {flow!r}, hence no rows: {or_near(near_misses(flow, known), known)}"
+            for flow in wish.flow_ids or ()
+            if flow in silent and flow not in set(known)
+        ]
+
+
+def _as_wished(frame: pd.DataFrame, wish: Wish, sent: Wish, told: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the frame with all columns that were wished, NA where the revision does not tell them, and those names."""
+    groupings = [g for g in wish.group_by or () if g not in frame.columns]
+    statistics = [s for s in wish.statistics if s not in sent.statistics]
+    blank = [None] * len(frame)
+    columns = {name: frame[name] for name in frame.columns if name not in told}
+    columns |= {name: pd.Series(blank, index=frame.index, dtype="str") for name in groupings}
+    groups = [g for g in GROUPINGS if g in columns]
+    kept = [s for s in told if s in frame.columns and s not in wish.statistics and s not in sent.statistics]
+    ordered = {name: columns[name] for name in [*groups, *(c for c in columns if c not in groups)]}
+    for name in [*wish.statistics, *kept]:
+        unknown = pd.Series(statistic_column(name, blank), index=frame.index)
+        ordered[name] = unknown if name in statistics else frame[name]
+    return pd.DataFrame(ordered, index=frame.index), [*groupings, *statistics]

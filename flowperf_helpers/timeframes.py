@@ -19,6 +19,7 @@ from flowperf_helpers.errors import ArgumentError
 
 __all__ = [
     "MAX_DAYS",
+    "YEAR_DAYS",
     "Moments",
     "Preset",
     "Timeframe",
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 YEAR_DAYS = 365
+"""Longest window of one request, in days."""
 MAX_DAYS = {"hourly": 6, "daily": 59, "weekly": 51 * 7, "monthly": 364}
 """Longest window per interval, in days: one unit under Klaviyo's cap, as its way of measuring is unknown (D.3)."""
 
@@ -59,11 +61,6 @@ class Window:
     def __post_init__(self) -> None:
         if self.last < self.first:
             raise ArgumentError(f"The timeframe ends on {self.last}, before it starts on {self.first}: swap the dates.")
-        if self.days > YEAR_DAYS:
-            raise ArgumentError(
-                f"The timeframe {self.first} to {self.last} has {self.days} days and Klaviyo answers for {YEAR_DAYS} "
-                "at most: ask for a shorter one, or for several."
-            )
 
     @property
     def days(self) -> int:
@@ -121,7 +118,8 @@ class Moments:
             raise ArgumentError(f"The timeframe ends at {self.end}, before it starts at {self.start}: swap them.")
         if self.end.replace(tzinfo=None) - self.start.replace(tzinfo=None) > timedelta(days=YEAR_DAYS):
             raise ArgumentError(
-                f"The timeframe {self} is longer than {YEAR_DAYS} days, Klaviyo's longest: ask for a shorter one."
+                f"The timeframe {self} is longer than {YEAR_DAYS} days, Klaviyo's longest: ask for a shorter one, or "
+                "give two dates, which are asked in pieces."
             )
 
     def body(self) -> dict[str, str]:
@@ -161,8 +159,36 @@ class Preset:
         """Two NaT: the bounds are not told."""
         return pd.NaT, pd.NaT  # type: ignore[return-value]
 
+    def window(self, today: date) -> Window:
+        """Return the days that the key stands for on a day: with the running day, weeks from Monday on.
+
+        "Last N days" has been seen to be N days back and the running one. Klaviyo publishes no bounds, so a key is sent
+        as it is wherever one request can hold it.
+        """
+        back, month, year = timedelta(days=1), today.replace(day=1), today.replace(month=1, day=1)
+        monday = today - timedelta(days=today.weekday())
+        bounds = {
+            "today": (today, today),
+            "yesterday": (today - back, today - back),
+            "this_week": (monday, today),
+            "last_week": (monday - 7 * back, monday - back),
+            "this_month": (month, today),
+            "last_month": ((month - back).replace(day=1), month - back),
+            "this_year": (year, today),
+            "last_year": ((year - back).replace(month=1, day=1), year - back),
+            "last_3_months": (_months_back(today, 3), today),
+            "last_12_months": (_months_back(today, 12), today),
+        }
+        if self.key in bounds:
+            return Window(*bounds[self.key])
+        return Window(today - int(self.key.split("_")[1]) * back, today)
+
     def __str__(self) -> str:
         return self.key
+
+
+def _months_back(day: date, months: int) -> date:
+    return (pd.Timestamp(day) - pd.DateOffset(months=months)).date()
 
 
 Timeframe = Window | Moments | Preset
@@ -179,7 +205,7 @@ def parse_timeframe(value: str | Timeframe | Sequence[object]) -> Timeframe:
     Raises
     ------
     ArgumentError
-        Unknown key, no pair, no dates, the wrong way round, or longer than a year.
+        Unknown key, no pair, no dates, the wrong way round, or datetimes more than a year apart.
     """
     if isinstance(value, (Window, Moments, Preset)):
         return value

@@ -19,6 +19,7 @@ from typing import Any, TextIO
 
 from flowperf_helpers.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
 from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
+from flowperf_helpers.parameters import notebook_parameters, typed_values
 from flowperf_helpers.preflight import check_names, check_run, checked_week
 from flowperf_helpers.runner import read_notebook, run_notebook, scrub_notebook, stock_notebook
 
@@ -89,7 +90,7 @@ def run_weekly(
     notebook : path, optional
         A changed copy of the stock notebook.
     parameters : mapping, optional
-        Further parameters of that copy.
+        Further parameters of that copy; a text stands for a value of the type that the copy declares.
     timeout : float, optional
         Deadline of the whole run in seconds.
     say : callable, optional
@@ -125,6 +126,8 @@ def run_weekly(
         "refresh": refresh,
         **(parameters or {}),
     }
+    known = notebook_parameters(read_notebook(source), source=source.name)
+    values = typed_values(known, values, environ=environ)
     check_run(source, values, environ=environ)
     check_names(account, values["integration"], values["conversion_metric"], seconds=left())
     if pdf:

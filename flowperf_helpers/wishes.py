@@ -1,16 +1,17 @@
-"""What is wanted, before Klaviyo's limits are thought of: any number of flows, any window up to a year."""
+"""What is wanted, before Klaviyo's limits are thought of: any number of flows, a window of any length."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 
 import pandas as pd
 
-from flowperf_helpers.catalog import DEFAULT_GROUP_BY
+from flowperf_helpers.catalog import DEFAULT_GROUP_BY, STATISTICS
+from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.queries import MAX_FILTER_VALUES, ReportQuery
-from flowperf_helpers.timeframes import MAX_DAYS, Timeframe, Window, parse_timeframe
+from flowperf_helpers.timeframes import MAX_DAYS, YEAR_DAYS, Preset, Timeframe, Window, parse_timeframe
 
 __all__ = ["Wish", "as_wish", "whole_windows"]
 
@@ -24,14 +25,16 @@ class Wish:
     Parameters
     ----------
     conversion_metric_id, timeframe, statistics, interval, send_channels, flow_message_ids, group_by
-        As `ReportQuery`; windows may be longer than one request holds (up to a year).
+        As `ReportQuery`; windows may be longer than one request holds.
     flow_ids : sequence of str, optional
         Any number.
+    notes : tuple of str
+        What is to be said about the frame; two wishes that differ only here are equal.
 
     Raises
     ------
     ArgumentError
-        As `ReportQuery`.
+        As `ReportQuery`; and values of more than a year of a statistic that cannot be added up over time.
     """
 
     conversion_metric_id: str
@@ -42,6 +45,7 @@ class Wish:
     send_channels: tuple[str, ...] | None = None
     flow_message_ids: tuple[str, ...] | None = None
     group_by: tuple[str, ...] | None = DEFAULT_GROUP_BY
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "timeframe", parse_timeframe(self.timeframe))
@@ -53,6 +57,24 @@ class Wish:
             if ids is not None:
                 unique = (ids,) if isinstance(ids, str) else tuple(dict.fromkeys(ids))
                 object.__setattr__(self, name, unique)
+        if self.interval is None and len(self.windows()) > 1:
+            self._check_sums()
+
+    def _check_sums(self) -> None:
+        """Refuse values that are asked in pieces and are not the sum of those."""
+        statistics = [STATISTICS[name] for name in self.statistics]
+        uniques = [s.name for s in statistics if s.kind == "unique"]
+        quotients = [s.name for s in statistics if s.kind in ("rate", "ratio") or not s.additive_over_messages]
+        reasons = [
+            f"{', '.join(uniques)} counts a person once per request, so the sum counts some twice" if uniques else "",
+            f"{', '.join(quotients)} is a quotient and no sum" if quotients else "",
+        ]
+        if any(reasons):
+            raise ArgumentError(
+                f"{self.timeframe} is longer than the {YEAR_DAYS} days of one request, and its pieces do not add up: "
+                f"{'; '.join(filter(None, reasons))}. Ask for {YEAR_DAYS} days at most, for counts and money, or for a "
+                "series."
+            )
 
     def _checked(self) -> ReportQuery:
         """Let `ReportQuery` refuse what it refuses, window by window and hundred by hundred."""
@@ -75,11 +97,23 @@ class Wish:
 
     def for_revision(self, revision: str) -> Wish:
         """Return the wish as a revision takes it, see `ReportQuery.for_revision`."""
-        return replace(self, group_by=self._checked().for_revision(revision).group_by)
+        sent = self._checked().for_revision(revision)
+        return replace(self, group_by=sent.group_by, statistics=sent.statistics)
 
-    def windows(self) -> list[Timeframe]:
-        """Return the timeframes that single requests can hold: no day twice, none lost."""
-        return whole_windows(self.timeframe, self.interval)
+    def windows(self, today: Callable[[], date] | None = None) -> list[Timeframe]:
+        """Return the timeframes that single requests can hold: no day twice, none lost.
+
+        Parameters
+        ----------
+        today : callable, optional
+            The day on the account's calendar, called for a series over one of Klaviyo's keys: one that is longer than
+            the interval allows is asked as days. Without it a key is never split.
+        """
+        timeframe = self.timeframe
+        if isinstance(timeframe, Preset) and self.interval is not None and today is not None:
+            parts = whole_windows(timeframe.window(today()), self.interval)
+            return [timeframe] if len(parts) == 1 else parts
+        return whole_windows(timeframe, self.interval)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of a wider answer that this wish asked for."""
@@ -110,18 +144,20 @@ def as_wish(query: ReportQuery | Wish) -> Wish:
 
 
 def whole_windows(timeframe: Timeframe, interval: str | None) -> list[Timeframe]:
-    """Split a window of days at the interval's cap, weeks on Mondays and months on their firsts.
+    """Split a window of days at the interval's cap, weeks on Mondays and months on their firsts; values at a year.
 
-    Presets, pairs of datetimes and values are never split: Klaviyo alone knows a preset's bounds, and the values of two
-    windows do not add up to the values of both (contract, sections D.1 and E).
+    Keys of Klaviyo's and pairs of datetimes are not split here: Klaviyo alone knows a key's bounds, and datetimes are
+    sent as they show.
 
     Examples
     --------
     >>> [str(part) for part in whole_windows(parse_timeframe(("2026-09-01", "2026-11-22")), "daily")]
     ['2026-09-01 to 2026-10-29', '2026-10-30 to 2026-11-22']
     """
-    if interval not in MAX_DAYS or not isinstance(timeframe, Window):
+    if not isinstance(timeframe, Window):
         return [timeframe]
+    if interval not in MAX_DAYS:
+        return list(timeframe.split(YEAR_DAYS))
     parts: list[Timeframe] = []
     first = timeframe.first
     while (timeframe.last - first).days >= MAX_DAYS[interval]:

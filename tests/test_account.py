@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -15,6 +16,8 @@ import pytest
 from scripted_app import ScriptedApp, problem
 
 from flowperf_helpers.account import Account, connect
+from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.collector import MetricsWithoutValues, added_up
 from flowperf_helpers.endpoints import DAY, Limit
 from flowperf_helpers.errors import (
     ArgumentError,
@@ -27,6 +30,7 @@ from flowperf_helpers.errors import (
 from flowperf_helpers.ledger import Ledger
 from flowperf_helpers.pacing import Pacer
 from flowperf_helpers.queries import SERIES, VALUES, ReportQuery
+from flowperf_helpers.questions import PER_VARIATION
 from flowperf_helpers.wishes import Wish
 from flowperf_helpers.wsgi import WSGIAdapter
 
@@ -239,8 +243,9 @@ def test_names_on_an_old_revision(tmp_path: Path) -> None:
     frame = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"}).flow_values(
         "RplOrd", timeframe=WEEK, statistics=["clicks"]
     )
-    assert ["flow_id", "flow_name", "flow_message_id", "send_channel"] == list(frame.columns[:4])
+    assert ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "send_channel"] == list(frame.columns[:5])
     assert frame["flow_name"].notna().all()
+    assert frame["flow_message_name"].isna().all()
     assert "str" == str(frame["flow_name"].dtype)
 
 
@@ -367,7 +372,7 @@ def test_arguments_are_checked_before_anything_is_sent(tmp_path: Path) -> None:
     for wrong in (
         {"statistics": ["clickz"]},
         {"timeframe": "last_monday"},
-        {"timeframe": ("2024-01-01", "2026-01-01")},
+        {"timeframe": (datetime(2024, 1, 1), datetime(2026, 1, 1))},
         {"interval": "yearly"},
         {"group_by": ["colour"]},
         {"flow_ids": []},
@@ -584,3 +589,186 @@ def test_history_keeps_the_grouping_that_it_is_filtered_by(tmp_path: Path) -> No
     history = account.history("series", variation=variation)
     assert {variation} == set(history["variation"])
     assert frame.loc[frame["variation"] == variation, "recipients"].sum() == history["recipients"].sum()
+
+
+# --- a metric without values, between runs ----------------------------------------------------------------------------
+
+
+class RefusesValues:
+    """The embedded account, whose app metrics refuse every statistic that needs a value, return on spend included."""
+
+    def __init__(self) -> None:
+        from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
+
+        self.app = sandbox_app(now=SANDBOX_NOW)
+        self.asked: list[list[str]] = []
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
+        if environ["PATH_INFO"] in (VALUES, SERIES):
+            sent = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+            environ["wsgi.input"] = io.BytesIO(sent)
+            attributes = json.loads(sent)["data"]["attributes"]
+            self.asked.append(attributes["statistics"])
+            valued = [name for name in attributes["statistics"] if STATISTICS[name].needs_value]
+            if valued and attributes["conversion_metric_id"] == "REcTBe":
+                status, errors = problem(400, "Passed in conversion metric does not support querying for values data")
+                start_response(f"{status} Bad", [("Content-Type", "application/vnd.api+json")])
+                return [json.dumps(errors).encode()]
+        return self.app(environ, start_response)
+
+    def account(self, home: Path) -> Account:
+        """Open it anew, as a new process would."""
+        from flowperf_helpers.sandbox import SANDBOX_NOW
+
+        return connect(
+            "live",
+            environ={"KLAVIYO_API_KEY": "sandbox-key", "FLOWPERF_PACING": "off"},
+            adapter=WSGIAdapter(self),
+            home=home,
+            clock=SANDBOX_NOW.timestamp,
+        )
+
+
+def test_a_refusal_of_values_is_remembered_and_planned(tmp_path: Path) -> None:
+    """The second run sends what its plan promises, and no statistic that needs a value, also not return on spend."""
+    server = RefusesValues()
+
+    def wished(week: str) -> list[Wish]:
+        return [Wish("REcTBe", week, tuple(STATISTICS)), Wish("REcTBe", week, tuple(STATISTICS), "daily")]
+
+    (frame, _) = server.account(tmp_path).run(wished("2026-W46"))
+    valued = [name for name in STATISTICS if STATISTICS[name].needs_value]
+    assert "text_message_roi" in valued
+    assert frame[valued].isna().all(axis=None)
+    assert list(STATISTICS) == frame.attrs["statistics"]
+    assert "text_message_roi" in frame.attrs["notes"][0]
+    assert 3 == len(server.asked)
+
+    server.asked.clear()
+    again = server.account(tmp_path)
+    plan = again.plan(wished("2026-W47"))
+    assert all("carries none" in step.why for step in plan.steps)
+    frames = again.run(plan)
+    assert plan.requests == len(server.asked) == sum(frame.attrs["requests"] for frame in frames) == 2
+    assert all(set(valued).isdisjoint(statistics) for statistics in server.asked)
+
+
+def test_a_refusal_is_that_of_one_metric_and_forgotten_after_a_month(tmp_path: Path) -> None:
+    """Another metric is asked for values; what cannot be read counts as not remembered."""
+    now = [1e9]
+    remembered = MetricsWithoutValues(tmp_path, lambda: now[0])
+    remembered.add("REcTBe")
+    assert "REcTBe" in MetricsWithoutValues(tmp_path, lambda: now[0])
+    assert "RplOrd" not in remembered
+    now[0] += 31 * DAY
+    assert "REcTBe" not in remembered
+    (tmp_path / "metrics_without_values.json").write_bytes(b"[1")
+    assert "REcTBe" not in remembered
+    remembered.add("REcTBe")
+    assert "REcTBe" in remembered
+
+
+# --- windows that one request cannot hold, and flows that are not there -----------------------------------------------
+
+
+def test_a_key_over_the_cap_equals_its_days(tmp_path: Path) -> None:
+    """`last_90_days` by day is what the same days as dates are, and a note says how it was asked."""
+    account = sandbox(tmp_path)
+    asked = {"statistics": ["clicks"], "interval": "daily"}
+    by_key = account.flow_series("RplOrd", timeframe="last_90_days", **asked)
+    by_dates = account.flow_series("RplOrd", timeframe=("2026-08-25", "2026-11-23"), **asked)
+    pd.testing.assert_frame_equal(by_dates, by_key)
+    assert "last_90_days" == by_key.attrs["timeframe"]
+    assert any("2026-08-25 to 2026-11-23 was asked in 2 pieces" in note for note in by_key.attrs["notes"])
+
+
+def test_values_of_more_than_a_year_are_the_sum_of_their_days(tmp_path: Path) -> None:
+    """Counts and money of eighteen months are those of the series, per message, in one window."""
+    account = sandbox(tmp_path)
+    asked = {"timeframe": ("2025-05-26", "2026-11-22"), "statistics": ["recipients", "conversion_value"]}
+    total = account.flow_values("RplOrd", **asked)
+    weeks = account.flow_series("RplOrd", interval="weekly", **asked)
+    assert 2 == total.attrs["requests"]
+    assert not total["flow_message_id"].duplicated().any()
+    expected = weeks.groupby("flow_message_id")[asked["statistics"]].sum()
+    found = total.set_index("flow_message_id").loc[expected.index, asked["statistics"]]
+    assert (expected["recipients"] == found["recipients"]).all()
+    assert expected["conversion_value"].to_numpy() == pytest.approx(found["conversion_value"].to_numpy())
+    bounds = pd.Timestamp("2025-05-26", tz="Europe/Copenhagen"), pd.Timestamp("2026-11-23", tz="Europe/Copenhagen")
+    assert {bounds} == set(zip(total["window_start"], total["window_end"], strict=True))
+    one = account.flow_values("RplOrd", timeframe=WEEK, statistics=asked["statistics"])
+    pd.testing.assert_series_equal(one.dtypes, total.dtypes)
+    assert any("2 pieces" in note for note in total.attrs["notes"])
+
+
+def test_what_one_piece_does_not_know_the_sum_does_not_know() -> None:
+    """Null is not zero: a group that is absent from a piece adds nothing, one that is null there is unknown."""
+    rows = {"flow_id": ["A", "B"], "flow_name": ["a", "b"], "conversion_metric_id": "m"}
+    stamp = pd.Series(pd.NaT, index=[0, 1], dtype="datetime64[us, UTC]")
+    first = pd.DataFrame(rows | {"window_start": stamp, "window_end": stamp, "clicks": pd.array([1, None], "Int64")})
+    second = first.assign(clicks=pd.array([2, 5], "Int64")).iloc[:2]
+    third = first.assign(clicks=pd.array([4, 7], "Int64")).iloc[:1]
+    found = added_up([first, second, third], ["clicks"], (pd.NaT, pd.NaT))  # type: ignore[arg-type]
+    assert [7, pd.NA] == list(found["clicks"])
+    assert list(first.columns) == list(found.columns)
+
+
+def test_an_unknown_flow_is_named(tmp_path: Path) -> None:
+    """Klaviyo answers for a flow that is not there as for a silent one; the frame tells the two apart."""
+    account = sandbox(tmp_path)
+    asked = {"timeframe": WEEK, "statistics": ["clicks"]}
+    frame = account.flow_values("RplOrd", flow_ids=["T7K2j8", "T7K2j9"], **asked)
+    (note,) = frame.attrs["notes"]
+    assert "no flow with the id 'T7K2j9'" in note
+    assert "T7K2j8" in note
+    silent = account.flow_values(
+        "RplOrd", timeframe=("2023-01-02", "2023-01-08"), statistics=["clicks"], flow_ids="T7K2j8"
+    )
+    assert (0, []) == (len(silent), silent.attrs["notes"])
+
+
+# --- older revisions --------------------------------------------------------------------------------------------------
+
+OLD = ["2024-10-15", "2025-01-15", "2025-07-15", "2025-10-15"]
+
+
+@pytest.mark.parametrize("revision", OLD)
+def test_every_revision_gives_the_same_columns(tmp_path: Path, revision: str) -> None:
+    """What a revision does not tell is NA and named in a note; every number it tells is that of the newest."""
+    asked = {"timeframe": WEEK, "statistics": ["recipients", "text_message_spend", "text_message_roi", "clicks"]}
+    newest = sandbox(tmp_path).flow_values("revenue", group_by=PER_VARIATION, **asked)
+    account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": revision})
+    old = account.flow_values("revenue", group_by=PER_VARIATION, **asked)
+    assert (newest.columns == old.columns).all()
+    pd.testing.assert_series_equal(newest.dtypes, old.dtypes)
+    assert old["variation"].isna().all()
+    assert any(f"{revision} does not tell" in note and "variation" in note for note in old.attrs["notes"])
+    per_message = newest.groupby(["flow_message_id", "send_channel"])[["recipients", "clicks"]].sum()
+    pd.testing.assert_frame_equal(
+        per_message, old.set_index(["flow_message_id", "send_channel"])[["recipients", "clicks"]].sort_index()
+    )
+    assert old["text_message_spend"].isna().all() == (revision < "2025-10-15")
+    assert old["flow_message_name"].notna().any() == (revision >= "2025-10-15")
+    assert asked["statistics"] == old.attrs["statistics"]
+
+
+def test_what_an_old_revision_cannot_tell_apart_is_one_request(tmp_path: Path) -> None:
+    """A question per variation and one per message are the same request there; one by tag is refused."""
+    account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"})
+    wishes = [Wish("RplOrd", WEEK, ("clicks",)), Wish("RplOrd", WEEK, ("text_message_spend",), group_by=PER_VARIATION)]
+    assert 1 == account.plan(wishes).requests
+    clicks, spend = account.run(wishes)
+    assert ["clicks"] == clicks.attrs["statistics"]
+    assert "text_message_spend" == spend.columns[-1]
+    assert len(clicks) == len(spend) > 0
+    assert "recipients" not in spend.columns
+    with pytest.raises(ArgumentError, match="cannot group by tag_name"):
+        account.flow_values("RplOrd", timeframe=WEEK, statistics=["clicks"], group_by=["tag_name"])
+
+
+def test_revenue_on_a_revision_that_does_not_map_it(tmp_path: Path) -> None:
+    """The account's setting stands in and the frame says so; without a setting the error says what to give."""
+    account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"})
+    frame = account.flow_values("revenue", timeframe=WEEK, statistics=["clicks"])
+    assert {"RplOrd"} == set(frame["conversion_metric_id"])
+    assert any("setting RplOrd stands in" in note for note in frame.attrs["notes"])

@@ -89,7 +89,9 @@ def test_status_shows_quota_and_snapshots(tmp_path: Path) -> None:
     """Both report endpoints are listed."""
     done = flowperf("status", "--format", "json", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
-    assert isinstance(json.loads(done.stdout), list)
+    rows = {row["endpoint"]: row for row in json.loads(done.stdout)}
+    assert [0, 0] == [rows[f"/api/flow-{kind}-reports"]["snapshots"] for kind in ("values", "series")]
+    assert "snapshots" in flowperf("status", cwd=tmp_path).stdout.splitlines()[0]
 
 
 def test_plan_shows_the_cost_and_sends_nothing(tmp_path: Path) -> None:

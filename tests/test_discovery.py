@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from scripted_app import ScriptedApp, problem
 
 from flowperf_helpers.account import Account, connect
+from flowperf_helpers.client import RevisionWarning
 from flowperf_helpers.errors import AmbiguousNameError, PayloadError, ScopeError, UnknownNameError
 from flowperf_helpers.message_definitions import channel_of, message_rows, messages_frame
 from flowperf_helpers.near import near_misses
+from flowperf_helpers.opening import open_account
 from flowperf_helpers.resources import (
     FLOW_COLUMNS,
     METRIC_COLUMNS,
@@ -24,6 +27,7 @@ from flowperf_helpers.resources import (
     primary,
     trigger_map,
 )
+from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 from flowperf_helpers.wsgi import WSGIAdapter
 
 SEED = Path(__file__).parent / "seed"
@@ -418,3 +422,73 @@ def test_an_account_whose_facts_are_no_text_is_refused(key: str) -> None:
         account_facts([body])
     assert f"/data/0/attributes/{key}" == caught.value.place
     assert {"timezone": None, "currency": None} == account_facts([page({"type": "account", "id": "a"})])
+
+
+def test_the_integration_decides_an_ambiguous_name(sandbox: Account, tmp_path: Path) -> None:
+    """Given, or as the account's setting, it picks the metric of that name; one that has none leaves it ambiguous."""
+    assert "RplOrd" == sandbox.conversion_metric("Placed Order", integration="Shopify")
+    assert "RwoOrd" == sandbox.conversion_metric("Placed Order", integration="WooCommerce")
+    with pytest.raises(AmbiguousNameError):
+        sandbox.conversion_metric("Placed Order", integration="YourIntegration")
+    opened = open_account("sandbox", home=tmp_path)
+    settings = replace(opened.settings, integration="WooCommerce")
+    assert "RwoOrd" == Account(replace(opened, settings=settings)).conversion_metric("Placed Order")
+
+
+TWICE = "Flow F1 is triggered by several metrics and counted by {}, not by {}: give conversion_metric_id to choose."
+
+
+def test_a_flow_under_two_triggers_stands_under_one_metric(tmp_path: Path) -> None:
+    """Its sends count once: under the metric of the integration, else the first; and that is said."""
+
+    def metric(id_: str, integration: str, *flows: str) -> dict[str, Any]:
+        related = {"flow-triggers": {"data": [{"type": "flow", "id": flow} for flow in flows]}}
+        attributes = {"name": "Placed Order", "integration": {"name": integration}}
+        return {"type": "metric", "id": id_, "attributes": attributes, "relationships": related}
+
+    flows = [{"type": "flow", "id": f, "attributes": {"name": f, "status": "live"}} for f in ("F1", "F2")]
+    answer = {"data": [metric("M1", "Shopify", "F1"), metric("M2", "WooCommerce", "F1", "F2")], "included": flows}
+    account, _ = scripted(lambda *asked: (200, answer), home=tmp_path)
+    assert ({"M1": ("F1",), "M2": ("F2",)}, (TWICE.format("M1", "M2"),)) == account.own_triggers(None)
+    woo = account.own_triggers(None, integration="WooCommerce")
+    assert ({"M2": ("F1", "F2")}, (TWICE.format("M2", "M1"),)) == woo
+    wished = account.wanted(timeframe="last_week", statistics=["clicks"])
+    assert [(TWICE.format("M1", "M2"),)] * 2 == [wish.notes for wish in wished]
+
+
+@pytest.mark.parametrize("served", ["2025-10-15", "2026-10-15"])
+def test_messages_after_a_fall_forward(tmp_path: Path, served: str) -> None:
+    """A retired revision is answered by a newer one: what shape an answer has shows in the answer."""
+    newest = connect("sandbox", home=tmp_path / "new").messages()
+    app = sandbox_app(now=SANDBOX_NOW)
+
+    def forward(environ: dict[str, Any], start_response: Any) -> Any:
+        return app(environ | {"HTTP_REVISION": served}, start_response)
+
+    environ = {"KLAVIYO_API_KEY": "sandbox-key", "KLAVIYO_REVISION": "2024-10-15", "FLOWPERF_PACING": "off"}
+    account = connect("live", adapter=WSGIAdapter(forward), environ=environ, home=tmp_path, timezone="UTC")
+    with pytest.warns(RevisionWarning, match="2024-10-15 was asked"):
+        messages = account.messages()
+    assert len(messages) > 0
+    pd.testing.assert_frame_equal(newest, messages)
+
+
+def test_an_action_that_tells_nothing_is_asked_for_its_messages(tmp_path: Path) -> None:
+    """Neither a definition nor a type: the action's own endpoint is asked, where the name stands in a definition."""
+
+    def script(path: str, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        if path == "/api/flow-actions/1/flow-messages":
+            attributes = {"channel": "Email", "definition": {"name": "Hello"}}
+            return 200, {"data": [{"type": "flow-message", "id": "m1", "attributes": attributes}]}
+        if "archived,true" in query["filter"]:
+            return 200, {"data": []}
+        related = {"flow-actions": {"data": [{"type": "flow-action", "id": "1"}]}}
+        flow = {"type": "flow", "id": "F1", "attributes": {"name": "f"}, "relationships": related}
+        return 200, {
+            "data": [flow],
+            "included": [{"type": "flow-action", "id": "1", "attributes": {"definition": None}}],
+        }
+
+    account, _ = scripted(script, home=tmp_path)
+    (row,) = account.messages("F1").to_dict("records")
+    assert ("m1", "Hello", "email") == (row["flow_message_id"], row["flow_message_name"], row["send_channel"])

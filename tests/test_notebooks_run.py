@@ -168,3 +168,15 @@ def test_without_earlier_answers_the_notebook_says_its_basis() -> None:
     pd.testing.assert_frame_equal(before, found)
     assert "as it stands today, with a head start in age" in found.attrs["basis"]
     assert found.attrs["basis"] in as_html(view_values(after, found, picture="before"))
+
+
+@pytest.mark.parametrize("revision", ["2024-10-15", "2025-07-15", "2025-10-15"])
+def test_values_are_compared_on_older_revisions(revision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a revision does not tell is left out of the pictures; no sentence stands in place of a number."""
+    monkeypatch.setenv("KLAVIYO_REVISION", revision)
+    ran = run_cells("03_compare_values", {})
+    assert len(ran.names["after"]) > 10
+    assert ran.names["after"]["variation"].isna().all()
+    assert "Not possible" not in ran.words
+    assert "could not be drawn" not in ran.words
+    assert f"{revision} does not tell" in " ".join(ran.names["after"].attrs["notes"])

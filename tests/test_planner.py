@@ -94,14 +94,43 @@ def test_a_series_longer_than_the_cap_is_split() -> None:
     assert all(b.first - a.last == timedelta(days=1) for a, b in itertools.pairwise(windows))
 
 
-def test_values_are_never_split() -> None:
-    """The values of two windows do not add up, so a year of values is one request."""
+def test_a_year_of_values_is_one_request() -> None:
+    """Nothing is cut that one request can hold."""
     assert 1 == plan_requests([values(timeframe=("2025-11-23", "2026-11-22"))]).requests
+
+
+def test_three_years_are_asked_in_pieces() -> None:
+    """A window over a year is split: a series at its cap, values of counts and money at a year."""
+    years = ("2024-01-01", "2026-12-31")
+    assert 4 == plan_requests([series(timeframe=years, interval="weekly")]).requests
+    plan = plan_requests([values(timeframe=years, statistics=["recipients", "conversion_value"])])
+    windows = [step.query.timeframe for step in plan.steps]
+    assert [365, 365, 365, 1] == [window.days for window in windows]
+    assert all(b.first - a.last == timedelta(days=1) for a, b in itertools.pairwise(windows))
+
+
+@pytest.mark.parametrize(("statistic", "why"), [("opens_unique", "a person once"), ("open_rate", "quotient")])
+def test_what_does_not_add_up_is_refused_beyond_a_year(statistic: str, why: str) -> None:
+    """People and quotients are no sums of their pieces, and the error says so and what to do."""
+    with pytest.raises(ArgumentError, match=f"{statistic} .*{why}.*365 days.*series"):
+        values(timeframe=("2024-01-01", "2026-12-31"), statistics=["recipients", statistic])
+    assert statistic in series(timeframe=("2024-01-01", "2026-12-31"), statistics=[statistic]).statistics
+
+
+def test_a_key_over_the_cap_is_split_like_its_days() -> None:
+    """The same days as a key or as dates are the same requests; a key that fits is sent as it is."""
+    day = date(2026, 11, 23)
+    by_key = plan_requests([series(timeframe="last_90_days", interval="daily")], today=lambda: day)
+    by_dates = plan_requests([series(timeframe=("2026-08-25", "2026-11-23"), interval="daily")])
+    assert [step.query for step in by_dates.steps] == [step.query for step in by_key.steps]
+    assert 2 == by_key.requests
+    (short,) = plan_requests([series(timeframe="last_30_days", interval="daily")], today=lambda: day).steps
+    assert {"key": "last_30_days"} == short.query.body()["data"]["attributes"]["timeframe"]
 
 
 @given(
     first=st.dates(date(2024, 1, 1), date(2027, 1, 1)),
-    days=st.integers(1, 365),
+    days=st.integers(1, 900),
     interval=st.sampled_from(sorted(MAX_DAYS)),
 )
 def test_no_day_in_two_windows_and_none_lost(first: date, days: int, interval: str) -> None:
@@ -178,7 +207,14 @@ def test_a_plan_prints_its_cost() -> None:
     assert "flow-series-reports" in text
     assert "<table" in plan._repr_html_()
     assert [True, False] == sorted(plan.to_frame()["in_store"], reverse=True)
-    assert "no limits" in plan_requests([values()], unlimited=True).summary
+
+
+def test_the_sandboxs_plan_shows_what_a_real_account_would_pay() -> None:
+    """Minutes and share of the day are there to be looked at before one has a key; that nobody waits is said beside."""
+    summary = plan_requests(many(3).wishes, unlimited=True).summary
+    assert "1.0 minutes at Klaviyo's limits" in summary
+    assert "1.3% of the day's quota" in summary
+    assert "the sandbox itself has no limits" in summary
 
 
 def test_an_empty_plan_prints() -> None:

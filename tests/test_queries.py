@@ -117,12 +117,22 @@ def test_what_klaviyo_would_refuse_is_refused_before_sending(change: dict[str, o
 
 
 def test_an_old_revision_gets_no_group_by() -> None:
-    """Before 2026-01-15 group_by is not sent; a grouping that names cannot replace is refused."""
+    """Before 2026-01-15 group_by is not sent; only a grouping whose numbers no such revision has is refused."""
     query = ReportQuery("m", "today", ["clicks"])
     assert "group_by" not in query.for_revision("2024-10-15").body()["data"]["attributes"]
     assert "group_by" in query.for_revision("2026-01-15").body()["data"]["attributes"]
-    with pytest.raises(ArgumentError, match="variation"):
-        ReportQuery("m", "today", ["clicks"], group_by=["variation"]).for_revision("2024-10-15")
+    split = ReportQuery("m", "today", ["clicks"], group_by=["variation"]).for_revision("2024-10-15")
+    assert split.group_by is None
+    with pytest.raises(ArgumentError, match="tag_id"):
+        ReportQuery("m", "today", ["clicks"], group_by=["tag_id"]).for_revision("2024-10-15")
+
+
+def test_an_old_revision_is_not_asked_for_the_costs_of_texts() -> None:
+    """Before 2025-10-15 there are none; recipients stand in where nothing else was asked."""
+    query = ReportQuery("m", "today", ["text_message_roi", "clicks"])
+    assert ("clicks",) == query.for_revision("2025-07-15").statistics
+    assert query.statistics == query.for_revision("2025-10-15").statistics
+    assert ("recipients",) == ReportQuery("m", "today", ["text_message_spend"]).for_revision("2024-10-15").statistics
 
 
 def test_equal_questions_are_equal_values() -> None:

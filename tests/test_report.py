@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from markupsafe import escape
 
-from flowperf_helpers import connect, formats
+from flowperf_helpers import connect, discovery, formats
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.page import notebook_page, templates_folder
 from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
@@ -795,3 +795,37 @@ def test_a_second_report_of_a_day_lists_the_same_changes(report: WeeklyReport) -
     again = replace(report.answers, history=pd.concat([history, morning], ignore_index=True))
     pd.testing.assert_frame_equal(restated_weeks(report.answers), restated_weeks(again))
     pd.testing.assert_frame_equal(report.restated, WeeklyReport(again).restated)
+
+
+def test_a_flow_under_two_triggers_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by its own trigger, a flow of two metrics stands under the one of the integration, and it is said."""
+    asked = discovery.fetch_flow_triggers
+
+    def twice(wire: discovery.Wire, metric_ids: list[str]) -> pd.DataFrame:
+        found = asked(wire, metric_ids)
+        return pd.concat([found[found["flow_id"] == "T7K2j8"].assign(metric_id="RplOrd"), found], ignore_index=True)
+
+    monkeypatch.setattr(discovery, "fetch_flow_triggers", twice)
+    account = connect("sandbox", home=tmp_path)
+    account.settings = replace(account.settings, conversion_metric=None)
+    answers = fetch_week(account, integration="YourIntegration")
+    assert {"REcTBe"} == set(answers.current.loc[answers.current["flow_id"] == "T7K2j8", "conversion_metric_id"])
+    assert any("T7K2j8 is triggered by several metrics and counted by REcTBe" in note for note in answers.notes)
+    assert 1 == list(WeeklyReport(answers).flows["flow_id"]).count("T7K2j8")
+
+
+@pytest.mark.parametrize("revision", ["2024-10-15", "2025-10-15"])
+def test_an_older_revision_has_its_report(tmp_path: Path, report: WeeklyReport, revision: str) -> None:
+    """Planned and made with what the revision tells: four requests, the numbers of the newest, and what is unknown."""
+    account = connect("sandbox", home=tmp_path, environ={"KLAVIYO_REVISION": revision})
+    assert 4 == plan_week(account).requests
+    found = WeeklyReport(fetch_week(account))
+    sums = ["recipients", "clicks", "conversions"]
+    expected = report.answers.current.groupby("flow_id")[sums].sum()
+    pd.testing.assert_frame_equal(expected, found.answers.current.groupby("flow_id")[sums].sum())
+    assert any(f"Revision {revision} does not tell" in note for note in found.answers.notes)
+    named = found.answers.messages.set_index("flow_message_id")["flow_message_name"]
+    assert str(named["Wc1aEm"]) in _page(found)
+    arms = set(report.answers.current["variation"].dropna())
+    assert arms
+    assert arms.isdisjoint(found.answers.messages["flow_message_id"])

@@ -19,7 +19,7 @@ from raw_server import KEY, serving
 
 from flowperf_helpers.errors import ArgumentError, CredentialsError, NotebookError, StorageError, TransportError
 from flowperf_helpers.page import find_browser, notebook_page, print_pdf
-from flowperf_helpers.parameters import check_parameters, notebook_parameters, parse_value
+from flowperf_helpers.parameters import Parameter, check_parameters, notebook_parameters, parse_value, typed_values
 from flowperf_helpers.runner import read_notebook, run_notebook, scrub_notebook, stock_notebook
 from flowperf_helpers.weekly import NOTEBOOK, Manifest, make_page, run_weekly
 
@@ -240,6 +240,50 @@ def test_parameters_are_read_with_type_default_and_help() -> None:
     assert parse_value("true", known["refresh"]) is True
     with pytest.raises(ArgumentError, match="bool"):
         parse_value("maybe", known["refresh"])
+
+
+def test_text_from_a_command_line_becomes_the_declared_type() -> None:
+    """`-p top 12` is a number where the copy declares one; what does not fit is refused, a secret unrepeated."""
+    kinds = {"top": "int", "share": "float", "wide": "bool", "flows": "list", "title": "str"}
+    known = {name: Parameter(name, kind, None, "") for name, kind in kinds.items()}
+    texts = {"top": "12", "share": "0.5", "wide": "True", "flows": '["a", "b"]', "title": "12", "unknown": "1"}
+    expected = {"top": 12, "share": 0.5, "wide": True, "flows": ["a", "b"], "title": "12", "unknown": "1"}
+    assert expected == typed_values(known, texts)
+    for name, text in (("top", "twelve"), ("share", "NaN"), ("flows", "a,b"), ("wide", "yes"), ("flows", "[" * 9999)):
+        with pytest.raises(ArgumentError, match=f"{name} is of type {kinds[name]}"):
+            typed_values(known, {name: text})
+    with pytest.raises(CredentialsError) as refused:
+        check_parameters(known, typed_values(known, {"top": "pk_0123456789abcdef"}))
+    assert "0123456789" not in str(refused.value)
+
+
+def test_a_copy_takes_a_number_from_the_command_line(tmp_path: Path) -> None:
+    """The run goes past the parameters: what stops this one is its own cell, which counts with the number."""
+    failing = "from flowperf_helpers.errors import NoRowsError\nraise NoRowsError(f'{top + 1} rows')"
+    copy = _tiny(tmp_path / "copy.ipynb", failing)
+    notebook = json.loads(copy.read_text())
+    cell = notebook["cells"][0]
+    cell["source"] = "".join(cell["source"]) + "\ntop: int = 10  # rows of the table"
+    copy.write_text(json.dumps(notebook))
+    with pytest.raises(NotebookError, match="13 rows"):
+        run_weekly("sandbox", out=tmp_path / "out", notebook=copy, parameters={"top": "12"})
+
+
+@pytest.mark.notebook
+@pytest.mark.parametrize("name", ["01_discover_metrics.ipynb", "05_weekly_report.ipynb"])
+def test_bare_papermill_with_a_misspelt_parameter_stops(name: str, tmp_path: Path) -> None:
+    """papermill only warns: the notebook itself refuses, names what was meant, and asks nothing."""
+    papermill = str(Path(sys.executable).parent / "papermill")
+    done = subprocess.run(
+        [papermill, "--no-progress-bar", str(STOCK.parent / name), "-", "-p", "acount", "live"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert 0 != done.returncode
+    assert "This notebook has no parameter acount: did you mean account?" in done.stderr
+    assert not (tmp_path / "home" / "snapshots").exists()
 
 
 def test_notebook_without_the_parameters_is_refused(tmp_path: Path) -> None:

@@ -9,13 +9,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from flowperf_helpers.catalog import DEFAULT_GROUP_BY, STATISTICS
+from flowperf_helpers.discovery import REVENUE
 from flowperf_helpers.errors import NoRowsError, UnknownNameError
-from flowperf_helpers.queries import ReportQuery
+from flowperf_helpers.queries import GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.rehearsal import DAYS, REHEARSED_WEEKS, WEEKS, ending, rehearse
 from flowperf_helpers.report.answers import WeekAnswers, a_year_before, report_week
 from flowperf_helpers.timeframes import Window
@@ -47,7 +48,7 @@ def plan_week(
     """The report requests of a weekly report, not sent: a plan that prints as a table."""
     window = report_week(account.now(), week, allow_partial=allow_partial)
     wanted = []
-    for metric, flow_ids in _subjects(account, integration, conversion_metric)[0]:
+    for metric, flow_ids in _subjects(account, integration, conversion_metric).pairs:
         wanted += [*_first_queries(window, metric, flow_ids), _values_of(a_year_before(window), metric, flow_ids)]
     return account.plan(wanted)
 
@@ -82,7 +83,7 @@ def fetch_week(
         Live flows are there and not one row came in a year: rows were due.
     """
     window = report_week(account.now(), week, allow_partial=allow_partial)
-    subjects, flows, metrics = _subjects(account, integration, conversion_metric)
+    subjects, flows, metrics, notes = _subjects(account, integration, conversion_metric)
     collected: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("values", "weekly", "daily", "previous", "year_ago")
     }
@@ -133,17 +134,25 @@ def fetch_week(
         history=_history(account, subjects, [*collected["weekly"], *collected["daily"]]),
         unknown=unknown,
         notes=list(
-            dict.fromkeys(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))
+            dict.fromkeys(
+                [*notes, *(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))]
+            )
         ),
         log=log,
         requests=sent,
     )
 
 
-def _subjects(
-    account: Any, integration: str, conversion_metric: str
-) -> tuple[list[tuple[str, tuple[str, ...] | None]], pd.DataFrame, pd.DataFrame]:
-    """Pairs of conversion metric and flows (None: all of them), the flows at stake, and the metrics' names."""
+class _Subjects(NamedTuple):
+    """Pairs of conversion metric and flows (None: all of them), the flows at stake, the metrics' names, and notes."""
+
+    pairs: list[tuple[str, tuple[str, ...] | None]]
+    flows: pd.DataFrame
+    metrics: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def _subjects(account: Any, integration: str, conversion_metric: str) -> _Subjects:
     integration = integration or account.settings.integration or ""
     conversion_metric = conversion_metric or account.settings.conversion_metric or ""
     metrics = account.metrics()
@@ -158,12 +167,18 @@ def _subjects(
                 "leave --integration out to report all flows."
             )
         flows = flows[flows["flow_id"].isin(flow_ids)].reset_index(drop=True)
+    subjects: list[tuple[str, tuple[str, ...] | None]]
+    notes: tuple[str, ...] = ()
     if conversion_metric:
-        subjects = [(str(account.conversion_metric(conversion_metric)), flow_ids)]
+        metric = account.conversion_metric(conversion_metric, integration=integration or None)
+        subjects = [(str(metric), flow_ids)]
+        notes = (account.revenue_note,) if conversion_metric == REVENUE and account.revenue_note else ()
     else:
-        subjects = list(account.own_triggers(flow_ids).items())
+        own, notes = account.own_triggers(flow_ids, integration=integration or None)
+        subjects = list(own.items())
     named = metrics[metrics["metric_id"].isin([metric for metric, _ in subjects])]
-    return subjects, flows, named[["metric_id", "metric_name", "integration_name"]].reset_index(drop=True)
+    names = named[["metric_id", "metric_name", "integration_name"]].reset_index(drop=True)
+    return _Subjects(subjects, flows, names, notes)
 
 
 def _bucket(weekly: pd.DataFrame, window: Window, zone: Any) -> pd.DataFrame | None:
@@ -229,6 +244,10 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
     """Messages of discovery; the report needs them only for rows that the answer does not hold."""
     live = flows.loc[flows["flow_status"].isin(["live", "manual"]), "flow_id"]
     frame: pd.DataFrame = account.messages(list(live))
+    if account.revision < GROUP_BY_SINCE:
+        # the answer counts a variation under its message, so that it has no row of its own is no news
+        counted = ~frame["is_variation"] | frame["flow_message_id"].isin(values["flow_message_id"])
+        frame = frame[counted].reset_index(drop=True)
     return frame
 
 
