@@ -89,7 +89,7 @@ def run_weekly(
     notebook : path, optional
         A changed copy of the stock notebook.
     parameters : mapping, optional
-        Further parameters of that copy.
+        Further parameters of that copy; what is an argument here is refused.
     timeout : float, optional
         Deadline of the whole run in seconds.
     say : callable, optional
@@ -119,9 +119,9 @@ def run_weekly(
         "conversion_metric": conversion_metric or "",
         "allow_partial": allow_partial,
         "refresh": refresh,
-        **(parameters or {}),
     }
-    check_run(source, values, environ=environ)
+    check_run(source, values, parameters or {}, environ=environ)
+    values |= parameters or {}
     check_names(account, values["integration"], values["conversion_metric"])
     if pdf:
         from flowperf_helpers.page import installed_browser

@@ -222,3 +222,11 @@ def test_all_zones_have_bounds() -> None:
     for zone in sorted(zoneinfo.available_timezones()):
         start, end = day.bounds(zone)
         assert start < end, zone
+
+
+def test_week_labels_in_either_case() -> None:
+    """A small w names the same week everywhere; a year without room before or after it is refused in words."""
+    assert iso_week("2026-W47") == iso_week("2026-w47") == parse_timeframe("2026-w47")
+    for label in ("0001-W01", "1999-W52", "2200-W01", "9999-W52", "２０２６-W47"):
+        with pytest.raises(ArgumentError, match="is not an ISO week"):
+            iso_week(label)

@@ -176,7 +176,9 @@ def test_pdf_without_chromium_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     ("wanted", "error", "words"),
     [
         ({"week": "2026-W99"}, ArgumentError, "2026-W47"),
-        ({"week": "last"}, ArgumentError, "no ISO week"),
+        ({"week": "last"}, ArgumentError, "not an ISO week"),
+        ({"week": "0001-W01"}, ArgumentError, "not an ISO week"),
+        ({"week": "9999-W52"}, ArgumentError, "not an ISO week"),
         ({"account": "live", "week": "2099-W01"}, ArgumentError, "future"),
         ({"week": "2026-W48"}, ArgumentError, "still running"),
         ({"integration": "your integration"}, ArgumentError, "YourIntegration"),
@@ -186,6 +188,10 @@ def test_pdf_without_chromium_says_what_to_do(tmp_path: Path, monkeypatch: pytes
         ({"account": "live"}, CredentialsError, "KLAVIYO_ACCESS_TOKEN"),
         ({"parameters": {"wek": "2026-W47"}}, ArgumentError, "did you mean week"),
         ({"parameters": {"refresh": "maybe"}}, ArgumentError, "bool"),
+        ({"parameters": {"account": "live"}}, ArgumentError, "give --account"),
+        ({"parameters": {"week": "../../x"}}, ArgumentError, "give --week"),
+        ({"parameters": {"allow_partial": True}}, ArgumentError, "give --allow-partial"),
+        ({"parameters": {"bundle": "/var/tmp"}}, ArgumentError, "leave it out"),
         ({"notebook": "nowhere.ipynb"}, ArgumentError, "cannot be read"),
     ],
 )
