@@ -30,8 +30,19 @@ def is_address(target: str | Path) -> bool:
 
 
 def local_folder(target: str | Path) -> Path:
-    """A local target as an absolute path; ``file://`` is understood."""
-    return Path(str(target).removeprefix("file://")).expanduser().absolute()
+    """A local target as an absolute path; ``file://`` is understood.
+
+    Raises
+    ------
+    ArgumentError
+        The path is relative to a working folder that is gone, or to a home that nobody knows.
+    """
+    try:
+        return Path(str(target).removeprefix("file://")).expanduser().absolute()
+    except OSError as error:
+        raise ArgumentError("The working folder was deleted: change into one that exists.") from error
+    except RuntimeError as error:
+        raise ArgumentError(f"The home folder of {target} is not known: give a whole path.") from error
 
 
 @contextlib.contextmanager
@@ -41,7 +52,8 @@ def workplace() -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="flowperf-"))
     except OSError as error:
         raise StorageError(
-            f"No temporary folder could be made ({error.strerror}).", path=tempfile.gettempdir()
+            f"No temporary folder could be made ({error.strerror}): free some space, or let TMPDIR point elsewhere.",
+            path=os.environ.get("TMPDIR", "/tmp"),  # noqa: S108  only named
         ) from error
     try:
         yield folder
@@ -127,12 +139,17 @@ def _shown(target: str | Path, final: Path) -> str:
 def _filesystem(target: str | Path) -> tuple[object, str]:
     import fsspec
 
+    scheme = str(target).partition("://")[0]
     try:
         filesystem, path = fsspec.core.url_to_fs(str(target))
     except (ImportError, ValueError) as error:
-        scheme = str(target).partition("://")[0]
         raise ArgumentError(
             f"Nothing here can write to {scheme}:// addresses: install its fsspec library (s3fs for s3, gcsfs for gs)."
+        ) from error
+    except (TypeError, OSError) as error:  # a library that wants more than an address, or asks its server at once
+        raise ArgumentError(
+            f"{scheme}:// addresses need more than what --out can say ({type(error).__name__}): give a folder, or an "
+            "address of a store such as s3://bucket/reports."
         ) from error
     return filesystem, path
 

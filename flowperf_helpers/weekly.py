@@ -25,6 +25,8 @@ from flowperf_helpers.runner import read_notebook, run_notebook, scrub_notebook,
 __all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
+LONGEST_RUN = 604_800
+"""Seconds in a week: the longest deadline, as the next report is due by then."""
 KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
 
 
@@ -109,6 +111,9 @@ def run_weekly(
     import os
 
     started = time.monotonic()
+    if timeout is not None and not 1 <= timeout <= LONGEST_RUN:
+        raise ArgumentError(f"The deadline is 1 to {LONGEST_RUN:,} seconds, not {timeout:g}: give another --timeout.")
+    here = local_folder(".")
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
@@ -140,7 +145,7 @@ def run_weekly(
             executed = run_notebook(
                 source,
                 parameters={**values, "bundle": str(bundle)},
-                cwd=Path.cwd(),
+                cwd=here,
                 output=done,
                 timeout=left,
                 stderr=stderr,

@@ -170,6 +170,11 @@ class Wire:
             raise BrokenError(TransportError(self._no_connection(), url=address)) from error
         except requests.exceptions.RequestException as error:
             raise TransportError(f"{endpoint} could not be asked: check KLAVIYO_BASE_URL.", url=address) from error
+        except OSError as error:  # requests looks for the bundle before it connects
+            raise TransportError(
+                "The certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names cannot be read: correct its path.",
+                url=address,
+            ) from error
 
     def _whole(self, response: requests.Response) -> bytes:
         deadline = time.monotonic() + self.whole

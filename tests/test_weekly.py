@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -250,10 +251,32 @@ def test_notebook_without_the_parameters_is_refused(tmp_path: Path) -> None:
     """A copy that lost its tagged cell, or a parameter that the command fills, is refused with the remedy."""
     with pytest.raises(ArgumentError, match="tagged 'parameters'"):
         run_weekly("sandbox", out=tmp_path, notebook=_changed(tmp_path / "a.ipynb", tags=False))
-    other = {"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": 'account = "sandbox"'}]}
-    (tmp_path / "b.ipynb").write_text(json.dumps(other))
+    cell = nbformat.v4.new_code_cell('account = "sandbox"', metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "b.ipynb")
     with pytest.raises(ArgumentError, match="bundle"):
         run_weekly("sandbox", out=tmp_path, notebook=tmp_path / "b.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n: n["cells"].append(None), "cells/"),
+        (lambda n: n["cells"][3].update(source=None), "cells/3"),
+        (lambda n: n["cells"][2]["metadata"].update(tags=None), "cells/2"),
+        (lambda n: n.update(metadata=None), "metadata"),
+        (lambda n: n.update(nbformat=3), "nbformat"),
+        (lambda n: n.pop("nbformat"), "nbformat"),
+        (lambda n: n.pop("cells"), "missing"),
+        (lambda n: n.update(cells={}), "cells"),
+    ],
+)
+def test_broken_notebook_is_refused(change: Callable[[dict[str, Any]], Any], words: str, tmp_path: Path) -> None:
+    """A notebook that breaks Jupyter's schema, or of an older format, is a wrong argument that says where."""
+    notebook = read_notebook(STOCK)
+    change(notebook)
+    (tmp_path / "mine.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(ArgumentError, match=f"{words}.*open it in Jupyter"):
+        run_weekly("sandbox", out=tmp_path / "out", notebook=tmp_path / "mine.ipynb")
 
 
 # --- a run that fails ----------------------------------------------------------------------------------------------
@@ -381,3 +404,35 @@ def test_scrubbing_forgets_this_machine() -> None:
     assert "hello" in clean["cells"][0]["source"]
     for place in (sys.prefix, str(Path.cwd())):
         assert place not in clean["cells"][0]["source"]
+
+
+_FULL = """
+import resource, sys
+from pathlib import Path
+from flowperf_helpers.errors import StorageError
+from flowperf_helpers.runner import run_notebook
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    run_notebook(folder / "a.ipynb", parameters={}, cwd=folder, output=folder / "out.ipynb", timeout=60)
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.notebook
+def test_full_temporary_folder_is_our_error(tmp_path: Path) -> None:
+    """Where the executed notebook cannot be written, the sentence names the folder and TMPDIR."""
+    _tiny(tmp_path / "a.ipynb", "print('x' * 50_000)")
+    command = [sys.executable, "-c", _FULL, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert str(tmp_path) in done.stdout, done.stderr
+    assert "TMPDIR" in done.stdout
+
+
+def test_no_temporary_folder_at_all_is_our_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no temporary folder takes a file, the sentence says so; naming the folder does not fail in turn."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        run_weekly("sandbox", out=tmp_path / "out")
