@@ -244,3 +244,25 @@ def test_workplace_is_private_and_goes() -> None:
         assert 0o700 == folder.stat().st_mode & 0o777
         (folder / "x").write_text("x")
     assert not folder.exists()
+
+
+def test_booleans_stay_booleans(tmp_path: Path) -> None:
+    """Of every dtype that holds them: true and false in the spreadsheet, not 1 and 0."""
+    values = [True, False]
+    frame = pd.DataFrame(
+        {"a": values, "b": pd.array([True, None], dtype="boolean"), "c": pd.Series(values, dtype="object")}
+    )
+    sheet = _sheet(tmp_path / "a.xlsx", frame)
+    assert ["b", "b", "b"] == [cell.data_type for cell in sheet[2]]
+    assert [True, True, True] == [cell.value for cell in sheet[2]]
+    assert [False, None, False] == [cell.value for cell in sheet[3]]
+
+
+@pytest.mark.parametrize("currency", ["\x01", "EUR\x01", '"', 'E"; @', "\ud83d", "€" * 300])
+def test_any_currency_and_title_makes_a_readable_file(currency: str, tmp_path: Path) -> None:
+    """Control characters, quotes and half characters in a currency, title, sheet or column break no file."""
+    frame = _table().rename(columns={"flow_name": "flow\x01"})
+    write_sheets({f"s{currency}": frame}, tmp_path / "a.xlsx", title=f"t{currency}", currency=currency)
+    sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").worksheets[0]
+    assert 12.5 == sheet["E2"].value
+    assert sheet["E2"].number_format.startswith("#,##0.00")
