@@ -27,6 +27,9 @@ __all__ = ["read_notebook", "run_notebook", "scrub_notebook", "stock_notebook"]
 START_SECONDS = 120
 """How long a kernel may take to start, on a machine that is busy with others."""
 
+LARGEST_NOTEBOOK = 64 * 2**20
+"""Bytes of an executed notebook; the stock report takes about one hundredth of it."""
+
 _KERNEL_ARGUMENTS = ["--log-level=40", "--HistoryManager.enabled=False"]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -143,6 +146,8 @@ def run_notebook(
     except PapermillExecutionError as error:
         raise _failure(error, name) from error
     except CellTimeoutError as error:
+        if ends is None or clock() < ends - 1:  # not the deadline: the output of a cell that had ended did not arrive
+            raise _too_much(name, Path(output)) from error
         raise NotebookError(
             f"The deadline of {timeout:g} seconds passed while {name} was running: give it more (--timeout), "
             "what Klaviyo had answered is kept.",
@@ -161,7 +166,21 @@ def run_notebook(
             path=name,
             cause_name=type(error).__name__,
         ) from error
+    if Path(output).stat().st_size > LARGEST_NOTEBOOK:
+        raise _too_much(name, Path(output))
     return notebook
+
+
+def _too_much(name: str, output: Path) -> NotebookError:
+    """The error for outputs that nobody can read; they are not kept either."""
+    output.unlink(missing_ok=True)
+    return NotebookError(
+        f"The cells of {name} show more than {LARGEST_NOTEBOOK // 2**20} MB, or more than could be read in time: "
+        "print less.",
+        path=name,
+        cause_name="OutputTooLarge",
+        exit_code=ArgumentError.exit_code,
+    )
 
 
 def _failure(error: Any, name: str) -> NotebookError:

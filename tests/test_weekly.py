@@ -436,3 +436,13 @@ def test_no_temporary_folder_at_all_is_our_error(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="TMPDIR"):
         run_weekly("sandbox", out=tmp_path / "out")
+
+
+@pytest.mark.notebook
+def test_cell_that_prints_without_end_is_our_error(tmp_path: Path) -> None:
+    """More output than anybody reads is refused in words, and is not kept."""
+    flood = _tiny(tmp_path / "flood.ipynb", "print('x' * 90_000_000)")
+    with pytest.raises(NotebookError, match="print less") as caught:
+        run_weekly("sandbox", out=tmp_path / "out", notebook=flood)
+    assert 2 == caught.value.exit_code
+    assert [] == list((tmp_path / "out").iterdir())
