@@ -120,11 +120,11 @@ def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str
             if final.is_dir() and not final.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, f"{final.name} is a folder")
         for kind in kinds:
-            handle, near = tempfile.mkstemp(dir=folder, prefix=".flowperf-", suffix=".part")
-            waiting[kind] = Path(near)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".flowperf-", suffix=".part")
+            waiting[kind] = Path(name)
             with os.fdopen(handle, "wb") as copy, files[kind].open("rb") as file:
                 shutil.copyfileobj(file, copy)
-            shutil.copymode(files[kind], near)
+            shutil.copymode(files[kind], name)
         for kind, final in finals.items():
             size = waiting[kind].stat().st_size
             os.replace(waiting[kind], final)

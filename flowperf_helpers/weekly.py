@@ -56,9 +56,18 @@ class Manifest:
         return asdict(self)
 
 
-def file_names(account: str, week: str) -> dict[str, str]:
+def file_names(account: str, week: str, *, prefix: str = "weekly") -> dict[str, str]:
     """Kind to file name, such as ``weekly-acme-2026-W47.html``."""
-    return {kind: f"weekly-{account}-{week}.{kind}" for kind in KINDS}
+    return {kind: f"{prefix}-{account}-{week}.{kind}" for kind in KINDS}
+
+
+def _prefix(source: Path) -> str:
+    """How the files of a notebook begin: a changed copy never overwrites the stock report's."""
+    if source.resolve() == stock_notebook(NOTEBOOK).resolve():
+        return "weekly"
+    if source.stem == "weekly":
+        raise ArgumentError(f"The files of {source.name} would be the stock report's: give the copy another name.")
+    return source.stem
 
 
 def run_weekly(
@@ -89,7 +98,7 @@ def run_weekly(
     week : str, optional
         ISO label; without it the last complete week in the account's zone.
     notebook : path, optional
-        A changed copy of the stock notebook.
+        A changed copy of the stock notebook; its files begin with its own name instead of ``weekly``.
     parameters : mapping, optional
         Further parameters of that copy; what is an argument here is refused.
     timeout : float, optional
@@ -104,7 +113,7 @@ def run_weekly(
     ArgumentError
         Unknown parameter, unknown or future week, unusable notebook.
     NotebookError
-        A cell failed; the notebook is kept as ``weekly-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
+        A cell failed; the notebook is kept as ``…-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
     StorageError
         The files could not be written.
     """
@@ -117,6 +126,7 @@ def run_weekly(
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
+    prefix = _prefix(source)
     values: dict[str, Any] = {
         "account": account,
         "week": checked_week(week, account=account, allow_partial=allow_partial),
@@ -151,14 +161,16 @@ def run_weekly(
                 stderr=stderr,
             )
         except NotebookError as failure:
-            raise _keep_failed(failure, done, account, values["week"], out, bundle) from failure
+            raise _keep_failed(
+                failure, done, f"{prefix}-{account}-{values['week'] or 'latest'}", out, bundle
+            ) from failure
         warming.join()
         headline = _headline(bundle, source)
         for line in headline.get("log", []):
             tell(line)
         clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
         files = _finish(clean, bundle, work, headline, pdf=pdf)
-        delivered = deliver(files, out, names=file_names(account, headline["week"]))
+        delivered = deliver(files, out, names=file_names(account, headline["week"], prefix=prefix))
     return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
 
 
@@ -238,14 +250,12 @@ def make_page(executed: str | Path, html: str | Path) -> Path:
     return page
 
 
-def _keep_failed(
-    failure: NotebookError, done: Path, account: str, week: str, out: str | Path, bundle: Path
-) -> NotebookError:
+def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path, bundle: Path) -> NotebookError:
     """Keep the notebook as far as it got, without the machine in it, and name it."""
     if not done.is_file():
         return failure
     clean = scrub_notebook(read_notebook(done), forget={str(bundle): "", str(bundle.parent): ""})
-    name = f"weekly-{account}-{week or 'latest'}-FAILED.ipynb"
+    name = f"{stem}-FAILED.ipynb"
     kept = bundle.parent / name
     kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     place = deliver({"ipynb": kept}, out, names={"ipynb": name})[0].path

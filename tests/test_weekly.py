@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import fsspec
 import nbformat
 import pandas as pd
 import pytest
+from lab_driver import chromium
 
 from flowperf_helpers.errors import ArgumentError, CredentialsError, NotebookError, StorageError
 from flowperf_helpers.page import find_browser, notebook_page, print_pdf
@@ -295,7 +297,7 @@ def test_failing_cell_is_a_failed_file(source: str, code: int, words: str, tmp_p
     with pytest.raises(NotebookError, match=words) as caught:
         run_weekly("sandbox", out=tmp_path / "out", notebook=_tiny(tmp_path / "mine.ipynb", source))
     assert code == caught.value.exit_code
-    kept = tmp_path / "out" / "weekly-sandbox-latest-FAILED.ipynb"
+    kept = tmp_path / "out" / "mine-sandbox-latest-FAILED.ipynb"
     assert str(kept) == str(caught.value.path)
     assert [kept.name] == [p.name for p in (tmp_path / "out").iterdir()]
     assert sys.prefix not in kept.read_text(encoding="utf-8")
@@ -446,3 +448,72 @@ def test_cell_that_prints_without_end_is_our_error(tmp_path: Path) -> None:
         run_weekly("sandbox", out=tmp_path / "out", notebook=flood)
     assert 2 == caught.value.exit_code
     assert [] == list((tmp_path / "out").iterdir())
+
+
+# --- a copy of one's own ---------------------------------------------------------------------------------------------
+
+
+def _advised() -> list[str]:
+    """Code that "Make it yours" tells a reader to put into cells, with what it has to follow."""
+    text = next(
+        "".join(c["source"]) for c in read_notebook(STOCK)["cells"] if "## Make it yours" in "".join(c["source"])
+    )
+    imports, shows = re.findall(r"`(from [^`]+)`", text), re.findall(r"`(report\.show[^`]+)`", text)
+    assert (1, 2) == (len(imports), len(shows))
+    return [*imports, *shows]
+
+
+@pytest.fixture(scope="module")
+def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a copy made by the advice, and with bare frames and pictures too, into a folder that has a stock report."""
+    folder = tmp_path_factory.mktemp("yours")
+    notebook = read_notebook(STOCK)
+    place = [cell["id"] for cell in notebook["cells"]].index("weekly-16")
+    bare = ["report.duels", "plot_values(answers.current, statistic='click_rate')", "report.show(report.flows)"]
+    cells = [nbformat.v4.new_code_cell(source) for source in (*_advised(), *bare)]
+    notebook["cells"][place:place] = [dict(cell, outputs=[]) for cell in cells]
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = "".join(cell["source"]) + '\nfocus: str = "T7K2j8"  # the flow I watch'
+    (folder / "my_report.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder / "out").mkdir()
+    (folder / "out" / "weekly-sandbox-2026-W47.html").write_text("stock")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWPERF_HOME", str(folder / "home"))
+        run_weekly("sandbox", out=folder / "out", notebook=folder / "my_report.ipynb", parameters={"focus": "T7K2j8"})
+    return folder / "out"
+
+
+@pytest.mark.notebook
+def test_copy_writes_under_its_own_name(yours: Path) -> None:
+    """The files begin with the copy's name, and the stock report beside them stays."""
+    kinds = ("html", "ipynb", "json", "parquet", "xlsx")
+    names = {f"my_report-sandbox-2026-W47.{kind}" for kind in kinds} | {"weekly-sandbox-2026-W47.html"}
+    assert names == {path.name for path in yours.iterdir()}
+    assert "stock" == (yours / "weekly-sandbox-2026-W47.html").read_text()
+
+
+@pytest.mark.notebook
+def test_what_a_reader_adds_is_shown_in_the_style_of_the_page(yours: Path) -> None:
+    """Tables in units with words as heads, pictures with their words; no name of a Python object and no raw frame."""
+    page = (yours / "my_report-sandbox-2026-W47.html").read_text(encoding="utf-8")
+    for absent in ("&lt;Axes", "<Axes", "&lt;Figure", 'class="dataframe"', "style scoped"):
+        assert absent not in page
+    assert re.search(r"<th [^>]*fp-n[^>]*>Probability best</th>", page)
+    assert re.search(r'<img [^>]*alt="Dot plot of click rate for \d+ flows', page)
+
+
+@pytest.mark.notebook
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_what_a_reader_adds_fits_the_page(yours: Path) -> None:
+    """Wide tables scroll in their box: the page itself is no wider than the window."""
+    with chromium(width=1280) as page:
+        page.goto((yours / "my_report-sandbox-2026-W47.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_copy_called_like_the_stock_report_is_refused(tmp_path: Path) -> None:
+    """A copy whose files would be the stock report's gets the advice to be called something else."""
+    with pytest.raises(ArgumentError, match="another name"):
+        run_weekly("sandbox", out=tmp_path / "out", notebook=_changed(tmp_path / "weekly.ipynb"))
