@@ -132,7 +132,7 @@ def test_second_run_asks_nothing_and_goes_anywhere(
         "sandbox", out="memory://second", notebook=mine, parameters={"focus": "T7K2j8"}, week="2026-w47"
     )
     assert 0 == manifest.headline["requests"]
-    with fsspec.open("memory://second/weekly-sandbox-2026-W47.html", "rt", encoding="utf-8") as page:
+    with fsspec.open("memory://second/mine-sandbox-2026-W47.html", "rt", encoding="utf-8") as page:
         assert "I watch T7K2j8" in page.read()
 
 
