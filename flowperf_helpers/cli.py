@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
@@ -181,13 +182,33 @@ def _show_plan(account: str, week: str, integration: str, conversion_metric: str
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--enforce-limits", is_flag=True, help="Answer 429 where Klaviyo would.")
 @click.option("--now", metavar="ISO", help="Freeze the account's clock, such as 2026-11-23T06:00:00+01:00.")
+@click.option("--variant", default="default", show_default=True, help='Another account, such as "quiet".')
 @_manners
-def sandbox(port: int, enforce_limits: bool, now: str | None) -> None:
+def sandbox(port: int, enforce_limits: bool, now: str | None, variant: str) -> None:
     """Serve the embedded account over HTTP on loopback."""
     from flowperf_helpers.listing import moment
-    from flowperf_helpers.sandbox import serve
+    from flowperf_helpers.sandbox import VARIANTS, serve
 
-    serve(port, enforce_limits=enforce_limits, now=moment(now) if now else None)
+    if variant not in VARIANTS:
+        raise ArgumentError(f"The sandbox has no variant {variant[:40]!r}: it has {', '.join(VARIANTS)}.")
+    clock = moment(now) if now else None
+    try:
+        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=_greet_sandbox)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise ArgumentError(f"Port {port} cannot be used ({reason}): give another one with --port.") from error
+
+
+def _greet_sandbox(address: str) -> None:
+    from flowperf_helpers.credentials import DEFAULT_REVISION
+    from flowperf_helpers.sandbox import SANDBOX_KEY
+
+    click.echo(f"the sandbox, an invented shop: {address} (key: {SANDBOX_KEY})")
+    click.echo(
+        f"try: curl -s {address}/api/metrics "
+        f"-H 'Authorization: Klaviyo-API-Key {SANDBOX_KEY}' -H 'revision: {DEFAULT_REVISION}'"
+    )
+    click.echo("Ctrl-C stops it.")
 
 
 @main.command()
@@ -203,10 +224,13 @@ def status(account: str, shape: str) -> None:
 
 
 @main.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8866, show_default=True)
+@ACCOUNT
+@click.option("--week", help="ISO week of the compared values, such as 2026-W47; default: the last complete one.")
+@click.option("--conversion-metric", help='Id, name or "revenue", which is the default.')
+@click.option("--port", type=click.IntRange(1, 65535), default=8866, show_default=True)
 @_manners
-def app(port: int) -> None:
+def app(account: str, week: str | None, conversion_metric: str | None, port: int) -> None:
     """Serve the comparison notebooks as pages for colleagues who open no JupyterLab."""
     from flowperf_helpers.app import serve_app
 
-    sys.exit(serve_app(port=port))
+    serve_app(port=port, account=account, week=week, conversion_metric=conversion_metric, say=click.echo)

@@ -224,6 +224,7 @@ def _base_url(text: str, where: str) -> str:
     try:
         parts = urlsplit(text)
         port = parts.port
+        (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is a ValueError too
     except ValueError as error:
         raise ArgumentError(f"{where} is no address: give one such as {DEFAULT_BASE_URL}.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or (port is not None and port == 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import tempfile
@@ -30,8 +31,19 @@ def is_address(target: str | Path) -> bool:
 
 
 def local_folder(target: str | Path) -> Path:
-    """A local target as an absolute path; ``file://`` is understood."""
-    return Path(str(target).removeprefix("file://")).expanduser().absolute()
+    """A local target as an absolute path; ``file://`` is understood.
+
+    Raises
+    ------
+    ArgumentError
+        The path is relative to a working folder that is gone, or to a home that nobody knows.
+    """
+    try:
+        return Path(str(target).removeprefix("file://")).expanduser().absolute()
+    except OSError as error:
+        raise ArgumentError("The working folder was deleted: change into one that exists.") from error
+    except RuntimeError as error:
+        raise ArgumentError(f"The home folder of {target} is not known: give a whole path.") from error
 
 
 @contextlib.contextmanager
@@ -41,7 +53,8 @@ def workplace() -> Iterator[Path]:
         folder = Path(tempfile.mkdtemp(prefix="flowperf-"))
     except OSError as error:
         raise StorageError(
-            f"No temporary folder could be made ({error.strerror}).", path=tempfile.gettempdir()
+            f"No temporary folder could be made ({error.strerror}): free some space, or let TMPDIR point elsewhere.",
+            path=os.environ.get("TMPDIR", "/tmp"),  # noqa: S108  only named
         ) from error
     try:
         yield folder
@@ -76,7 +89,9 @@ def check_target(target: str | Path) -> None:
 def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str, str]) -> list[Delivered]:
     """Bring finished files to their target; a reader sees the old file or the new one, never half of one.
 
-    All files are copied beside their places first, so that a full disk is noticed before any old file is replaced.
+    All places are looked at and all files copied beside them first, so that a folder in the way or a full disk is
+    noticed before any old file is replaced. The copies have names that nobody can guess, and no link is followed: one
+    that lies at a file's place is replaced, what it points to is not touched.
 
     Parameters
     ----------
@@ -90,32 +105,41 @@ def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str
     Raises
     ------
     StorageError
-        Full disk, no permission, an address that does not answer.
+        Full disk, no permission, a folder in the way, an address that does not answer; says what was replaced by then.
     """
     kinds = [kind for kind in names if kind in files]
     if is_address(target):
         return _upload(files, str(target), names, kinds)
     folder = local_folder(target)
-    waiting: list[tuple[str, Path, Path]] = []
+    finals = {kind: folder / names[kind] for kind in kinds}
+    waiting: dict[str, Path] = {}
+    placed: list[Delivered] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for final in finals.values():
+            if final.is_dir() and not final.is_symlink():
+                raise IsADirectoryError(errno.EISDIR, f"{final.name} is a folder")
         for kind in kinds:
-            final = folder / names[kind]
-            near = folder / f".{names[kind]}.{os.getpid()}.part"
-            waiting.append((kind, near, final))
-            shutil.copyfile(files[kind], near)
-        for _, near, final in waiting:
-            os.replace(near, final)
+            handle, name = tempfile.mkstemp(dir=folder, prefix=".flowperf-", suffix=".part")
+            waiting[kind] = Path(name)
+            with os.fdopen(handle, "wb") as copy, files[kind].open("rb") as file:
+                shutil.copyfileobj(file, copy)
+            shutil.copymode(files[kind], name)
+        for kind, final in finals.items():
+            size = waiting[kind].stat().st_size
+            os.replace(waiting[kind], final)
+            placed.append(Delivered(kind, _shown(target, final), size))
     except OSError as error:
         reason = error.strerror or type(error).__name__
+        replaced = ", ".join(Path(done.path).name for done in placed)
+        what = f"{replaced} had been replaced, the others are" if replaced else "what lay there before is"
         raise StorageError(
-            f"The report could not be written into {target} ({reason}): what lay there before is untouched.",
-            path=folder,
+            f"The report could not be written into {target} ({reason}): {what} untouched.", path=folder
         ) from error
     finally:
-        for _, near, _ in waiting:
+        for near in waiting.values():
             near.unlink(missing_ok=True)
-    return [Delivered(kind, _shown(target, final), final.stat().st_size) for kind, _, final in waiting]
+    return placed
 
 
 def _shown(target: str | Path, final: Path) -> str:
@@ -127,12 +151,17 @@ def _shown(target: str | Path, final: Path) -> str:
 def _filesystem(target: str | Path) -> tuple[object, str]:
     import fsspec
 
+    scheme = str(target).partition("://")[0]
     try:
         filesystem, path = fsspec.core.url_to_fs(str(target))
     except (ImportError, ValueError) as error:
-        scheme = str(target).partition("://")[0]
         raise ArgumentError(
             f"Nothing here can write to {scheme}:// addresses: install its fsspec library (s3fs for s3, gcsfs for gs)."
+        ) from error
+    except (TypeError, OSError) as error:  # a library that wants more than an address, or asks its server at once
+        raise ArgumentError(
+            f"{scheme}:// addresses need more than what --out can say ({type(error).__name__}): give a folder, or an "
+            "address of a store such as s3://bucket/reports."
         ) from error
     return filesystem, path
 

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from flowperf_helpers.errors import StorageError
@@ -23,7 +24,7 @@ __all__ = ["write_headline", "write_parquet", "write_sheets"]
 CELL_LIMIT = 32_767
 """Characters a spreadsheet's cell may hold."""
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SHEET = re.compile(r"[\[\]:*?/\\]")
 _POINTS = ("difference", "low", "high", "mix_effect", "within_effect", "total_effect")
 
@@ -101,10 +102,10 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
     }
     made = io.BytesIO()
     with xlsxwriter.Workbook(made, options) as book:
-        book.set_properties({"title": title[:250], "comments": "Made by flowperf"})
+        book.set_properties({"title": _CONTROL.sub("", title)[:250], "comments": "Made by flowperf"})
         formats = _formats(book, currency)
         for name, frame in tables.items():
-            _sheet(book, _SHEET.sub(" ", name)[:31], frame, formats)
+            _sheet(book, _SHEET.sub(" ", _CONTROL.sub("", name))[:31], frame, formats)
     try:
         path.write_bytes(made.getvalue())
     except OSError as error:
@@ -112,7 +113,9 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
 
 
 def _formats(book: Any, currency: str | None) -> dict[str, Any]:
-    money = f'#,##0.00 "{currency}"' if currency else "#,##0.00"
+    # a code of letters; anything else would end the format, or the file
+    code = "".join(c for c in currency or "" if c.isalnum())[:8]
+    money = f'#,##0.00 "{code}"' if code else "#,##0.00"
     patterns = {
         "fraction": "0.00%", "small": "0.000%", "count": "#,##0", "money": money, "ratio": "0.00",
         "date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm", "p": "0.0000", "text": "@",
@@ -130,7 +133,7 @@ def _sheet(book: Any, name: str, frame: pd.DataFrame, formats: Mapping[str, Any]
     for number, column in enumerate(frame.columns):
         values = frame[column]
         look = formats[_look(str(column), values)]
-        sheet.write_string(0, number, str(column), formats["head"])
+        sheet.write_string(0, number, _CONTROL.sub("", str(column)), formats["head"])
         sheet.set_column(number, number, _width(str(column), values))
         for line, value in enumerate(values.array, start=1):
             _write(sheet, line, number, value, look, formats)
@@ -167,7 +170,7 @@ def _write(sheet: Any, line: int, number: int, value: Any, look: Any, formats: M
         sheet.write_blank(line, number, None, look)
     elif isinstance(value, pd.Timestamp):
         sheet.write_datetime(line, number, value.tz_localize(None).to_pydatetime(), look)
-    elif isinstance(value, bool) or type(value).__name__ == "bool_":
+    elif isinstance(value, bool | np.bool_):
         sheet.write_boolean(line, number, bool(value))
     elif isinstance(value, int | float) or hasattr(value, "dtype"):
         sheet.write_number(line, number, float(value), look)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 from typing import Any
 
 import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.names import clean_name
 
 __all__ = ["discovered", "moment", "print_frame"]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal would obey instead of showing it."""
+
 _WIDTH = 48
 
 
@@ -25,13 +29,14 @@ def discovered(account: Any, *, integration: str | None = None, category: str | 
 
 
 def print_frame(frame: pd.DataFrame, shape: str) -> None:
-    """Print a frame as ``table``, ``csv`` or ``json`` (one object per row)."""
+    """Print a frame as ``table``, ``csv`` or ``json`` (one object per row); no text of it steers a terminal."""
     import click
 
     if shape == "csv":
         click.echo(frame.map(_inert).to_csv(index=False), nl=False)
     elif shape == "json":
-        click.echo(frame.to_json(orient="records", date_format="iso", force_ascii=False))
+        text = frame.to_json(orient="records", date_format="iso", force_ascii=False)
+        click.echo(_CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # the same value, spelled in ASCII
     elif frame.empty:
         click.echo("nothing to show")
     else:
@@ -39,8 +44,15 @@ def print_frame(frame: pd.DataFrame, shape: str) -> None:
 
 
 def _inert(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    """Controls become spaces; a text that a spreadsheet would take for a formula gets an apostrophe before it.
+
+    Spreadsheets look past what cannot be seen, and read the wide forms of East Asian keyboards as the plain signs.
+    """
+    if not isinstance(value, str):
+        return value
+    text = _CONTROL.sub(" ", value)
+    is_formula = unicodedata.normalize("NFKC", clean_name(text)[:1]) in ("=", "+", "-", "@")
+    return f"'{text}" if is_formula or value[:1] in ("\t", "\r") else text
 
 
 def _table(frame: pd.DataFrame) -> str:
@@ -75,7 +87,7 @@ def moment(text: str) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentError(f"{text[:40]!r} is no moment: write it as 2026-11-23T06:00:00+01:00.") from error
+        raise ArgumentError(f"{text[:40]!r} is not a moment: write it as 2026-11-23T06:00:00+01:00.") from error
     if parsed.tzinfo is None:
         raise ArgumentError(f"{text} lacks its offset: write it as {text}+01:00.")
     return parsed

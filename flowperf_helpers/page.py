@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shutil
 import subprocess
 import tempfile
@@ -20,6 +21,9 @@ _BROWSER_FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
     "--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer",
 )  # fmt: skip
+
+_ARTIST = re.compile(r"(array\(\[+|[\[({]\s*)*(<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)\b|Text\()")
+_PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
 def templates_folder() -> Path:
@@ -46,6 +50,9 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
 
     node = rejoin_lines(nbformat.from_dict(notebook))
     node.metadata.pop("widgets", None)
+    for cell in node.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [_shown(output) for output in cell.outputs if not _is_by_the_way(output)]
     script = (templates_folder() / "sort.js").read_text(encoding="utf-8")
     exporter = HTMLExporter(
         template_name="page",
@@ -66,6 +73,23 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
     }
     page, _ = exporter.from_notebook_node(node, resources=resources)
     return str(page)
+
+
+def _is_by_the_way(output: Any) -> bool:
+    """Whether an output is only the name of what a plotting call returned; its picture is an output of its own."""
+    data = output.get("data", {})
+    return set(data) == {"text/plain"} and bool(_ARTIST.match(data["text/plain"]))
+
+
+def _shown(output: Any) -> Any:
+    """An output with pandas' own table in a box that scrolls, in the page's style."""
+    text = output.get("data", {}).get("text/html", "")
+    if 'class="dataframe"' in text:
+        bare = _PANDAS_STYLE.sub("", text).replace('<table border="1" class="dataframe">', "<table>")
+        output["data"]["text/html"] = (
+            f'<div class="fp-scroll" tabindex="0" role="region" aria-label="table">{bare}</div>'
+        )
+    return output
 
 
 def find_browser(names: Sequence[str] = BROWSERS) -> str | None:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.parameters import check_parameters, notebook_parameters
 from flowperf_helpers.runner import read_notebook
+from flowperf_helpers.timeframes import iso_week
 
 __all__ = ["OURS", "check_names", "check_run", "checked_week"]
 
 OURS = ("account", "week", "integration", "conversion_metric", "allow_partial", "refresh", "bundle")
 """Parameters that `flowperf weekly` fills; a changed copy of the notebook has to keep them."""
 
-_WEEK = re.compile(r"\d{4}-W\d{2}")
 _ID = re.compile(r"[A-Za-z0-9]{6}")
 _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
-def check_run(source: Path, values: Mapping[str, Any], *, environ: Mapping[str, str]) -> None:
+def check_run(
+    source: Path, values: Mapping[str, Any], further: Mapping[str, Any], *, environ: Mapping[str, str]
+) -> None:
     """Refuse everything that can be refused without a kernel and without a request.
+
+    ``values`` are what the command fills itself, ``further`` the parameters of a changed copy. The two stay apart: a
+    second way to the account or the week would let the numbers of one account lie under the name of another.
 
     Raises
     ------
@@ -39,7 +44,10 @@ def check_run(source: Path, values: Mapping[str, Any], *, environ: Mapping[str, 
             f"{source.name} lacks the parameters {', '.join(missing)}, which `flowperf weekly` fills: "
             f"copy the parameters cell of the stock notebook into it."
         )
-    check_parameters(known, values, environ=environ, source=source.name)
+    check_parameters(known, {**values, **further}, environ=environ, source=source.name)
+    for name in (name for name in OURS if name in further):
+        instead = "leave it out, the command fills it" if name == "bundle" else f"give --{name.replace('_', '-')}"
+        raise ArgumentError(f"The parameter {name} is not taken with -p: {instead}.")
     if not _ACCOUNT.fullmatch(values["account"]):
         raise ArgumentError(
             "An account's name, as part of file names, is made of letters, digits, dots, dashes and underscores."
@@ -67,24 +75,18 @@ def checked_week(week: str | None, *, account: str, allow_partial: bool) -> str:
     Raises
     ------
     ArgumentError
-        No ISO week, or one that has not ended (not begun, with ``allow_partial``).
+        Not an ISO week, or one that has not ended (not begun, with ``allow_partial``).
     """
     if not week:
         return ""
-    label = week.strip().upper()
-    try:
-        if not _WEEK.fullmatch(label):
-            raise ValueError(label)
-        monday = date.fromisocalendar(int(label[:4]), int(label[6:]), 1)
-    except ValueError as error:
-        raise ArgumentError(f"{week[:40]!r} is no ISO week: write it as 2026-W47.") from error
-    latest = _latest_now(account)
-    if monday > latest.date():
-        raise ArgumentError(f"The week {label} lies in the future: it starts on {monday}.")
-    if not allow_partial and monday + timedelta(days=7) > latest.date():
+    window = iso_week(week)
+    label = str(window.week)
+    latest = _latest_now(account).date()
+    if window.first > latest:
+        raise ArgumentError(f"The week {label} lies in the future: it starts on {window.first}.")
+    if not allow_partial and window.last >= latest:
         raise ArgumentError(
-            f"The week {label} is still running (it ends on {monday + timedelta(days=6)}): wait for it, or give "
-            "--allow-partial."
+            f"The week {label} is still running (it ends on {window.last}): wait for it, or give --allow-partial."
         )
     return label
 

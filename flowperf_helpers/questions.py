@@ -40,7 +40,7 @@ def week_window(account: Account, week: str = "") -> Window:
     """
     window = parse_timeframe(week) if week else last_complete_week(account.now())
     if not isinstance(window, Window):
-        raise ArgumentError(f"{week!r} is no ISO week: write it as 2026-W47.")
+        raise ArgumentError(f"{week!r} is not an ISO week: write it as 2026-W47.")
     return window
 
 

@@ -20,12 +20,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flowperf_helpers import errors
-from flowperf_helpers.errors import ArgumentError, FlowperfError, NotebookError
+from flowperf_helpers.errors import ArgumentError, FlowperfError, NotebookError, StorageError
 
 __all__ = ["read_notebook", "run_notebook", "scrub_notebook", "stock_notebook"]
 
 START_SECONDS = 120
 """How long a kernel may take to start, on a machine that is busy with others."""
+
+LARGEST_NOTEBOOK = 64 * 2**20
+"""Bytes of an executed notebook; the stock report takes about one hundredth of it."""
 
 _KERNEL_ARGUMENTS = ["--log-level=40", "--HistoryManager.enabled=False"]
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -58,11 +61,27 @@ def read_notebook(path: str | Path) -> dict[str, Any]:
         notebook = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ArgumentError(f"The notebook {Path(path).name} cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise ArgumentError(f"{Path(path).name} is no notebook: it is not JSON.") from error
-    if not isinstance(notebook, dict) or not isinstance(notebook.get("cells"), list):
-        raise ArgumentError(f"{Path(path).name} is no notebook: it has no cells.")
+    except (ValueError, RecursionError) as error:
+        raise ArgumentError(f"{Path(path).name} is not a notebook: it is not JSON.") from error
+    if not isinstance(notebook, dict):
+        raise ArgumentError(f"{Path(path).name} is not a notebook: it has no cells.")
+    wrong = _schema_error(notebook)
+    if wrong:
+        raise ArgumentError(f"{Path(path).name} is not a usable notebook ({wrong}): open it in Jupyter and save it.")
     return notebook
+
+
+def _schema_error(notebook: dict[str, Any]) -> str | None:
+    """Where a notebook first breaks Jupyter's schema, in words; the schema itself is asked, nothing is mended."""
+    from nbformat.validator import get_validator
+
+    version, minor = notebook.get("nbformat"), notebook.get("nbformat_minor")
+    if version != 4 or not isinstance(minor, int):
+        return "its nbformat is not 4"
+    for error in get_validator(4, minor, relax_add_props=True, name="jsonschema").iter_errors(notebook):
+        place = "/".join(str(step) for step in error.absolute_path)
+        return f"its part {place} breaks the format" if place else "a part of it is missing"
+    return None
 
 
 def run_notebook(
@@ -95,6 +114,8 @@ def run_notebook(
     NotebookError
         A cell failed: ``exit_code`` is that of our error in the kernel, 1 for any other. Or the deadline passed, or the
         kernel did not start.
+    StorageError
+        The executed notebook could not be kept.
     """
     import logging
 
@@ -125,11 +146,19 @@ def run_notebook(
     except PapermillExecutionError as error:
         raise _failure(error, name) from error
     except CellTimeoutError as error:
+        if ends is None or clock() < ends - 1:  # not the deadline: the output of a cell that had ended did not arrive
+            raise _too_much(name, Path(output)) from error
         raise NotebookError(
             f"The deadline of {timeout:g} seconds passed while {name} was running: give it more (--timeout), "
             "what Klaviyo had answered is kept.",
             path=name,
             cause_name="CellTimeoutError",
+        ) from error
+    except OSError as error:
+        raise StorageError(
+            f"{name} could not be run ({error.strerror or type(error).__name__}): free some space in "
+            f"{Path(output).parent}, or let TMPDIR point to another folder.",
+            path=output,
         ) from error
     except (DeadKernelError, RuntimeError) as error:
         raise NotebookError(
@@ -137,7 +166,21 @@ def run_notebook(
             path=name,
             cause_name=type(error).__name__,
         ) from error
+    if Path(output).stat().st_size > LARGEST_NOTEBOOK:
+        raise _too_much(name, Path(output))
     return notebook
+
+
+def _too_much(name: str, output: Path) -> NotebookError:
+    """The error for outputs that nobody can read; they are not kept either."""
+    output.unlink(missing_ok=True)
+    return NotebookError(
+        f"The cells of {name} show more than {LARGEST_NOTEBOOK // 2**20} MB, or more than could be read in time: "
+        "print less.",
+        path=name,
+        cause_name="OutputTooLarge",
+        exit_code=ArgumentError.exit_code,
+    )
 
 
 def _failure(error: Any, name: str) -> NotebookError:
@@ -179,12 +222,13 @@ def scrub_notebook(notebook: Any, *, forget: Mapping[str, str] | None = None) ->
 def _machine(forget: Mapping[str, str]) -> list[tuple[str, str]]:
     """Texts of this machine and what stands in their place, longest first."""
     places = dict(forget)
-    places |= {tempfile.gettempdir() + os.sep: "", sys.prefix: "(python)", sys.base_prefix: "(python)"}
+    places |= {sys.prefix: "(python)", sys.base_prefix: "(python)"}
     places[str(Path(__file__).parent.parent) + os.sep] = ""
     with suppress(RuntimeError):
         places[str(Path.home())] = "~"
-    with suppress(OSError):
-        places[os.getcwd() + os.sep] = ""
+    for folder in (tempfile.gettempdir, os.getcwd):
+        with suppress(OSError):
+            places[folder() + os.sep] = ""
     with suppress(OSError, KeyError, ImportError):
         user = getpass.getuser()
         places |= {f"/home/{user}": "~", f"/Users/{user}": "~"}

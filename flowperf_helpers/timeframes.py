@@ -35,7 +35,9 @@ YEAR_DAYS = 365
 MAX_DAYS = {"hourly": 6, "daily": 59, "weekly": 51 * 7, "monthly": 364}
 """Longest window per interval, in days: one unit under Klaviyo's cap, as its way of measuring is unknown (D.3)."""
 
-_WEEK = re.compile(r"(\d{4})-?W(\d{2})")
+_WEEK = re.compile(r"(\d{4})-?W(\d{2})", re.ASCII | re.IGNORECASE)
+_YEARS = range(2000, 2200)
+"""Years of a week label: a year before and after each of them can still be computed with."""
 
 
 def _wall(moment: datetime) -> str:
@@ -210,7 +212,7 @@ def parse_timeframe(value: str | Timeframe | Sequence[object]) -> Timeframe:
     if isinstance(value, (Window, Moments, Preset)):
         return value
     if isinstance(value, str):
-        return iso_week(value) if _WEEK.fullmatch(value) else Preset(value)
+        return iso_week(value) if _WEEK.fullmatch(value.strip()) else Preset(value)
     if not isinstance(value, Sequence) or len(value) != 2:
         raise ArgumentError(
             f"A timeframe is one of Klaviyo's keys or a pair of first and last day, not {value!r}: "
@@ -237,14 +239,14 @@ def _moment(part: object) -> date | datetime:
 
 
 def iso_week(label: str) -> Window:
-    """The window of an ISO week such as ``"2026-W47"``, Monday to Sunday."""
+    """The window of an ISO week such as ``"2026-W47"`` (or ``"2026-w47"``), Monday to Sunday."""
     match = _WEEK.fullmatch(label.strip())
     try:
-        if match is None:
+        if match is None or int(match[1]) not in _YEARS:
             raise ValueError(label)
         monday = date.fromisocalendar(int(match[1]), int(match[2]), 1)
     except ValueError as error:
-        raise ArgumentError(f"{label!r} is no ISO week: write it as 2026-W47.") from error
+        raise ArgumentError(f"{label[:40]!r} is not an ISO week: write it as 2026-W47.") from error
     return Window(monday, monday + timedelta(days=6))
 
 

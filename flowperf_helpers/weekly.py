@@ -26,6 +26,8 @@ from flowperf_helpers.runner import read_notebook, run_notebook, scrub_notebook,
 __all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
+LONGEST_RUN = 604_800
+"""Seconds in a week: the longest deadline, as the next report is due by then."""
 KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
 
 
@@ -55,9 +57,18 @@ class Manifest:
         return asdict(self)
 
 
-def file_names(account: str, week: str) -> dict[str, str]:
+def file_names(account: str, week: str, *, prefix: str = "weekly") -> dict[str, str]:
     """Kind to file name, such as ``weekly-acme-2026-W47.html``."""
-    return {kind: f"weekly-{account}-{week}.{kind}" for kind in KINDS}
+    return {kind: f"{prefix}-{account}-{week}.{kind}" for kind in KINDS}
+
+
+def _prefix(source: Path) -> str:
+    """How the files of a notebook begin: a changed copy never overwrites the stock report's."""
+    if source.resolve() == stock_notebook(NOTEBOOK).resolve():
+        return "weekly"
+    if source.stem == "weekly":
+        raise ArgumentError(f"The files of {source.name} would be the stock report's: give the copy another name.")
+    return source.stem
 
 
 def run_weekly(
@@ -88,9 +99,10 @@ def run_weekly(
     week : str, optional
         ISO label; without it the last complete week in the account's zone.
     notebook : path, optional
-        A changed copy of the stock notebook.
+        A changed copy of the stock notebook; its files begin with its own name instead of ``weekly``.
     parameters : mapping, optional
-        Further parameters of that copy; a text stands for a value of the type that the copy declares.
+        Further parameters of that copy; a text stands for a value of the type that the copy declares. What is an
+        argument here is refused.
     timeout : float, optional
         Deadline of the whole run in seconds.
     say : callable, optional
@@ -103,20 +115,24 @@ def run_weekly(
     ArgumentError
         Unknown parameter, unknown or future week, unusable notebook.
     NotebookError
-        A cell failed; the notebook is kept as ``weekly-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
+        A cell failed; the notebook is kept as ``…-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
     StorageError
         The files could not be written.
     """
     import os
 
     started = time.monotonic()
+    if timeout is not None and not 1 <= timeout <= LONGEST_RUN:
+        raise ArgumentError(f"The deadline is 1 to {LONGEST_RUN:,} seconds, not {timeout:g}: give another --timeout.")
 
     def left() -> float | None:
         return None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
 
+    here = local_folder(".")
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
+    prefix = _prefix(source)
     values: dict[str, Any] = {
         "account": account,
         "week": checked_week(week, account=account, allow_partial=allow_partial),
@@ -124,11 +140,11 @@ def run_weekly(
         "conversion_metric": conversion_metric or "",
         "allow_partial": allow_partial,
         "refresh": refresh,
-        **(parameters or {}),
     }
     known = notebook_parameters(read_notebook(source), source=source.name)
-    values = typed_values(known, values, environ=environ)
-    check_run(source, values, environ=environ)
+    further = typed_values(known, parameters or {}, environ=environ)
+    check_run(source, values, further, environ=environ)
+    values |= further
     check_names(account, values["integration"], values["conversion_metric"], seconds=left())
     if pdf:
         from flowperf_helpers.page import installed_browser
@@ -146,20 +162,22 @@ def run_weekly(
             executed = run_notebook(
                 source,
                 parameters={**values, "bundle": str(bundle)},
-                cwd=Path.cwd(),
+                cwd=here,
                 output=done,
                 timeout=left(),
                 stderr=stderr,
             )
         except NotebookError as failure:
-            raise _keep_failed(failure, done, account, values["week"], out, bundle) from failure
+            raise _keep_failed(
+                failure, done, f"{prefix}-{account}-{values['week'] or 'latest'}", out, bundle
+            ) from failure
         warming.join()
         headline = _headline(bundle, source)
         for line in headline.get("log", []):
             tell(line)
         clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
         files = _finish(clean, bundle, work, headline, pdf=pdf)
-        delivered = deliver(files, out, names=file_names(account, headline["week"]))
+        delivered = deliver(files, out, names=file_names(account, headline["week"], prefix=prefix))
     return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
 
 
@@ -239,14 +257,12 @@ def make_page(executed: str | Path, html: str | Path) -> Path:
     return page
 
 
-def _keep_failed(
-    failure: NotebookError, done: Path, account: str, week: str, out: str | Path, bundle: Path
-) -> NotebookError:
+def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path, bundle: Path) -> NotebookError:
     """Keep the notebook as far as it got, without the machine in it, and name it."""
     if not done.is_file():
         return failure
     clean = scrub_notebook(read_notebook(done), forget={str(bundle): "", str(bundle.parent): ""})
-    name = f"weekly-{account}-{week or 'latest'}-FAILED.ipynb"
+    name = f"{stem}-FAILED.ipynb"
     kept = bundle.parent / name
     kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     place = deliver({"ipynb": kept}, out, names={"ipynb": name})[0].path

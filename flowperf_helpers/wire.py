@@ -10,6 +10,7 @@ import http.client
 import time
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -170,6 +171,12 @@ class Wire:
             raise self.out_of_time(endpoint)
         try:
             options: Any = self._session.merge_environment_settings(prepared.url or address, {}, True, None, None)
+            if isinstance(options["verify"], str) and not Path(options["verify"]).exists():
+                raise TransportError(
+                    "The certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names cannot be read: "
+                    "correct its path.",
+                    url=address,
+                )
             # not the session itself: it reads the body of a redirect to its end before anybody can look at it
             adapter = self._session.get_adapter(prepared.url or address)
 

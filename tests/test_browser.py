@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 from lab_driver import SHOTS, chromium, environment, free_port, jupyterlab, open_and_run, picture_source, serving
 
-from flowperf_helpers.app import APP_NOTEBOOKS, app_command
+from flowperf_helpers.app import APP_NOTEBOOKS
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 NAMES = ("01_discover_metrics", "02_select_flows", "03_compare_values", "04_compare_series")
@@ -170,15 +171,13 @@ def test_quota_spent_is_said_in_words_in_the_browser(tmp_path: Path, page: Any) 
 
 
 def test_app_serves_the_comparisons(tmp_path: Path, page: Any) -> None:
-    """Voila serves 03 and 04 without a line of code on the page, and their controls redraw."""
-    copies = tmp_path / "notebooks"
-    copies.mkdir()
-    for name in APP_NOTEBOOKS:
-        shutil.copy(NOTEBOOKS / name, copies)
+    """03 and 04 are served without a line of code, their controls redraw, and only this server is asked."""
     port = free_port()
-    command = app_command(port=port, folder=copies)
+    command = [str(Path(sys.executable).parent / "flowperf"), "app", "--port", str(port)]
     url = f"http://127.0.0.1:{port}"
-    with serving(command, url, cwd=copies, env=environment(tmp_path), log=tmp_path / "voila.log"):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    with serving(command, url, cwd=tmp_path, env=environment(tmp_path), log=tmp_path / "voila.log"):
         page.goto(url)
         for name in APP_NOTEBOOKS:
             page.get_by_text(name).wait_for()
@@ -193,3 +192,4 @@ def test_app_serves_the_comparisons(tmp_path: Path, page: Any) -> None:
             keep(page, f"app_{name.removesuffix('.ipynb')}")
             assert "from flowperf_helpers" not in page.locator("body").inner_text().split("Make it yours")[0]
             assert [] == problems(page)
+        assert [] == [address for address in asked if not address.startswith((url, "data:", "blob:"))]

@@ -6,6 +6,9 @@ import csv
 import io
 import json
 import os
+import shlex
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +16,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import requests
 
 ROOT = Path(__file__).parent.parent
 FLOWPERF = str(Path(sys.executable).parent / "flowperf")
@@ -110,6 +114,9 @@ def test_plan_shows_the_cost_and_sends_nothing(tmp_path: Path) -> None:
         (["weekly", "--out", "o", "--week", "2026-W99"], 2, ["2026-W47"]),
         (["weekly", "--plan", "--week", "2026-W48"], 2, ["running", "--allow-partial"]),
         (["weekly", "--plan", "--week", "2027-W01"], 2, ["future"]),
+        (["weekly", "--plan", "--week", "0001-W01"], 2, ["2026-W47"]),
+        (["weekly", "--plan", "--week", "9999-W52"], 2, ["2026-W47"]),
+        (["weekly", "--out", "o", "-p", "account", "live"], 2, ["account", "--account"]),
         (["weekly", "--plan", "--conversion-metric", "Placed Order"], 2, ["RplOrd", "Shopify"]),
         (["weekly", "--plan", "--conversion-metric", "No Such Metric"], 2, ["No Such Metric"]),
         (["weekly", "--plan", "--integration", "Shopfy"], 2, ["Shopify"]),
@@ -195,3 +202,81 @@ def test_weekly_as_json_and_quiet(tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert ("sandbox", "2026-W47", 5) == (found["account"], found["week"], len(found["files"]))
     assert 5 == len(found["headline"]["sentences"])
+
+
+def test_sandbox_says_where_it_is_and_its_line_works(tmp_path: Path) -> None:
+    """Address, key, how to stop, and a line of curl whose answer is that of the variant asked for."""
+    with subprocess.Popen(
+        [FLOWPERF, "sandbox", "--port", "0", "--variant", "no_flows"], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    ) as process:
+        try:
+            assert process.stdout is not None
+            greeting = [process.stdout.readline() for _ in range(3)]
+            address = next(word for word in greeting[0].split() if word.startswith("http://127.0.0.1:"))
+            assert "sandbox-key" in greeting[0]
+            assert "Ctrl-C" in greeting[2]
+            line = shlex.split(greeting[1].removeprefix("try: "))
+            assert ["curl", "-s", f"{address}/api/metrics"] == line[:3]
+            headers = dict(text.split(": ", 1) for text in line[4::2])
+            assert requests.get(line[2], headers=headers, timeout=20).json()["data"]
+            assert [] == requests.get(f"{address}/api/flows", headers=headers, timeout=20).json()["data"]
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(timeout=20)
+
+
+def test_taken_port_and_unknown_variant_are_said(tmp_path: Path) -> None:
+    """A port that another program has, and a variant that does not exist, are exit 2 with what to do."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        _refused(flowperf("sandbox", "--port", port, cwd=tmp_path), 2, port, "in use", "--port")
+        _refused(flowperf("app", "--port", port, cwd=tmp_path), 2, port, "in use", "--port")
+    _refused(flowperf("sandbox", "--variant", "noisy", cwd=tmp_path), 2, "noisy", "quiet")
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e300", "0"])
+def test_deadline_that_is_none_is_refused(seconds: str, tmp_path: Path) -> None:
+    """A deadline is a number of seconds: neither nothing nor for ever nor "not a number"."""
+    _refused(flowperf("weekly", "--out", "o", "--timeout", seconds, cwd=tmp_path), 2)
+    assert not (tmp_path / "o").exists()
+
+
+def test_deleted_working_folder_is_said(tmp_path: Path) -> None:
+    """A run that starts in a folder which is gone by then ends with exit 2, wherever the report should go."""
+    for out in ("o", str(tmp_path / "o")):
+        (tmp_path / "gone").mkdir()
+        done = subprocess.run(
+            ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", FLOWPERF, "weekly", "--out", out],
+            cwd=tmp_path / "gone", capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        _refused(done, 2, "working folder was deleted")
+
+
+@pytest.mark.parametrize(
+    ("environment", "code", "words"),
+    [
+        ({"KLAVIYO_BASE_URL": "https://a..b"}, 2, ["KLAVIYO_BASE_URL"]),
+        ({"KLAVIYO_BASE_URL": f"https://{'a' * 64}.com"}, 2, ["KLAVIYO_BASE_URL"]),
+        ({"REQUESTS_CA_BUNDLE": "/nowhere/bundle.pem"}, 5, ["REQUESTS_CA_BUNDLE"]),
+    ],
+    ids=["empty label", "long label", "no bundle"],
+)
+def test_unusable_address_or_bundle_is_said(
+    environment: dict[str, str], code: int, words: list[str], tmp_path: Path
+) -> None:
+    """An address that is none, and certificates that are not there, are sentences that name the variable."""
+    done = flowperf("discover", "--account", "live", cwd=tmp_path, KLAVIYO_API_KEY="canary-key", **environment)
+    _refused(done, code, *words)
+    assert "canary-key" not in done.stderr
+
+
+def test_address_that_needs_more_is_refused(tmp_path: Path) -> None:
+    """An address whose library wants more than an address is exit 2 before a kernel starts."""
+    _refused(flowperf("weekly", "--out", "github://a/b", cwd=tmp_path), 2, "github://")
+
+
+def test_week_labels_are_read_alike(tmp_path: Path) -> None:
+    """A small w names the same week for each command."""
+    plans = [flowperf("weekly", "--plan", "--week", week, cwd=tmp_path) for week in ("2026-w46", "2026-W46")]
+    assert [0, 0] == [done.returncode for done in plans]
+    assert plans[0].stdout == plans[1].stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 import zipfile
 from collections.abc import Callable
@@ -174,6 +175,46 @@ def test_failed_delivery_leaves_the_old_files(tmp_path: Path) -> None:
     assert "old" == (out / "a.html").read_text()
 
 
+def test_folder_in_the_way_of_one_file_replaces_none(tmp_path: Path) -> None:
+    """Where the last of the places is a folder, the first file is still the old one: no set is mixed."""
+    out, new = tmp_path / "out", tmp_path / "new"
+    (out / "b.json").mkdir(parents=True)
+    (out / "a.html").write_text("old")
+    new.write_text("new")
+    with pytest.raises(StorageError, match=r"b\.json is a folder.*untouched"):
+        deliver({"html": new, "json": new}, out, names={"html": "a.html", "json": "b.json"})
+    assert "old" == (out / "a.html").read_text()
+    assert ["a.html", "b.json"] == sorted(p.name for p in out.iterdir())
+
+
+def test_delivery_says_what_it_replaced(tmp_path: Path) -> None:
+    """Where a file cannot take its place after another one has, the sentence names the one that is new."""
+    out, new = tmp_path / "out", tmp_path / "new"
+    out.mkdir()
+    new.write_text("new")
+    nowhere = "missing/b.json"  # can be copied into the folder, and cannot get its name
+    with pytest.raises(StorageError, match=r"a\.html had been replaced, the others are untouched"):
+        deliver({"html": new, "json": new}, out, names={"html": "a.html", "json": nowhere})
+    assert ["a.html"] == [p.name for p in out.iterdir()]
+
+
+def test_delivery_follows_no_link(tmp_path: Path) -> None:
+    """Links planted under every name that could be guessed, the files' own among them, lead nowhere."""
+    out, new, victim = tmp_path / "out", tmp_path / "new", tmp_path / "victim"
+    out.mkdir()
+    new.write_text("new")
+    new.chmod(0o640)
+    victim.write_text("mine")
+    planted = ("a.html", f".a.html.{os.getpid()}.part", ".a.html.part")
+    for name in planted:
+        (out / name).symlink_to(victim)
+    deliver({"html": new}, out, names={"html": "a.html"})
+    assert "mine" == victim.read_text()
+    assert ("new", False) == ((out / "a.html").read_text(), (out / "a.html").is_symlink())
+    assert 0o640 == (out / "a.html").stat().st_mode & 0o777
+    assert set(planted) == {p.name for p in out.iterdir()}
+
+
 def test_delivery_to_an_address(tmp_path: Path) -> None:
     """An fsspec address gets the same files under the same names."""
     file = tmp_path / "f"
@@ -203,3 +244,25 @@ def test_workplace_is_private_and_goes() -> None:
         assert 0o700 == folder.stat().st_mode & 0o777
         (folder / "x").write_text("x")
     assert not folder.exists()
+
+
+def test_booleans_stay_booleans(tmp_path: Path) -> None:
+    """Of every dtype that holds them: true and false in the spreadsheet, not 1 and 0."""
+    values = [True, False]
+    frame = pd.DataFrame(
+        {"a": values, "b": pd.array([True, None], dtype="boolean"), "c": pd.Series(values, dtype="object")}
+    )
+    sheet = _sheet(tmp_path / "a.xlsx", frame)
+    assert ["b", "b", "b"] == [cell.data_type for cell in sheet[2]]
+    assert [True, True, True] == [cell.value for cell in sheet[2]]
+    assert [False, None, False] == [cell.value for cell in sheet[3]]
+
+
+@pytest.mark.parametrize("currency", ["\x01", "EUR\x01", '"', 'E"; @', "\ud83d", "€" * 300])
+def test_any_currency_and_title_makes_a_readable_file(currency: str, tmp_path: Path) -> None:
+    """Control characters, quotes and half characters in a currency, title, sheet or column break no file."""
+    frame = _table().rename(columns={"flow_name": "flow\x01"})
+    write_sheets({f"s{currency}": frame}, tmp_path / "a.xlsx", title=f"t{currency}", currency=currency)
+    sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").worksheets[0]
+    assert 12.5 == sheet["E2"].value
+    assert sheet["E2"].number_format.startswith("#,##0.00")

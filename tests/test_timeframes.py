@@ -226,3 +226,11 @@ def test_a_keys_days_are_those_of_the_embedded_account(key: str, today: date) ->
     expected = preset(key, datetime(today.year, today.month, today.day, 23, 30))
     window = Preset(key).window(today)
     assert (expected.start.date(), expected.end.date() - timedelta(days=1)) == (window.first, window.last)
+
+
+def test_week_labels_in_either_case() -> None:
+    """A small w names the same week everywhere; a year without room before or after it is refused in words."""
+    assert iso_week("2026-W47") == iso_week("2026-w47") == parse_timeframe("2026-w47")
+    for label in ("0001-W01", "1999-W52", "2200-W01", "9999-W52", "２０２６-W47"):
+        with pytest.raises(ArgumentError, match="is not an ISO week"):
+            iso_week(label)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import fsspec
 import nbformat
 import pandas as pd
 import pytest
+from lab_driver import chromium
 from raw_server import KEY, serving
 
 from flowperf_helpers.errors import ArgumentError, CredentialsError, NotebookError, StorageError, TransportError
@@ -131,7 +134,7 @@ def test_second_run_asks_nothing_and_goes_anywhere(
         "sandbox", out="memory://second", notebook=mine, parameters={"focus": "T7K2j8"}, week="2026-w47"
     )
     assert 0 == manifest.headline["requests"]
-    with fsspec.open("memory://second/weekly-sandbox-2026-W47.html", "rt", encoding="utf-8") as page:
+    with fsspec.open("memory://second/mine-sandbox-2026-W47.html", "rt", encoding="utf-8") as page:
         assert "I watch T7K2j8" in page.read()
 
 
@@ -178,7 +181,9 @@ def test_pdf_without_chromium_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     ("wanted", "error", "words"),
     [
         ({"week": "2026-W99"}, ArgumentError, "2026-W47"),
-        ({"week": "last"}, ArgumentError, "no ISO week"),
+        ({"week": "last"}, ArgumentError, "not an ISO week"),
+        ({"week": "0001-W01"}, ArgumentError, "not an ISO week"),
+        ({"week": "9999-W52"}, ArgumentError, "not an ISO week"),
         ({"account": "live", "week": "2099-W01"}, ArgumentError, "future"),
         ({"week": "2026-W48"}, ArgumentError, "still running"),
         ({"integration": "your integration"}, ArgumentError, "YourIntegration"),
@@ -188,6 +193,10 @@ def test_pdf_without_chromium_says_what_to_do(tmp_path: Path, monkeypatch: pytes
         ({"account": "live"}, CredentialsError, "KLAVIYO_ACCESS_TOKEN"),
         ({"parameters": {"wek": "2026-W47"}}, ArgumentError, "did you mean week"),
         ({"parameters": {"refresh": "maybe"}}, ArgumentError, "bool"),
+        ({"parameters": {"account": "live"}}, ArgumentError, "give --account"),
+        ({"parameters": {"week": "../../x"}}, ArgumentError, "give --week"),
+        ({"parameters": {"allow_partial": True}}, ArgumentError, "give --allow-partial"),
+        ({"parameters": {"bundle": "/var/tmp"}}, ArgumentError, "leave it out"),
         ({"notebook": "nowhere.ipynb"}, ArgumentError, "cannot be read"),
     ],
 )
@@ -290,10 +299,32 @@ def test_notebook_without_the_parameters_is_refused(tmp_path: Path) -> None:
     """A copy that lost its tagged cell, or a parameter that the command fills, is refused with the remedy."""
     with pytest.raises(ArgumentError, match="tagged 'parameters'"):
         run_weekly("sandbox", out=tmp_path, notebook=_changed(tmp_path / "a.ipynb", tags=False))
-    other = {"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": 'account = "sandbox"'}]}
-    (tmp_path / "b.ipynb").write_text(json.dumps(other))
+    cell = nbformat.v4.new_code_cell('account = "sandbox"', metadata={"tags": ["parameters"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "b.ipynb")
     with pytest.raises(ArgumentError, match="bundle"):
         run_weekly("sandbox", out=tmp_path, notebook=tmp_path / "b.ipynb")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n: n["cells"].append(None), "cells/"),
+        (lambda n: n["cells"][3].update(source=None), "cells/3"),
+        (lambda n: n["cells"][2]["metadata"].update(tags=None), "cells/2"),
+        (lambda n: n.update(metadata=None), "metadata"),
+        (lambda n: n.update(nbformat=3), "nbformat"),
+        (lambda n: n.pop("nbformat"), "nbformat"),
+        (lambda n: n.pop("cells"), "missing"),
+        (lambda n: n.update(cells={}), "cells"),
+    ],
+)
+def test_broken_notebook_is_refused(change: Callable[[dict[str, Any]], Any], words: str, tmp_path: Path) -> None:
+    """A notebook that breaks Jupyter's schema, or of an older format, is a wrong argument that says where."""
+    notebook = read_notebook(STOCK)
+    change(notebook)
+    (tmp_path / "mine.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    with pytest.raises(ArgumentError, match=f"{words}.*open it in Jupyter"):
+        run_weekly("sandbox", out=tmp_path / "out", notebook=tmp_path / "mine.ipynb")
 
 
 # --- a run that fails ----------------------------------------------------------------------------------------------
@@ -312,7 +343,7 @@ def test_failing_cell_is_a_failed_file(source: str, code: int, words: str, tmp_p
     with pytest.raises(NotebookError, match=words) as caught:
         run_weekly("sandbox", out=tmp_path / "out", notebook=_tiny(tmp_path / "mine.ipynb", source))
     assert code == caught.value.exit_code
-    kept = tmp_path / "out" / "weekly-sandbox-latest-FAILED.ipynb"
+    kept = tmp_path / "out" / "mine-sandbox-latest-FAILED.ipynb"
     assert str(kept) == str(caught.value.path)
     assert [kept.name] == [p.name for p in (tmp_path / "out").iterdir()]
     assert sys.prefix not in kept.read_text(encoding="utf-8")
@@ -440,3 +471,114 @@ def test_scrubbing_forgets_this_machine() -> None:
     assert "hello" in clean["cells"][0]["source"]
     for place in (sys.prefix, str(Path.cwd())):
         assert place not in clean["cells"][0]["source"]
+
+
+_FULL = """
+import resource, sys
+from pathlib import Path
+from flowperf_helpers.errors import StorageError
+from flowperf_helpers.runner import run_notebook
+folder = Path(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    run_notebook(folder / "a.ipynb", parameters={}, cwd=folder, output=folder / "out.ipynb", timeout=60)
+except StorageError as error:
+    print(error)
+"""
+
+
+@pytest.mark.notebook
+def test_full_temporary_folder_is_our_error(tmp_path: Path) -> None:
+    """Where the executed notebook cannot be written, the sentence names the folder and TMPDIR."""
+    _tiny(tmp_path / "a.ipynb", "print('x' * 50_000)")
+    command = [sys.executable, "-c", _FULL, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert str(tmp_path) in done.stdout, done.stderr
+    assert "TMPDIR" in done.stdout
+
+
+def test_no_temporary_folder_at_all_is_our_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no temporary folder takes a file, the sentence says so; naming the folder does not fail in turn."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+    with pytest.raises(StorageError, match="TMPDIR"):
+        run_weekly("sandbox", out=tmp_path / "out")
+
+
+@pytest.mark.notebook
+def test_cell_that_prints_without_end_is_our_error(tmp_path: Path) -> None:
+    """More output than anybody reads is refused in words, and is not kept."""
+    flood = _tiny(tmp_path / "flood.ipynb", "print('x' * 90_000_000)")
+    with pytest.raises(NotebookError, match="print less") as caught:
+        run_weekly("sandbox", out=tmp_path / "out", notebook=flood)
+    assert 2 == caught.value.exit_code
+    assert [] == list((tmp_path / "out").iterdir())
+
+
+# --- a copy of one's own ---------------------------------------------------------------------------------------------
+
+
+def _advised() -> list[str]:
+    """Code that "Make it yours" tells a reader to put into cells, with what it has to follow."""
+    text = next(
+        "".join(c["source"]) for c in read_notebook(STOCK)["cells"] if "## Make it yours" in "".join(c["source"])
+    )
+    imports, shows = re.findall(r"`(from [^`]+)`", text), re.findall(r"`(report\.show[^`]+)`", text)
+    assert (1, 2) == (len(imports), len(shows))
+    return [*imports, *shows]
+
+
+@pytest.fixture(scope="module")
+def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run a copy made by the advice, and with bare frames and pictures too, into a folder that has a stock report."""
+    folder = tmp_path_factory.mktemp("yours")
+    notebook = read_notebook(STOCK)
+    place = [cell["id"] for cell in notebook["cells"]].index("weekly-16")
+    bare = ["report.duels", "plot_values(answers.current, statistic='click_rate')", "report.show(report.flows)"]
+    cells = [nbformat.v4.new_code_cell(source) for source in (*_advised(), *bare)]
+    notebook["cells"][place:place] = [dict(cell, outputs=[]) for cell in cells]
+    for cell in notebook["cells"]:
+        if "parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = "".join(cell["source"]) + '\nfocus: str = "T7K2j8"  # the flow I watch'
+    (folder / "my_report.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (folder / "out").mkdir()
+    (folder / "out" / "weekly-sandbox-2026-W47.html").write_text("stock")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLOWPERF_HOME", str(folder / "home"))
+        run_weekly("sandbox", out=folder / "out", notebook=folder / "my_report.ipynb", parameters={"focus": "T7K2j8"})
+    return folder / "out"
+
+
+@pytest.mark.notebook
+def test_copy_writes_under_its_own_name(yours: Path) -> None:
+    """The files begin with the copy's name, and the stock report beside them stays."""
+    kinds = ("html", "ipynb", "json", "parquet", "xlsx")
+    names = {f"my_report-sandbox-2026-W47.{kind}" for kind in kinds} | {"weekly-sandbox-2026-W47.html"}
+    assert names == {path.name for path in yours.iterdir()}
+    assert "stock" == (yours / "weekly-sandbox-2026-W47.html").read_text()
+
+
+@pytest.mark.notebook
+def test_what_a_reader_adds_is_shown_in_the_style_of_the_page(yours: Path) -> None:
+    """Tables in units with words as heads, pictures with their words; no name of a Python object and no raw frame."""
+    page = (yours / "my_report-sandbox-2026-W47.html").read_text(encoding="utf-8")
+    for absent in ("&lt;Axes", "<Axes", "&lt;Figure", 'class="dataframe"', "style scoped"):
+        assert absent not in page
+    assert re.search(r"<th [^>]*fp-n[^>]*>Probability best</th>", page)
+    assert re.search(r'<img [^>]*alt="Dot plot of click rate for \d+ flows', page)
+
+
+@pytest.mark.notebook
+@pytest.mark.browser
+@pytest.mark.xdist_group("browser")
+def test_what_a_reader_adds_fits_the_page(yours: Path) -> None:
+    """Wide tables scroll in their box: the page itself is no wider than the window."""
+    with chromium(width=1280) as page:
+        page.goto((yours / "my_report-sandbox-2026-W47.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def test_copy_called_like_the_stock_report_is_refused(tmp_path: Path) -> None:
+    """A copy whose files would be the stock report's gets the advice to be called something else."""
+    with pytest.raises(ArgumentError, match="another name"):
+        run_weekly("sandbox", out=tmp_path / "out", notebook=_changed(tmp_path / "weekly.ipynb"))

@@ -13,6 +13,7 @@ from flowperf_helpers.catalog import how_to_read
 from flowperf_helpers.names import short_name
 from flowperf_helpers.report import exports, measures, outlook, owed
 from flowperf_helpers.report.answers import WeekAnswers
+from flowperf_helpers.report.own import own_section
 from flowperf_helpers.report.sections import Section, render
 from flowperf_helpers.report.sentences import Sentence, five_sentences, not_compared
 from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
@@ -240,6 +241,16 @@ class WeeklyReport:
         return render(
             "closing", report=self, definitions=self.definitions, facts=exports.provenance(self), divisors=self.divisors
         )
+
+    def show(self, drawn: Any) -> Section:
+        """A frame or a picture of your own in the style of the page, for a cell's last line.
+
+        Parameters
+        ----------
+        drawn : DataFrame, Series, or what a ``plot_*`` function returns
+            Frames are printed to 200 rows, with names in place of ids and each number in its unit.
+        """
+        return own_section(drawn, currency=self.currency)
 
     @property
     def definitions(self) -> pd.DataFrame:
