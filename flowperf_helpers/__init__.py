@@ -18,15 +18,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowperf_helpers.account import Account, connect
-    from flowperf_helpers.catalog import how_to_read
+    from flowperf_helpers.account.account import Account, connect
+    from flowperf_helpers.account.planner import Plan
+    from flowperf_helpers.account.queries import ReportQuery, Wish
     from flowperf_helpers.errors import FlowperfError
-    from flowperf_helpers.frames import series_frame, to_long, values_frame
-    from flowperf_helpers.planner import Plan
-    from flowperf_helpers.queries import ReportQuery
-    from flowperf_helpers.rates import rate_difference
-    from flowperf_helpers.rollups import roll_up
-    from flowperf_helpers.wishes import Wish
+    from flowperf_helpers.frames.catalog import how_to_read
+    from flowperf_helpers.frames.reports import series_frame, to_long, values_frame
+    from flowperf_helpers.stats.rates import rate_difference
+    from flowperf_helpers.stats.rollup import roll_up
 
 __all__ = [
     "Account",
@@ -44,19 +43,19 @@ __all__ = [
     "values_frame",
 ]
 
-_ROOMS = {
-    "Account": "account",
+_HOMES = {
+    "Account": "account.account",
     "FlowperfError": "errors",
-    "Plan": "planner",
-    "ReportQuery": "queries",
-    "Wish": "wishes",
-    "connect": "account",
-    "how_to_read": "catalog",
-    "rate_difference": "rates",
-    "roll_up": "rollups",
-    "series_frame": "frames",
-    "to_long": "frames",
-    "values_frame": "frames",
+    "Plan": "account.planner",
+    "ReportQuery": "account.queries",
+    "Wish": "account.queries",
+    "connect": "account.account",
+    "how_to_read": "frames.catalog",
+    "rate_difference": "stats.rates",
+    "roll_up": "stats.rollup",
+    "series_frame": "frames.reports",
+    "to_long": "frames.reports",
+    "values_frame": "frames.reports",
 }
 
 try:
@@ -66,9 +65,9 @@ except PackageNotFoundError:  # run from a folder that was never installed
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _ROOMS:
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -1,31 +1,9 @@
-"""Everything flowperf can refuse, as one tree.
-
-::
-
-    FlowperfError                    1  anything of ours; catch this to catch all
-    ├── ArgumentError (ValueError)   2  an argument, parameter or frame is not usable
-    │   ├── AmbiguousNameError       2  one name fits several things      .candidates
-    │   └── UnknownNameError         2  no such metric, integration, flow .near
-    ├── CredentialsError             3  no key, two keys, a key in the wrong place
-    │   ├── AuthenticationError      3  Klaviyo refused the key (401)     .status .code .pointer .detail
-    │   └── ScopeError               3  the key may not do this (403)     .status .code .pointer .detail .scope
-    ├── QuotaError                   4  Klaviyo's window is spent         .endpoint .retry_at .kept
-    ├── AnswerError                  5  Klaviyo's answer could not be used
-    │   ├── TransportError           5  nothing whole came over the wire  .url
-    │   ├── ApiError                 5  an error status                   .status .code .pointer .detail
-    │   ├── PayloadError             5  an answer of another shape        .place
-    │   └── NoRowsError              5  nothing came where rows were due
-    ├── StorageError                 1  ledger, snapshot or output file
-    └── NotebookError                *  a cell failed                     .path .cause_name .traceback
-
-The number is the exit code of the command line; `NotebookError` carries the one of the error that stopped its cell.
-Each message is one sentence or two: what is wrong, where, what to do. No message ever holds a secret. An error
-that comes from another library is raised ``from`` it, so that ``--debug`` shows both.
-"""
+"""Everything flowperf can refuse, as one tree, and the names that look like one that was not found."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -45,7 +23,34 @@ __all__ = [
     "StorageError",
     "TransportError",
     "UnknownNameError",
+    "near_misses",
+    "or_near",
 ]
+
+
+# Everything flowperf can refuse, as one tree.
+#
+# ::
+#
+#     FlowperfError                    1  anything of ours; catch this to catch all
+#     ├── ArgumentError (ValueError)   2  an argument, parameter or frame is not usable
+#     │   ├── AmbiguousNameError       2  one name fits several things      .candidates
+#     │   └── UnknownNameError         2  no such metric, integration, flow .near
+#     ├── CredentialsError             3  no key, two keys, a key in the wrong place
+#     │   ├── AuthenticationError      3  Klaviyo refused the key (401)     .status .code .pointer .detail
+#     │   └── ScopeError               3  the key may not do this (403)     .status .code .pointer .detail .scope
+#     ├── QuotaError                   4  Klaviyo's window is spent         .endpoint .retry_at .kept
+#     ├── AnswerError                  5  Klaviyo's answer could not be used
+#     │   ├── TransportError           5  nothing whole came over the wire  .url
+#     │   ├── ApiError                 5  an error status                   .status .code .pointer .detail
+#     │   ├── PayloadError             5  an answer of another shape        .place
+#     │   └── NoRowsError              5  nothing came where rows were due
+#     ├── StorageError                 1  ledger, snapshot or output file
+#     └── NotebookError                *  a cell failed                     .path .cause_name .traceback
+#
+# The number is the exit code of the command line; `NotebookError` carries the one of the error that stopped its
+# cell. Each message is one sentence or two: what is wrong, where, what to do. No message ever holds a secret. An
+# error that comes from another library is raised ``from`` it, so that ``--debug`` shows both.
 
 
 class FlowperfError(Exception):
@@ -245,3 +250,39 @@ class NotebookError(FlowperfError):
         self.cause_name = cause_name
         self.exit_code = exit_code
         self.traceback = traceback
+
+
+# A name that was not found → the names that look like it.
+
+
+def near_misses(name: str, known: Iterable[object], *, count: int = 3) -> list[str]:
+    """Return known names that resemble ``name``: other case or spaces first, then similar spelling.
+
+    Examples
+    --------
+    >>> near_misses("your integration", ["Shopify", "YourIntegration", "API"])
+    ['YourIntegration']
+    """
+    names = list(dict.fromkeys(k for k in known if isinstance(k, str) and k))
+    wanted = _plain(name)
+    same = [k for k in names if _plain(k) == wanted]
+    inside = [k for k in names if wanted and (wanted in _plain(k) or (len(_plain(k)) > 3 and _plain(k) in wanted))]
+    plain = {_plain(k): k for k in reversed(names)}
+    similar = [plain[p] for p in difflib.get_close_matches(wanted, plain, n=count, cutoff=0.6)]
+    return list(dict.fromkeys([*same, *similar, *inside]))[:count]
+
+
+def or_near(near: Iterable[str], known: Iterable[object], *, count: int = 12) -> str:
+    """Return the end of a sentence: what was probably meant, or else what there is."""
+    close = [repr(n) for n in near]
+    if close:
+        return f"did you mean {' or '.join(close)}?"
+    names = sorted({k for k in known if isinstance(k, str) and k})
+    if not names:
+        return "the account has none."
+    more = f" and {len(names) - count} more" if len(names) > count else ""
+    return f"there are {', '.join(map(repr, names[:count]))}{more}."
+
+
+def _plain(name: str) -> str:
+    return "".join(ch for ch in name.casefold() if ch.isalnum())

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.frames.catalog import STATISTICS
 
 
 def frame_of(**columns: Any) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
-from flowperf_helpers.credentials import AccountSettings, account_settings
+from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
 
 KEY = "pk_0123456789abcdefTEST"
 REPORT = "/api/flow-values-reports"

@@ -25,10 +25,8 @@ import pytest
 from raw_server import KEY, REPORT, Clock, RawServer, Step, reply, report, reset, serving
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from flowperf_helpers.answers import Answer
-from flowperf_helpers.client import Client
-from flowperf_helpers.credentials import account_settings
-from flowperf_helpers.endpoints import scaled_limits
+from flowperf_helpers.account.queries import ReportQuery
+from flowperf_helpers.account.store import Store
 from flowperf_helpers.errors import (
     ApiError,
     ArgumentError,
@@ -38,12 +36,13 @@ from flowperf_helpers.errors import (
     StorageError,
     TransportError,
 )
-from flowperf_helpers.home import StorageWarning
-from flowperf_helpers.ledger import Ledger
-from flowperf_helpers.pacing import Pacer
-from flowperf_helpers.queries import ReportQuery
+from flowperf_helpers.klaviyo.client import Answer, Client
+from flowperf_helpers.klaviyo.ledger import Ledger
+from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limits import scaled_limits
+from flowperf_helpers.klaviyo.settings import account_settings
+from flowperf_helpers.klaviyo.storage import StorageWarning
 from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, sandbox_app
-from flowperf_helpers.store import Store
 
 
 def paced(server: RawServer, home: Path, clock: Clock, *, timeout: float = 5.0) -> Client:

@@ -1,9 +1,10 @@
-"""The house has floors: a room may import from lower floors, and from rooms named before it on its own floor."""
+"""The folders are the floors: imports go downward, and inside a folder they never run in a circle."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -11,100 +12,118 @@ import pytest
 import flowperf_helpers
 
 PACKAGE = Path(__file__).parents[1] / "flowperf_helpers"
-PUBLIC: dict[str, str] = flowperf_helpers._ROOMS  # a public name stands for its room
 
-# Top to bottom, left to right: whoever comes later may import whoever came before. A folder is one room.
-FLOORS: dict[int, str] = {
-    0: """errors catalog columns payloads names near formats files style choice selection versions censoring timeframes
-          endpoints home keys accounts_file connections paging refusals answers snapshot_files row_files wsgi""",
-    1: """queries wishes frames provenance resources message_definitions oauth credentials ledger pacing wire
-          sandbox""",
-    2: "client store",
-    3: """planner collector discovery directory facts reports opening
-          rates denominators rollups trials effects reconciliation honesty duels footing compare control_charts silence
-          signals settling""",
-    4: "account sparklines cells plots sheets tables explain",
-    5: "search_picker window_picker controls panels views_choosing views_values views_series",
-    6: "parameters runner preflight delivery page rehearsal report weekly fleet",
-    7: "questions listing app cli",
-}
-ORDER = {room: (floor, place) for floor, rooms in FLOORS.items() for place, room in enumerate(rooms.split())}
-OUTSIDE = {"__init__", "__main__"}
-SANDBOX_MAY = {"catalog", "timeframes"}
+# Bottom to top. Folders on one floor do not know each other; `__init__` and the command line stand above all of them.
+FLOORS = ["errors", "klaviyo frames", "stats sandbox", "account plots", "report", "widgets", "cli"]
+FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders.split()}
+# What `account` may open and nobody else: the embedded account, so that it cannot share our mistakes.
+SANDBOX_MAY = {"frames.catalog"}
 DRAWERS = {"utils", "helpers", "misc", "common", "tools", "util", "helper"}
+FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def rooms() -> dict[str, list[Path]]:
-    """Return each room with its files; a folder's files belong to it."""
-    found: dict[str, list[Path]] = {}
-    for file in sorted(PACKAGE.rglob("*.py")):
-        found.setdefault(file.relative_to(PACKAGE).parts[0].removesuffix(".py"), []).append(file)
-    return found
+def name_of(file: Path) -> str:
+    """Return the dotted name of a module, without the package's own."""
+    return ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+MODULES = {name_of(file): file for file in FILES}
+
+
+def _statements(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield every node but those that only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from _statements(node)
 
 
 def imported(file: Path) -> Iterator[str]:
-    """Yield the rooms a file imports, wherever the import stands in it."""
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    """Yield the modules of ours that a file imports, wherever the import stands in it."""
+    for node in _statements(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file.name} imports relatively in line {node.lineno}: write the whole name"
-            parts = (node.module or "").split(".")
-            if parts[0] == PACKAGE.name:
-                names = [parts[1]] if len(parts) > 1 else [alias.name for alias in node.names]
-                yield from (PUBLIC.get(name, name) for name in names)
+            module = node.module or ""
+            if module.split(".")[0] != PACKAGE.name:
+                continue
+            within = module.partition(".")[2]
+            for alias in node.names:
+                whole = f"{within}.{alias.name}".lstrip(".")
+                if within == "" and alias.name in flowperf_helpers._HOMES:
+                    yield flowperf_helpers._HOMES[alias.name]
+                else:
+                    yield whole if whole in MODULES else within
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                parts = alias.name.split(".")
-                if parts[0] == PACKAGE.name and len(parts) > 1:
-                    yield parts[1]
+                if alias.name.startswith(f"{PACKAGE.name}."):
+                    yield alias.name.partition(".")[2]
 
 
-ROOMS = {room: files for room, files in rooms().items() if room not in OUTSIDE}
+IMPORTS = {name: set(imported(file)) - {name, ""} for name, file in MODULES.items()}
 
 
-def test_the_house_is_not_empty() -> None:
-    """The glob finds the rooms."""
-    assert len(ROOMS) > 20
+def folder_of(module: str) -> str:
+    """Return the folder a module stands in, or the module that stands alone."""
+    return module.split(".")[0]
 
 
-@pytest.mark.parametrize("room", sorted(ROOMS))
-def test_imports_go_downward(room: str) -> None:
-    """No room knows one above it."""
-    assert room in ORDER, f"{room} has no floor yet: add it to FLOORS in {Path(__file__).name}, as low as it can stand"
-    for file in ROOMS[room]:
-        for other in imported(file):
-            if other in (room, *OUTSIDE) or other not in ROOMS:
-                continue
-            assert other in ORDER, f"{other} has no floor yet: add it to FLOORS in {Path(__file__).name}"
-            assert ORDER[other] < ORDER[room], f"{file.relative_to(PACKAGE)} imports {other}, which stands above it"
+def test_every_folder_has_a_floor_and_every_floor_exists() -> None:
+    """The table above names what is there: nothing more, nothing less."""
+    assert set(FLOOR) == {folder_of(name) for name in MODULES if name}
+
+
+@pytest.mark.parametrize("module", sorted(name for name in MODULES if name))
+def test_imports_go_downward(module: str) -> None:
+    """A module knows its own folder and the floors below it."""
+    here = folder_of(module)
+    wrong = {other for other in IMPORTS[module] if folder_of(other) != here and FLOOR[folder_of(other)] >= FLOOR[here]}
+    assert not wrong, f"{module} imports {sorted(wrong)}, which stand beside it or above it"
+
+
+@pytest.mark.parametrize("folder", sorted(FLOOR))
+def test_no_circle_inside_a_folder(folder: str) -> None:
+    """Whoever reads a folder can start somewhere and only go on; a folder's face imports its rooms, they not it."""
+    inside = {
+        name: {other for other in IMPORTS[name] if folder_of(other) == folder}
+        for name in MODULES
+        if folder_of(name) == folder
+    }
+    try:
+        TopologicalSorter(inside).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
 def test_the_sandbox_knows_nothing_of_the_house() -> None:
-    """The embedded account stands on the catalogue and the timeframes alone, so it cannot share our mistakes."""
-    known = {other for file in ROOMS["sandbox"] for other in imported(file)} - {"sandbox"}
-    assert known <= SANDBOX_MAY
+    """The embedded account stands on the catalogue alone, and only the way to an account opens it."""
+    known = {other for name in MODULES if folder_of(name) == "sandbox" for other in IMPORTS[name]}
+    assert {other for other in known if folder_of(other) != "sandbox"} <= SANDBOX_MAY
 
 
-def test_only_the_wire_speaks_http() -> None:
-    """requests is imported by the wire, by what serves it a connection, and by nobody else."""
+def test_only_the_transport_speaks_http() -> None:
+    """requests is imported by what sends, what serves it a connection, and by nobody else."""
     speakers = set()
-    for room, files in ROOMS.items():
-        for file in files:
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                named = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-                named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-                if any(name.split(".")[0] in ("requests", "urllib3", "httpx") for name in named):
-                    speakers.add(room)
-    assert speakers <= {"wire", "connections", "client", "wsgi", "opening", "oauth"}
+    for name, file in MODULES.items():
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            named = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            if any(part.split(".")[0] in ("requests", "urllib3", "httpx") for part in named):
+                speakers.add(name)
+    assert speakers <= {f"klaviyo.{name}" for name in ("transport", "connections", "client", "credentials")} | {
+        "account.connection"
+    }
 
 
 def test_no_drawer_for_odds_and_ends() -> None:
     """A function without a room means a room is missing."""
-    assert not DRAWERS & {file.stem for files in ROOMS.values() for file in files}
+    assert not DRAWERS & {file.stem for file in FILES}
 
 
-@pytest.mark.parametrize(
-    "file", [f for files in ROOMS.values() for f in files], ids=lambda f: str(f.relative_to(PACKAGE))
-)
-def test_rooms_are_small(file: Path) -> None:
-    """A module over about 300 lines is two rooms."""
-    assert len(file.read_text(encoding="utf-8").splitlines()) <= 350
+def test_the_house_is_small() -> None:
+    """Three modules and nine folders at the top, some 85 modules in all, and none that is two."""
+    assert len(list(PACKAGE.glob("*.py"))) <= 3
+    assert len([folder for folder in PACKAGE.iterdir() if (folder / "__init__.py").exists()]) <= 9
+    assert {
+        name: n for name, f in MODULES.items() if (n := len(f.read_text(encoding="utf-8").splitlines())) > 450
+    } == {}

@@ -10,7 +10,7 @@ import re
 import pandas as pd
 import pytest
 
-from flowperf_helpers.listing import print_frame
+from flowperf_helpers.cli import print_frame
 
 STEERING = ["\x1b]0;owned\x07", "\x1b[2J", "a\x9b31m", "\x7f", "left\u202eright", "\u2066x", "line\nline"]
 CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")

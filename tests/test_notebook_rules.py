@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flowperf_helpers.parameters import notebook_parameters
+from flowperf_helpers.report.run.checks import notebook_parameters
 
 FOLDER = Path(__file__).parent.parent / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))

@@ -13,14 +13,14 @@ import pytest
 from notebook_cells import FOLDER, run_cells
 
 from flowperf_helpers import connect
-from flowperf_helpers.choice import read_choice
-from flowperf_helpers.compare import compare_rates
-from flowperf_helpers.duels import recent_duel
-from flowperf_helpers.panels import as_html
-from flowperf_helpers.questions import COMPARED, PER_VARIATION, same_basis
 from flowperf_helpers.report import WeeklyReport, fetch_week
 from flowperf_helpers.sandbox import VARIANTS
-from flowperf_helpers.views_values import view_values
+from flowperf_helpers.stats.ab_tests import recent_duel
+from flowperf_helpers.stats.compare import compare_rates
+from flowperf_helpers.widgets.board import as_html
+from flowperf_helpers.widgets.notebook import COMPARED, PER_VARIATION, same_basis
+from flowperf_helpers.widgets.selection import read_choice
+from flowperf_helpers.widgets.views import view_values
 
 NAMES = sorted(path.stem for path in FOLDER.glob("0[1-4]_*.ipynb"))
 

@@ -14,11 +14,11 @@ import pytest
 from notebook_cells import run_cells
 
 from flowperf_helpers import connect
+from flowperf_helpers.account.history import REHEARSED_WEEKS, fetch_history
+from flowperf_helpers.account.timeframes import recent_weeks
 from flowperf_helpers.cli import main
-from flowperf_helpers.rehearsal import REHEARSED_WEEKS, fetch_history
 from flowperf_helpers.report import WeeklyReport, fetch_week
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.timeframes import recent_weeks
 
 MOMENTS = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(\+\d\d:\d\d)?")
 SPENT = {"made_at", "asked_at", "requests", "log"}

@@ -15,8 +15,8 @@ from airflow import DAG
 from airflow.providers.papermill.operators.papermill import PapermillOperator
 from airflow.providers.standard.operators.python import PythonOperator
 
-from flowperf_helpers.runner import stock_notebook
-from flowperf_helpers.weekly import make_page
+from flowperf_helpers.report.run.execute import stock_notebook
+from flowperf_helpers.report.run.weekly import make_page
 
 FOLDER = os.environ.get("FLOWPERF_REPORTS", "/srv/flowperf/reports")
 ACCOUNT = os.environ.get("FLOWPERF_ACCOUNT", "sandbox")

@@ -4,16 +4,13 @@ Every function takes the frame first and the rest by keyword, makes axes only wh
 its title and SANDBOX where the numbers are invented, and leaves a sentence for those who do not see it (`alt_text`).
 """
 
-from flowperf_helpers.plots.canvas import alt_text
-from flowperf_helpers.plots.comparison import plot_comparison
-from flowperf_helpers.plots.duel import plot_duel
-from flowperf_helpers.plots.effects import plot_effects
-from flowperf_helpers.plots.funnel import plot_funnel
+from flowperf_helpers.plots.comparison import plot_comparison, plot_duel
+from flowperf_helpers.plots.conversion_lag import plot_forecast, plot_settling
+from flowperf_helpers.plots.decomposition import plot_effects
+from flowperf_helpers.plots.figure import alt_text
 from flowperf_helpers.plots.heatmap import plot_heatmap
-from flowperf_helpers.plots.multiples import plot_small_multiples
-from flowperf_helpers.plots.series import plot_series
-from flowperf_helpers.plots.settling import plot_forecast, plot_settling
-from flowperf_helpers.plots.values import plot_values
+from flowperf_helpers.plots.series import plot_series, plot_small_multiples
+from flowperf_helpers.plots.values import plot_funnel, plot_values
 
 __all__ = [
     "alt_text",

@@ -10,13 +10,23 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from flowperf_helpers.columns import require_columns
-from flowperf_helpers.formats import axis_title, money_text, statistic_label, statistic_text, unit_of
-from flowperf_helpers.plots.canvas import canvas, headline, label_rows, nothing_to_draw, plural, put_alt, tick_format
-from flowperf_helpers.plots.lines import Lines, lines_of
-from flowperf_helpers.plots.rows import label_column, nothing_known, noun_of, parts_of
-from flowperf_helpers.plots.timelines import interval_name, runs_of
-from flowperf_helpers.style import GRID, HATCH, INK, MUTED, styled
+from flowperf_helpers.frames.columns import require_columns
+from flowperf_helpers.frames.formats import axis_title, money_text, statistic_label, statistic_text, unit_of
+from flowperf_helpers.plots.figure import (
+    canvas,
+    headline,
+    label_column,
+    label_rows,
+    nothing_known,
+    nothing_to_draw,
+    noun_of,
+    parts_of,
+    plural,
+    put_alt,
+    tick_format,
+)
+from flowperf_helpers.plots.style import GRID, HATCH, INK, MUTED, styled
+from flowperf_helpers.plots.time_axis import Lines, interval_name, lines_of, runs_of
 
 __all__ = ["plot_heatmap"]
 

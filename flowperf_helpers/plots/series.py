@@ -1,22 +1,126 @@
-"""Statistics over time: one line per group, gaps as gaps, what is not final hatched, limits where they are given."""
+"""Statistics over time: one line per group or a panel per statistic, with limits where asked."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import matplotlib.dates as mdates
+import matplotlib.pyplot as plt
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from flowperf_helpers.columns import require_columns
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.formats import axis_title, statistic_label, statistic_text
-from flowperf_helpers.names import short_name
-from flowperf_helpers.plots.canvas import canvas, headline, nothing_to_draw, plural, put_alt
-from flowperf_helpers.plots.limits import draw_limits, signal_words
-from flowperf_helpers.plots.lines import Lines, draw_lines, lines_of, name_ends, scale_lines
-from flowperf_helpers.plots.rows import label_column, nothing_known, noun_of, parts_of
-from flowperf_helpers.plots.timelines import interval_name
-from flowperf_helpers.style import MUTED, SERIES, styled
+from flowperf_helpers.frames.columns import require_columns
+from flowperf_helpers.frames.formats import axis_title, short_name, statistic_label, statistic_text
+from flowperf_helpers.plots.figure import (
+    SANDBOX_MARK,
+    breathe,
+    canvas,
+    headline,
+    label_column,
+    nothing_known,
+    nothing_to_draw,
+    noun_of,
+    parts_of,
+    plural,
+    put_alt,
+)
+from flowperf_helpers.plots.style import (
+    COLORS,
+    HATCH,
+    INK,
+    LINES,
+    MARKERS,
+    MUTED,
+    PALE,
+    SERIES,
+    printable,
+    styled,
+    wrapped,
+)
+from flowperf_helpers.plots.time_axis import (
+    Lines,
+    draw_lines,
+    interval_name,
+    lines_of,
+    name_ends,
+    scale_lines,
+    wall_times,
+)
 
-__all__ = ["line_words", "plot_series"]
+__all__ = [
+    "draw_limits",
+    "line_words",
+    "plot_series",
+    "plot_small_multiples",
+    "signal_words",
+]
+
+
+# Control limits on a time axis: the band of ordinary weeks, and the points outside it with their dates.
+
+
+def _value_column(limits: pd.DataFrame) -> str:
+    return "value" if "value" in limits.columns else "rate"
+
+
+def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
+    """Draw centre and band, ring the signals and write dates at the latest ones.
+
+    Parameters
+    ----------
+    limits : DataFrame
+        One group, in time order: ``interval_start, centre, lower, upper, is_signal`` and ``value`` (or ``rate``).
+    most : int
+        Dates written.
+    """
+    wall = wall_times(pd.DatetimeIndex(limits["interval_start"]))
+    times = mdates.date2num(wall.to_pydatetime())
+    centre, lower, upper = (limits[c].astype("float64").to_numpy() for c in ("centre", "lower", "upper"))
+    band = ax.fill_between(times, lower, upper, step="mid", color=PALE, alpha=0.35, linewidth=0, zorder=0.5)
+    band.set_gid("limits")
+    ax.plot(times, centre, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5, label="_centre")
+    column = _value_column(limits)
+    if column not in limits.columns:
+        return
+    values = limits[column].astype("float64").to_numpy()
+    found = np.flatnonzero(limits["is_signal"].fillna(False).astype(bool).to_numpy() & ~np.isnan(values))
+    if not len(found):
+        return
+    ax.plot(times[found], values[found], linestyle="", marker="o", markersize=12, markerfacecolor="none",
+            markeredgecolor=COLORS["vermillion"], markeredgewidth=1.8, zorder=5, label="_signals")  # fmt: skip
+    written: list[float] = []
+    apart = 0.06 * (times[-1] - times[0] or 1.0)
+    step = pd.Timedelta(np.median(np.diff(wall.to_numpy()))) if len(wall) > 1 else pd.Timedelta(days=7)
+    for place in found[::-1]:
+        if len(written) >= most or any(abs(times[place] - other) < apart for other in written):
+            continue
+        written.append(times[place])
+        below = values[place] < centre[place]
+        ax.annotate(interval_name(wall[place], step), (times[place], values[place]), xytext=(0, -11 if below else 11),
+                    textcoords="offset points", ha="center", va="top" if below else "bottom", fontsize=9,
+                    color=COLORS["vermillion"], fontweight="bold", zorder=6)  # fmt: skip
+
+
+def signal_words(limits: pd.DataFrame, step: pd.Timedelta, statistic: str, currency: str | None) -> str:
+    """The latest signal in words, and how many there are."""
+    flagged = limits[limits["is_signal"].fillna(False).astype(bool)]
+    if not len(flagged):
+        return "nothing outside the control limits"
+    last, column = flagged.iloc[-1], _value_column(limits)
+    when = interval_name(wall_times(pd.DatetimeIndex([last["interval_start"]]))[0], step)
+    side = "above" if float(last[column]) > float(last["centre"]) else "below"
+    others = f", the latest of {len(flagged)} signals" if len(flagged) > 1 else ""
+    usual = statistic_text(last["centre"], statistic, currency)
+    return f"{statistic_text(last[column], statistic, currency)} in {when} lies {side} the usual {usual}{others}"
+
+
+# Statistics over time: one line per group, gaps as gaps, what is not final hatched, limits where they are given.
 
 
 @styled
@@ -119,3 +223,94 @@ def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, si
         finding,
         f"Lines of {label.lower()} for {groups} over {plural(len(lines.table), 'interval')}: {went}{tail}{soft}.",
     )
+
+
+# Several statistics over the same weeks or days, a panel each.
+
+
+@styled
+def plot_small_multiples(
+    frame: pd.DataFrame, *, statistics: Sequence[str], by: str = "flow_name", top: int = 3
+) -> npt.NDArray[np.object_]:
+    """One panel per statistic over the same weeks or days, two abreast.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Series frame.
+    statistics : sequence of str
+        Columns to draw, a panel each.
+    by : str
+        Column that names the lines; the same colour in every panel.
+    top : int
+        Lines with a colour.
+
+    Returns
+    -------
+    array of Axes
+        In the order asked, all on one figure.
+    """
+    if not statistics:
+        raise ArgumentError("plot_small_multiples draws at least one statistic: give their names.")
+    by = label_column(frame, by, "plot_small_multiples")
+    require_columns(frame, ["interval_start", *statistics], "plot_small_multiples")
+    statistics = list(dict.fromkeys(statistics))
+    columns = min(2, len(statistics))
+    height = -(-len(statistics) // columns)
+    figure, grid = plt.subplots(height, columns, figsize=(9.5, 0.9 + 2.5 * height), layout="constrained", squeeze=False,
+                                sharex=True)  # fmt: skip
+    panels = grid.ravel()
+    breathe(figure)
+    for spare in panels[len(statistics) :]:
+        spare.remove()
+        panels[len(statistics) - 2].tick_params(axis="x", labelbottom=True)
+    shaped = {statistic: lines_of(frame, statistic, by) for statistic in statistics}
+    names: dict[object, str] = {}
+    for lines in shaped.values():
+        names |= {key: name for key, name in lines.labels.items() if key not in names}
+    looks = {key: place for place, key in enumerate(list(names)[: min(top, len(SERIES))])}
+    noun, currency = noun_of(by), frame.attrs.get("currency")
+    for ax, (statistic, lines) in zip(panels, shaped.items(), strict=False):
+        canvas(ax, grid="y")
+        if not len(lines.table.columns):
+            nothing_to_draw(ax, f"{statistic_label(statistic)} is not known for any {noun} here.", {})
+            put_alt(ax, ax.get_label(), frame.attrs)
+            continue
+        draw_lines(ax, lines, looks)
+        scale_lines(ax, lines, statistic, currency, looks)
+        parts = parts_of(frame, statistic)
+        label = axis_title(statistic, currency, denominator=parts[1] if parts else None)
+        ax.set_title(label, loc="left", fontsize=10.5, fontweight="bold", color=INK)
+        put_alt(ax, line_words(lines, statistic, currency, noun, "")[1], frame.attrs)
+    _legend(figure, names, looks, noun, any(len(lines.soft) for lines in shaped.values()))
+    drawn = [(name, lines) for name, lines in shaped.items() if len(lines.table.columns)]
+    finding = (
+        f"No {noun} has numbers here" if not drawn else line_words(drawn[0][1], drawn[0][0], currency, noun, "")[0]
+    )
+    _heading(figure, finding, sandbox=bool(frame.attrs.get("sandbox")))
+    return np.asarray(panels[: len(statistics)], dtype=object)
+
+
+def _legend(figure: Figure, names: dict[object, str], looks: dict[object, int], noun: str, has_soft: bool) -> None:
+    handles: list[Line2D | Patch] = [
+        Line2D([], [], color=SERIES[i], linestyle=LINES[i], marker=MARKERS[i], markersize=5, label=names[key])
+        for key, i in looks.items()
+    ]
+    others = len(names) - len(looks)
+    if others > 0:
+        handles.append(Line2D([], [], color=PALE, linewidth=1, label=plural(others, f"other {noun}")))
+    if has_soft:
+        handles.append(Patch(facecolor="white", edgecolor=PALE, hatch=HATCH, label="not final yet"))
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 3), labelcolor=INK)
+
+
+def _heading(figure: Figure, finding: str, *, sandbox: bool) -> None:
+    inches = figure.get_figwidth()
+    room = 72 * inches - (190 if sandbox else 20)
+    text = wrapped(printable(finding), room, 12.5, bold=True)
+    figure.suptitle(text, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
+    if sandbox:
+        box = {"boxstyle": "square,pad=0.3", "facecolor": COLORS["yellow"], "edgecolor": "none"}
+        figure.text(
+            0.99, 0.98, SANDBOX_MARK, ha="right", va="top", fontsize=8.5, fontweight="bold", color="black", bbox=box
+        )

@@ -9,16 +9,25 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.catalog import how_to_read
-from flowperf_helpers.names import short_name
-from flowperf_helpers.report import exports, measures, outlook, owed
-from flowperf_helpers.report.answers import WeekAnswers
+from flowperf_helpers.frames.catalog import how_to_read
+from flowperf_helpers.frames.formats import short_name
+from flowperf_helpers.report import export, measures, tables
+from flowperf_helpers.report.data import WeekAnswers
+from flowperf_helpers.report.findings import (
+    Sentence,
+    Signal,
+    change_signals,
+    duel_signals,
+    five_sentences,
+    limit_signals,
+    not_compared,
+    rank,
+    to_frame,
+)
+from flowperf_helpers.report.html import Section, render
 from flowperf_helpers.report.own import own_section
-from flowperf_helpers.report.sections import Section, render
-from flowperf_helpers.report.sentences import Sentence, five_sentences, not_compared
-from flowperf_helpers.report.signals import Signal, change_signals, duel_signals, limit_signals, rank, to_frame
+from flowperf_helpers.report.tables import FlowView, flow_views
 from flowperf_helpers.report.tiles import AFTERWARDS, HEADLINE, Tile, make_tiles
-from flowperf_helpers.report.views import FlowView, flow_views
 
 __all__ = ["WeeklyReport"]
 
@@ -78,7 +87,7 @@ class WeeklyReport:
     @cached_property
     def duels(self) -> pd.DataFrame:
         """Variations of the last four weeks against each other."""
-        from flowperf_helpers.duels import recent_duel
+        from flowperf_helpers.stats.ab_tests import recent_duel
 
         weekly = self.answers.weekly
         if "variation" not in weekly or not weekly["variation"].notna().any():
@@ -88,7 +97,7 @@ class WeeklyReport:
     @cached_property
     def signals(self) -> list[Signal]:
         """Everything that asks for a look, urgent first."""
-        from flowperf_helpers.signals import find_signals
+        from flowperf_helpers.stats.signals import find_signals
 
         found = find_signals(self.answers.daily, self.answers.weekly, last_days=7)
         signals = [
@@ -134,22 +143,22 @@ class WeeklyReport:
     @cached_property
     def honest(self) -> pd.DataFrame:
         """Flows and messages without a number, each with the reason."""
-        return outlook.unsent(self.answers)
+        return measures.unsent(self.answers)
 
     @cached_property
     def restated(self) -> pd.DataFrame:
         """Weeks whose numbers changed since they were last asked for."""
-        return outlook.restated(self.answers)
+        return measures.restated(self.answers)
 
     @cached_property
-    def settling(self) -> outlook.Settling:
+    def settling(self) -> measures.Settling:
         """How complete the week is, and where it will end."""
-        return outlook.settling(self.answers)
+        return measures.settling(self.answers)
 
     @cached_property
     def reconciled(self) -> pd.DataFrame:
         """Where the week's values and its bucket in the weekly series disagree."""
-        return outlook.disagreements(self.answers)
+        return measures.disagreements(self.answers)
 
     # -- words ----------------------------------------------------------------------------------------------------
 
@@ -230,16 +239,16 @@ class WeeklyReport:
         return render(
             "honest",
             report=self,
-            unsent=owed.unsent_table(self.honest, self.names),
-            restated=owed.restated_table(outlook.restated_weeks(self.answers), self.currency),
-            curve=owed.settling_table(self.settling.curve),
-            disagreements=owed.disagreement_table(self.reconciled, self.names, self.currency),
+            unsent=tables.unsent_table(self.honest, self.names),
+            restated=tables.restated_table(measures.restated_weeks(self.answers), self.currency),
+            curve=tables.settling_table(self.settling.curve),
+            disagreements=tables.disagreement_table(self.reconciled, self.names, self.currency),
         )
 
     def closing_section(self) -> Section:
         """How each number is defined; account, zone, currency, revision, requests spent, when asked, versions."""
         return render(
-            "closing", report=self, definitions=self.definitions, facts=exports.provenance(self), divisors=self.divisors
+            "closing", report=self, definitions=self.definitions, facts=export.provenance(self), divisors=self.divisors
         )
 
     def show(self, drawn: Any) -> Section:
@@ -261,7 +270,7 @@ class WeeklyReport:
     def divisors(self) -> list[str]:
         """What each rate of this answer is divided by, as far as its rows tell."""
         now = measures.totals(self.answers.current)
-        return exports.divisor_sentences({} if now is None else now.attrs.get("denominators", {}))
+        return export.divisor_sentences({} if now is None else now.attrs.get("denominators", {}))
 
     @cached_property
     def anchors(self) -> dict[str, str]:
@@ -306,33 +315,33 @@ class WeeklyReport:
         """Sheets of the spreadsheet, by name."""
         return {
             "flows": self.flows,
-            "messages": exports.named(self.messages, self.names, self.message_names),
-            "changes": exports.named(self.changes, self.names),
+            "messages": export.named(self.messages, self.names, self.message_names),
+            "changes": export.named(self.changes, self.names),
             "variations": self.duels,
-            "effects": exports.named(self.effects, self.names, self.message_names),
-            "signals": exports.named(to_frame(self.signals), self.names),
-            "weeks": exports.named(self.strips, self.names),
+            "effects": export.named(self.effects, self.names, self.message_names),
+            "signals": export.named(to_frame(self.signals), self.names),
+            "weeks": export.named(self.strips, self.names),
             "without numbers": self.honest,
             "changed since": self.restated,
             "settling": self.settling.curve,
             "answers that disagree": self.reconciled,
             "definitions": self.definitions,
-            "provenance": pd.DataFrame(exports.provenance(self), columns=["fact", "value"], dtype="str"),
+            "provenance": pd.DataFrame(export.provenance(self), columns=["fact", "value"], dtype="str"),
         }
 
     def tidy(self) -> pd.DataFrame:
         """Every answer behind the report as one frame; ``frame`` names the answer a row comes from."""
-        return exports.tidy(self.answers)
+        return export.tidy(self.answers)
 
     def headline(self) -> dict[str, Any]:
-        """Headline numbers as JSON values; see ``flowperf_helpers/templates/headline.schema.json``."""
-        return exports.headline(self)
+        """Headline numbers as JSON values; see ``flowperf_helpers/report/templates/headline.schema.json``."""
+        return export.headline(self)
 
     def save(self, folder: str | Path) -> list[str]:
         """Write ``data.parquet``, ``data.xlsx`` and ``headline.json`` into a folder; an empty name writes nothing."""
         if not folder:
             return []
-        from flowperf_helpers.files import write_headline, write_parquet, write_sheets
+        from flowperf_helpers.report.export import write_headline, write_parquet, write_sheets
 
         place = Path(folder)
         place.mkdir(parents=True, exist_ok=True)
@@ -344,7 +353,7 @@ class WeeklyReport:
     @property
     def versions(self) -> dict[str, str]:
         """What the report was made with."""
-        return exports.versions()
+        return export.versions()
 
     @property
     def title(self) -> str:

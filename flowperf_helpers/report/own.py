@@ -7,11 +7,11 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from flowperf_helpers import formats
-from flowperf_helpers.names import short_name
-from flowperf_helpers.panels import as_html
-from flowperf_helpers.report.sections import Section, render
-from flowperf_helpers.report.views import Cell, Table
+from flowperf_helpers.frames import formats
+from flowperf_helpers.frames.formats import short_name
+from flowperf_helpers.plots.figure import as_html
+from flowperf_helpers.report.html import Section, render
+from flowperf_helpers.report.tables import Cell, Table
 
 __all__ = ["own_section"]
 
@@ -20,7 +20,7 @@ _SHARES = ("rate", "share", "probability", "low", "high", "mix_effect", "within_
 
 
 def own_section(drawn: Any, *, currency: str | None = None, limit: int = 200) -> Section:
-    """A frame as a table of the page; a picture, or what else `flowperf_helpers.panels.as_html` takes, as a figure."""
+    """A frame as a table of the page; a picture, or what else `as_html` takes, as a figure."""
     if isinstance(drawn, pd.Series):
         drawn = drawn.to_frame()
     if isinstance(drawn, pd.DataFrame):

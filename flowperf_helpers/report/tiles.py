@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers import formats
-from flowperf_helpers.catalog import STATISTICS
+from flowperf_helpers.frames import formats
+from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.report.measures import NOT_COMPARABLE
 
 __all__ = ["AFTERWARDS", "HEADLINE", "Tile", "make_tiles"]
@@ -169,7 +169,7 @@ def _tile(
 
 def _wilson(counted: tuple[float, float] | None) -> tuple[float | None, float | None]:
     """Interval of a rate from the counts it was rebuilt from; no event among many has an upper limit too."""
-    from flowperf_helpers.rates import rate_interval
+    from flowperf_helpers.stats.rates import rate_interval
 
     if counted is None or not 0 <= counted[0] <= counted[1]:
         return None, None

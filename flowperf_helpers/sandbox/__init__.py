@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from flowperf_helpers.sandbox.app import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, SandboxApp, sandbox_app
 from flowperf_helpers.sandbox.serve import make_sandbox_server, serve
-from flowperf_helpers.sandbox.stories import STORIES, Story
-from flowperf_helpers.sandbox.world import VARIANTS
+from flowperf_helpers.sandbox.shop import STORIES, VARIANTS, Story
 
 __all__ = [
     "SANDBOX_KEY",

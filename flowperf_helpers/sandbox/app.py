@@ -1,11 +1,11 @@
-"""The account as a WSGI app: routes, keys, revisions, windows, and answers in Klaviyo's shapes.
-
-Whatever comes in, the answer is a JSON:API document: what was asked, or an error object with a 4xx.
-"""
+"""The account as a WSGI app: routes, keys, revisions, limits, and answers in Klaviyo's shape."""
 
 from __future__ import annotations
 
 import json
+import math
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -18,19 +18,189 @@ from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
 from flowperf_helpers.sandbox.arrivals import Ledger
-from flowperf_helpers.sandbox.call import Call
-from flowperf_helpers.sandbox.endpoints import ENDPOINTS
-from flowperf_helpers.sandbox.limits import DAY_SPENT, Windows, headers, throttled
+from flowperf_helpers.sandbox.call import Answer, Call, Endpoint
+from flowperf_helpers.sandbox.filters import check_parameters
+from flowperf_helpers.sandbox.handlers import (
+    account,
+    accounts,
+    action_flow,
+    action_messages,
+    flow,
+    flow_action,
+    flow_actions,
+    flow_message,
+    flow_tags,
+    flow_triggers,
+    flows,
+    mapped_metric,
+    mapped_metrics,
+    meant_metric,
+    message_action,
+    metric,
+    metrics,
+    series_report,
+    tag,
+    values_report,
+)
 from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of
 from flowperf_helpers.sandbox.problems import Problem
-from flowperf_helpers.sandbox.revisions import check_revision, needs
-from flowperf_helpers.sandbox.world import build_world
+from flowperf_helpers.sandbox.requests import check_revision, needs
+from flowperf_helpers.sandbox.shop import build_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-__all__ = ["SANDBOX_KEY", "SANDBOX_NOW", "SANDBOX_TOKEN", "SandboxApp", "sandbox_app"]
+__all__ = [
+    "DAY_SPENT",
+    "ENDPOINTS",
+    "SANDBOX_KEY",
+    "SANDBOX_NOW",
+    "SANDBOX_TOKEN",
+    "TIERS",
+    "SandboxApp",
+    "Windows",
+    "sandbox_app",
+    "throttled",
+]
+
+
+# Klaviyo's windows: how often an endpoint may be asked, and what the headers say about it (contract, section F).
+
+TIERS: dict[str, tuple[tuple[int, int], ...]] = {
+    "XS": ((1, 1), (15, 60)),
+    "S": ((3, 1), (60, 60)),
+    "M": ((10, 1), (150, 60)),
+    "report": ((1, 1), (2, 60), (225, 86400)),
+}
+"""Calls and seconds of each window."""
+
+DAY_SPENT = 61073
+"""What ``Retry-After`` says in the variant whose daily window is spent."""
+
+
+def headers(tier: str) -> dict[str, str]:
+    """Return the headers of an answer that is no 429, in the form that was recorded: the burst window's figures."""
+    windows = TIERS[tier]
+    burst = windows[0][0]
+    limit = ", ".join([str(burst), *(f"{calls};w={seconds}" for calls, seconds in windows)])
+    return {"RateLimit-Limit": limit, "RateLimit-Remaining": str(burst - 1), "RateLimit-Reset": "0"}
+
+
+def throttled(seconds: int) -> Problem:
+    """Return the 429, in the form that was recorded."""
+    return Problem(
+        429,
+        "throttled",
+        "Request was throttled.",
+        f"Request was throttled. Expected available in {seconds} seconds.",
+        pointer="/data",
+        headers={"Retry-After": str(seconds)},
+        links={"type": "https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling"},
+        meta=[],
+    )
+
+
+class Windows:
+    """Fixed windows per credential and endpoint, on a clock that only goes forward.
+
+    Parameters
+    ----------
+    time_scale : float
+        Windows are that many times shorter than Klaviyo's.
+    clock : callable
+        Seconds.
+    """
+
+    def __init__(self, *, time_scale: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._scale = time_scale
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._used: dict[tuple[str, str, int], tuple[int, int]] = {}
+
+    def take(self, who: str, endpoint: str, tier: str) -> None:
+        """Count one call; a refused one is not counted.
+
+        Raises
+        ------
+        Problem
+            429 when a window is full.
+        """
+        with self._lock:
+            now = self._clock() * self._scale
+            wait = 0.0
+            used: dict[tuple[str, str, int], tuple[int, int]] = {}
+            for calls, seconds in TIERS[tier]:
+                window = int(now // seconds)
+                key = (who, endpoint, seconds)
+                at, count = self._used.get(key, (window, 0))
+                count = count if at == window else 0
+                if count >= calls:
+                    wait = max(wait, (window + 1) * seconds - now)
+                used[key] = (window, count + 1)
+            if wait:
+                raise throttled(max(math.ceil(wait / self._scale), 1))
+            self._used.update(used)
+
+
+# The table of endpoints: where each lives and what it needs (contract, section A).
+
+_METRICS, _FLOWS, _POST = ("metrics:read",), ("flows:read",), ("POST",)
+_ACCOUNTS, _TAGS = ("accounts:read",), ("tags:read",)
+
+
+def _ids(related: Callable[[Call, str], Answer]) -> Callable[[Call, str], Answer]:
+    """Make the page of a relationship itself: types and ids of what its related page shows."""
+
+    def answer(call: Call, id_: str) -> Answer:
+        check_parameters(call.request.args, ("page[cursor]", "page[size]"))
+        got = related(call, id_)
+        return {"data": _named(got["data"]), "links": got["links"]}
+
+    return answer
+
+
+def _named(data: Any) -> Any:
+    return [_named(item) for item in data] if isinstance(data, list) else {"type": data["type"], "id": data["id"]}
+
+
+ENDPOINTS: dict[str, Endpoint] = {
+    "api/metrics": Endpoint(metrics, "M", _METRICS),
+    "api/metrics/<id>": Endpoint(metric, "M", _METRICS),
+    "api/metrics/<id>/flow-triggers": Endpoint(flow_triggers, "M", _METRICS + _FLOWS, since="2024-10-15"),
+    "api/metrics/<id>/relationships/flow-triggers": Endpoint(
+        _ids(flow_triggers), "M", _METRICS + _FLOWS, since="2024-10-15"
+    ),
+    "api/flows": Endpoint(flows, "S", _FLOWS),
+    "api/flows/<id>": Endpoint(flow, "S", _FLOWS),
+    "api/flows/<id>/flow-actions": Endpoint(flow_actions, "S", _FLOWS),
+    "api/flows/<id>/relationships/flow-actions": Endpoint(_ids(flow_actions), "S", _FLOWS),
+    "api/flows/<id>/tags": Endpoint(flow_tags, "S", _FLOWS + _TAGS),
+    "api/flows/<id>/relationships/tags": Endpoint(_ids(flow_tags), "S", _FLOWS + _TAGS),
+    "api/flow-actions/<id>": Endpoint(flow_action, "S", _FLOWS),
+    "api/flow-actions/<id>/flow": Endpoint(action_flow, "S", _FLOWS),
+    "api/flow-actions/<id>/relationships/flow": Endpoint(_ids(action_flow), "S", _FLOWS),
+    "api/flow-actions/<id>/flow-messages": Endpoint(action_messages, "S", _FLOWS),
+    "api/flow-actions/<id>/relationships/flow-messages": Endpoint(_ids(action_messages), "S", _FLOWS),
+    "api/flow-messages/<id>": Endpoint(flow_message, "S", _FLOWS),
+    "api/flow-messages/<id>/flow-action": Endpoint(message_action, "S", _FLOWS),
+    "api/flow-messages/<id>/relationships/flow-action": Endpoint(_ids(message_action), "S", _FLOWS),
+    "api/tags/<id>": Endpoint(tag, "S", _TAGS),
+    "api/accounts": Endpoint(accounts, "XS", _ACCOUNTS),
+    "api/accounts/<id>": Endpoint(account, "XS", _ACCOUNTS),
+    "api/mapped-metrics": Endpoint(mapped_metrics, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>": Endpoint(mapped_metric, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>/metric": Endpoint(meant_metric, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>/relationships/metric": Endpoint(_ids(meant_metric), "S", _METRICS, since="2025-07-15"),
+    "api/flow-values-reports": Endpoint(values_report, "report", _FLOWS, _POST),
+    "api/flow-series-reports": Endpoint(series_report, "report", _FLOWS, _POST),
+}
+"""Path without the leading slash → endpoint."""
+
+
+# The account as a WSGI app: routes, keys, revisions, windows, and answers in Klaviyo's shapes.
+#
+# Whatever comes in, the answer is a JSON:API document: what was asked, or an error object with a 4xx.
 
 SANDBOX_NOW = datetime(2026, 11, 23, 6, 0, tzinfo=ZoneInfo(ZONE))
 """The frozen moment of ``connect("sandbox")``: a Monday at six, the week 2026-W47 just over."""

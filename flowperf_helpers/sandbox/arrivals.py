@@ -12,9 +12,21 @@ from functools import lru_cache
 
 import numpy as np
 
-from flowperf_helpers.sandbox.draws import Floats, Ints, Keys, normal, uniform
 from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Metric
-from flowperf_helpers.sandbox.numbers import COUNTS, FIRST_ORDER, NEXT_ORDER, Numbers, day_number, order_cents, spread
+from flowperf_helpers.sandbox.numbers import (
+    COUNTS,
+    FIRST_ORDER,
+    NEXT_ORDER,
+    Floats,
+    Ints,
+    Keys,
+    Numbers,
+    day_number,
+    normal,
+    order_cents,
+    spread,
+    uniform,
+)
 
 __all__ = ["ATTRIBUTION_DAYS", "Ledger", "hourly"]
 

@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from flowperf_helpers.catalog import STATISTICS, has_meaning
+from flowperf_helpers.frames.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox.arrivals import Ledger
-from flowperf_helpers.sandbox.draws import Floats, Ints
-from flowperf_helpers.sandbox.grammar import Condition
+from flowperf_helpers.sandbox.filters import Condition
 from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
-from flowperf_helpers.sandbox.numbers import day_number
-from flowperf_helpers.sandbox.periods import buckets
-from flowperf_helpers.sandbox.rules import Asked
+from flowperf_helpers.sandbox.numbers import Floats, Ints, day_number
+from flowperf_helpers.sandbox.requests import Asked, buckets
 
 __all__ = ["make_report"]
 

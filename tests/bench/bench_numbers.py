@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from flowperf_helpers.catalog import STATISTICS
-from flowperf_helpers.compare import compare_rates
-from flowperf_helpers.rates import q_values, rate_difference
+from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.stats.compare import compare_rates
+from flowperf_helpers.stats.rates import q_values, rate_difference
 
 Floats = npt.NDArray[np.float64]
 Setting = tuple[int, float, int, float]

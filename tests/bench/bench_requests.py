@@ -17,11 +17,11 @@ from typing import Any
 import pandas as pd
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from flowperf_helpers.account import connect
-from flowperf_helpers.credentials import account_settings
-from flowperf_helpers.endpoints import scaled_limits
-from flowperf_helpers.ledger import Ledger
-from flowperf_helpers.pacing import Pacer
+from flowperf_helpers.account.account import connect
+from flowperf_helpers.klaviyo.ledger import Ledger
+from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limits import scaled_limits
+from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 
 SCALE = 10.0

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 
 from flowperf_helpers import connect
+from flowperf_helpers.account.timeframes import Window
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.settling import forecast, settling_curve
-from flowperf_helpers.timeframes import Window
+from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
 
 HISTORY_DAYS, TEST_DAYS, WINDOW, METRIC = 56, 14, 14, "RplOrd"
 KEYS = ["interval_start", "interval_end"]

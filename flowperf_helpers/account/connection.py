@@ -1,0 +1,117 @@
+"""Name and options → settings, client, store and clock of an account. Asks nothing of anybody."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from requests.adapters import BaseAdapter
+
+from flowperf_helpers.account.store import MAX_AGE, Store
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.klaviyo.client import Client
+from flowperf_helpers.klaviyo.connections import WSGIAdapter
+from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
+from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
+
+__all__ = ["Opened", "open_account"]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The parts an `Account` stands on."""
+
+    settings: AccountSettings
+    client: Client
+    store: Store
+    clock: Callable[[], float]
+    unlimited: bool
+
+
+def open_account(
+    name: str,
+    *,
+    variant: str | None = None,
+    now: datetime | Callable[[], datetime] | None = None,
+    sandbox: Mapping[str, Any] | None = None,
+    home: str | Path | None = None,
+    adapter: BaseAdapter | None = None,
+    clock: Callable[[], float] | None = None,
+    sleep: Callable[[float], None] | None = None,
+    pacing: bool | Pacer | None = None,
+    seconds: float | None = None,
+    max_age: timedelta = MAX_AGE,
+    attribution_days: int | None = None,
+    timezone: str | None = None,
+    accounts_file: str | Path | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Opened:
+    """Return the parts of an account; `flowperf_helpers.connect` says what the options mean.
+
+    Raises
+    ------
+    ArgumentError
+        Options of the sandbox for a real account, or values that nothing can be made of.
+    CredentialsError
+        A real account without a key.
+    """
+    environ = os.environ if environ is None else environ
+    settings = account_settings(
+        name, environ=environ, accounts_file=None if accounts_file is None else Path(accounts_file)
+    )
+    given: dict[str, Any] = {"timezone": timezone, "attribution_days": attribution_days}
+    settings = replace(settings, **{key: value for key, value in given.items() if value is not None})
+    folder = flowperf_home(environ) if home is None else private_folder(Path(home).expanduser().absolute())
+    account_key, app = settings.account_key, None
+    if settings.is_embedded and adapter is None:
+        variant = variant or environ.get("FLOWPERF_SANDBOX_VARIANT")
+        app, world = _mounted(variant, now, dict(sandbox or {}))
+        adapter, account_key = WSGIAdapter(app), f"{account_key}-{world}"
+        clock = clock or (lambda: app.now().timestamp())
+    elif variant is not None or now is not None or sandbox:
+        raise ArgumentError(f"variant, now and sandbox are for the embedded account, and {name!r} is another.")
+    limited = app is None or bool((sandbox or {}).get("enforce_limits"))
+    clock, sleep = clock or time.time, sleep or time.sleep
+    pacer = pacing if isinstance(pacing, Pacer) else None
+    if pacer is None and limited:
+        # the sandbox's windows run on the real clock, whatever day it shows
+        ticks = time.time if app is not None else clock
+        pacer = Pacer.from_environment(
+            folder,
+            host=settings.host,
+            fingerprint=settings.credentials.fingerprint,
+            environ=environ if pacing is None else {**environ, "FLOWPERF_PACING": "on" if pacing else "off"},
+            clock=ticks,
+            sleep=sleep,
+        )
+    client = Client(settings, pacer=pacer, adapter=adapter, clock=clock, sleep=sleep, seconds=seconds)
+    store = Store(
+        folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
+    )
+    return Opened(settings, client, store, clock, unlimited=client.pacer.ledger is None)
+
+
+def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:
+    """Return the embedded account and a name for its world: another world's answers are another account's.
+
+    Its clock stands still unless told otherwise, so that a report shows the same today and in a year.
+    """
+    from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
+
+    options |= {"variant": variant or "default"}
+    try:
+        app = sandbox_app(now=SANDBOX_NOW if now is None else now, **options)
+    except (TypeError, ValueError, KeyError) as error:
+        raise ArgumentError(f"The sandbox cannot be set up so: {error}") from error
+    code = hashlib.blake2b(digest_size=6)
+    for file in sorted((Path(__file__).parents[1] / "sandbox").glob("*.py")):
+        code.update(file.read_bytes())
+    told = "-".join(f"{key}={value}" for key, value in sorted(options.items()) if key != "enforce_limits")
+    return app, f"{told}-{code.hexdigest()}"

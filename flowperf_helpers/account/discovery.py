@@ -1,0 +1,363 @@
+"""What an account has: metrics, the flows they trigger, messages, its zone and currency."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pandas as pd
+
+from flowperf_helpers.errors import (
+    AmbiguousNameError,
+    ApiError,
+    ArgumentError,
+    ScopeError,
+    UnknownNameError,
+    near_misses,
+    or_near,
+)
+from flowperf_helpers.frames.resources import (
+    Resource,
+    TriggerMap,
+    account_facts,
+    actions_by_flow,
+    channel_of,
+    flow_triggers_frame,
+    flows_frame,
+    included,
+    message_rows,
+    messages_frame,
+    metrics_frame,
+    primary,
+    related_ids,
+    trigger_map,
+)
+from flowperf_helpers.klaviyo.settings import AccountSettings
+
+__all__ = [
+    "MAPPED_SINCE",
+    "REVENUE",
+    "Facts",
+    "Wire",
+    "fetch_account_facts",
+    "fetch_flow_triggers",
+    "fetch_flows",
+    "fetch_mapped_metric",
+    "fetch_messages",
+    "fetch_metrics",
+    "metric_named",
+]
+
+
+# What an account has: metrics, the flows they trigger, messages, its zone and currency. Asks through a `Client`.
+#
+# None of these calls is scarce (contract, section A: 60 to 150 a minute), so whole lists are asked and picked from
+# here.
+
+MAPPED_SINCE = "2025-07-15"
+"""First revision that tells which metric an account calls revenue."""
+REVENUE = "revenue"
+
+_FLOW_FIELDS = "name,status,archived,created,updated,trigger_type"
+
+
+class Wire(Protocol):
+    """What discovery needs of a client."""
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
+        """Return the bodies of all pages."""
+
+
+def fetch_metrics(wire: Wire, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
+    """Ask for metrics, all pages, by integration and/or category.
+
+    The category is picked here: Klaviyo's own filter was seen to return nothing (contract, section A.1).
+
+    Raises
+    ------
+    UnknownNameError
+        Nothing of that integration or category; names what looks alike. Klaviyo compares case and spaces.
+    """
+    params = {"fields[metric]": "name,integration"}
+    if integration is None:
+        everything = found = metrics_frame(wire.get("/api/metrics", params))
+    else:
+        quoted = json.dumps(integration, ensure_ascii=False)
+        found = metrics_frame(wire.get("/api/metrics", params | {"filter": f"equals(integration.name,{quoted})"}))
+        everything = found if len(found) else metrics_frame(wire.get("/api/metrics", params))
+        _found_or_near("integration", integration, found, everything["integration_name"])
+    if category is not None:
+        picked = found[found["integration_category"] == category].reset_index(drop=True)
+        _found_or_near("category", category, picked, found["integration_category"])
+        return picked
+    return found
+
+
+def _found_or_near(what: str, name: str, found: pd.DataFrame, known: pd.Series) -> None:
+    if len(found):
+        return
+    near = near_misses(name, known.dropna())
+    raise UnknownNameError(
+        f"No metric belongs to the {what} {name!r} (case and spaces count): {or_near(near, known.dropna())}", near=near
+    )
+
+
+def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = None) -> str:
+    """Return the id of the metric of that id or name.
+
+    Parameters
+    ----------
+    metrics : DataFrame
+        Of `fetch_metrics`.
+    integration : str, optional
+        Decides where several metrics have that name.
+
+    Raises
+    ------
+    AmbiguousNameError
+        Several metrics of that name; lists id and integration of each.
+    UnknownNameError
+        None; names what looks alike.
+    """
+    if (metrics["metric_id"] == name).any():
+        return name
+    named = metrics[metrics["metric_name"] == name].fillna("").astype("object")
+    candidates: list[dict[str, str]] = [
+        {"id": str(row["metric_id"]), "name": name, "integration": str(row["integration_name"])}
+        for row in named.to_dict("records")
+    ]
+    decided = [c for c in candidates if integration and c["integration"] == integration]
+    if len(candidates) == 1 or len(decided) == 1:
+        return (decided or candidates)[0]["id"]
+    if candidates:
+        options = ", ".join(f"{c['id']} ({c['integration'] or 'no integration'})" for c in candidates)
+        raise AmbiguousNameError(
+            f"{len(candidates)} metrics are called {name!r}: give the id, {options}.", candidates=candidates
+        )
+    known = metrics["metric_name"].dropna()
+    near = near_misses(name, known)
+    raise UnknownNameError(f"No metric has the id or name {name!r}: {or_near(near, known)}", near=near)
+
+
+def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
+    """Ask which metric the account calls revenue (``/api/mapped-metrics``, revision 2025-07-15 and later).
+
+    Raises
+    ------
+    UnknownNameError
+        The account maps none, or the revision has no such endpoint.
+    """
+    try:
+        found = primary(wire.get(f"/api/mapped-metrics/{kind}", {}))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        raise UnknownNameError(
+            f"Klaviyo does not tell which metric is {kind!r} here: give the conversion metric's id or name."
+        ) from error
+    ids = [i for resource in found for name in ("metric", "custom-metric") for i in related_ids(resource, name) or ()]
+    if not ids:
+        raise UnknownNameError(f"The account maps no metric to {kind!r}: give the conversion metric's id or name.")
+    return ids[0]
+
+
+def fetch_trigger_map(wire: Wire) -> TriggerMap:
+    """Ask for the account's whole map of metric to flows: one request per 200 metrics.
+
+    No sparse fields for metrics here: they drop the relationships that are wanted (contract, section J.14).
+    """
+    return trigger_map(wire.get("/api/metrics", {"include": "flow-triggers", "fields[flow]": _FLOW_FIELDS}))
+
+
+def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
+    """Ask which flows some metrics trigger.
+
+    Where the map lacks a metric's relationship, its own endpoint is asked; where it lacks a flow's facts, the flows
+    endpoint. Lists, segments and dates trigger flows too, and those never appear here (contract, section A.2).
+
+    Returns
+    -------
+    DataFrame
+        One row per metric × flow: ``metric_id, flow_id, flow_name, flow_status, archived, trigger_type, created,
+        updated``, metrics in the order given.
+
+    Raises
+    ------
+    UnknownNameError
+        No metric of such an id.
+    """
+    try:
+        known = fetch_trigger_map(wire)
+    except ApiError as error:
+        if error.status not in (400, 404):
+            raise
+        known = TriggerMap({}, flows_frame([]))  # a revision that cannot include them
+    flow_ids = {}
+    for metric_id in dict.fromkeys(metric_ids):
+        ids = known.flow_ids.get(metric_id)
+        flow_ids[metric_id] = _fetch_triggered(wire, metric_id, known) if ids is None else ids
+    wanted = {flow for ids in flow_ids.values() for flow in ids}
+    told = known.flows[known.flows["flow_status"].notna() | known.flows["flow_name"].notna()]
+    if wanted - set(told["flow_id"]):
+        rest = fetch_flows(wire)
+        told = pd.concat([told, rest[~rest["flow_id"].isin(told["flow_id"])]], ignore_index=True)
+    return flow_triggers_frame(flow_ids, told)
+
+
+def _fetch_triggered(wire: Wire, metric_id: str, known: TriggerMap) -> tuple[str, ...]:
+    try:
+        return tuple(flow.id for flow in primary(wire.get(f"/api/metrics/{metric_id}/relationships/flow-triggers", {})))
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        near = near_misses(metric_id, known.flow_ids)
+        hint = f": did you mean {' or '.join(near)}?" if near else "; account.metrics() lists all."
+        raise UnknownNameError(f"The account has no metric with the id {metric_id!r}{hint}", near=near) from error
+
+
+def fetch_flows(wire: Wire) -> pd.DataFrame:
+    """Ask for all flows, archived ones too: whether they come unasked is not known (contract, section A.3).
+
+    Returns
+    -------
+    DataFrame
+        One row per flow: ``flow_id, flow_name, flow_status, archived, trigger_type, created, updated``.
+    """
+    return flows_frame(flow for pages in _flow_pages(wire, {"fields[flow]": _FLOW_FIELDS}) for flow in primary(pages))
+
+
+def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
+    """Ask which messages some flows hold.
+
+    From revision 2025-10-15 on, 50 flows a request; before, where actions do not carry their messages, one more request
+    per sending action. Which of the two an answer is shows in the answer: Klaviyo serves a newer revision than the one
+    asked for once that is retired.
+
+    Returns
+    -------
+    DataFrame
+        One row per message: ``flow_id, flow_message_id, flow_message_name, send_channel, action_status,
+        is_variation`` (bool; False where an old revision does not tell).
+    """
+    wanted = set(flow_ids)
+    rows: list[dict[str, object]] = []
+    for pages in _flow_pages(wire, {"include": "flow-actions"}):
+        for flow_id, actions in actions_by_flow(primary(pages), included(pages, "flow-action")).items():
+            if flow_id not in wanted:
+                continue
+            for action in actions:
+                definition, kind = action.attributes.get("definition"), action.attributes.get("action_type")
+                if definition is not None:
+                    rows += message_rows(flow_id, definition)
+                elif kind is None or channel_of(kind):
+                    rows += _own_messages(wire, flow_id, action)
+    return messages_frame(rows)
+
+
+def _own_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
+    """Ask for the messages of one action, whose name moved into a definition of their own at 2025-10-15."""
+    for message in primary(wire.get(f"/api/flow-actions/{action.id}/flow-messages", {})):
+        definition = message.attributes.get("definition")
+        named = definition.get("name") if isinstance(definition, Mapping) else None
+        yield {
+            "flow_id": flow_id,
+            "flow_message_id": message.id,
+            "flow_message_name": message.attributes.get("name") or named,
+            "send_channel": channel_of(message.attributes.get("channel") or action.attributes.get("action_type")),
+            "action_status": action.attributes.get("status"),
+            "is_variation": False,
+        }
+
+
+def _flow_pages(wire: Wire, params: dict[str, str]) -> Iterator[list[bytes]]:
+    for archived in ("false", "true"):
+        yield wire.get("/api/flows", params | {"filter": f"equals(archived,{archived})", "page[size]": "50"})
+
+
+def fetch_account_facts(wire: Wire) -> dict[str, str | None]:
+    """Ask for ``timezone`` and ``currency``, and for nothing else about the account.
+
+    Raises
+    ------
+    ScopeError
+        The key may not read the account (``accounts:read``).
+    PayloadError
+        An answer without an account.
+    """
+    return account_facts(wire.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
+
+
+# The account's zone, currency and clock: settings first, else one question, asked when it is needed.
+
+
+class Facts:
+    """What an account says of itself, asked at most once.
+
+    Parameters
+    ----------
+    settings : AccountSettings
+        Its ``timezone`` comes before Klaviyo's.
+    wire : Wire
+        To ask with.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(self, settings: AccountSettings, wire: Wire, clock: Callable[[], float]) -> None:
+        self.settings = settings
+        self.clock = clock
+        self._wire = wire
+        self._asked: dict[str, str | None] | ScopeError | None = None
+
+    @property
+    def timezone(self) -> ZoneInfo:
+        """The account's zone.
+
+        Raises
+        ------
+        ScopeError
+            No setting, and the key may not read the account (``accounts:read``).
+        ArgumentError
+            A zone that this machine does not know.
+        """
+        name = self.settings.timezone or self._facts()["timezone"]
+        try:
+            return ZoneInfo(str(name))
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ArgumentError(
+                f"Account {self.settings.name} has the time zone {name!r}, which is not known here: set timezone for "
+                'it in accounts.toml, as "Europe/Copenhagen".'
+            ) from error
+
+    @property
+    def currency(self) -> str | None:
+        """ISO code of the account's money, None where the key may not ask for it."""
+        try:
+            return self._facts()["currency"]
+        except ScopeError:
+            return None
+
+    def now(self) -> pd.Timestamp:
+        """Return the moment on the account's clock."""
+        return pd.Timestamp(self.clock(), unit="s", tz="UTC").as_unit("us").tz_convert(self.timezone)
+
+    def _facts(self) -> dict[str, str | None]:
+        if self._asked is None:
+            try:
+                self._asked = fetch_account_facts(self._wire)
+            except ScopeError as refusal:
+                self._asked = refusal
+        if isinstance(self._asked, ScopeError):
+            cause = self._asked
+            raise ScopeError(
+                f"The key of account {self.settings.name} may not read the account's time zone (scope accounts:read): "
+                "set timezone for it in accounts.toml, or give connect(..., timezone=...).",
+                scope=cause.scope or "accounts:read",
+                status=cause.status,
+                code=cause.code,
+                pointer=cause.pointer,
+                detail=cause.detail,
+            ) from cause
+        return self._asked

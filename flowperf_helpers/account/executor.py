@@ -1,0 +1,338 @@
+"""A plan → frames: store first, then the network, and every answer kept the moment it arrives.
+
+So a plan that meets a spent quota, a crash or Ctrl-C loses nothing: run it again and only what is missing is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.account.planner import Part, Plan, Step
+from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery, Wish
+from flowperf_helpers.account.snapshot_files import Header
+from flowperf_helpers.account.store import Store
+from flowperf_helpers.account.timeframes import parse_timeframe
+from flowperf_helpers.errors import ApiError, PayloadError, QuotaError
+from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
+from flowperf_helpers.frames.columns import text_column
+from flowperf_helpers.frames.provenance import finish_series, finish_values
+from flowperf_helpers.frames.reports import join_pages, series_frame, values_frame
+from flowperf_helpers.klaviyo.client import Answer, Client
+from flowperf_helpers.klaviyo.storage import write_private
+
+__all__ = ["Collected", "Collector", "MetricsWithoutValues", "added_up", "collect_frames", "joined"]
+
+_NEED_VALUES = frozenset(name for name, statistic in STATISTICS.items() if statistic.needs_value)
+_NO_VALUES = "does not support querying for values data"
+"""What Klaviyo says of a conversion metric without values; the one text that is matched (contract, section H)."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One answer and its finished frame; ``refused`` names statistics that the conversion metric cannot have."""
+
+    answer: Answer
+    frame: pd.DataFrame
+    refused: tuple[str, ...] = ()
+
+
+class MetricsWithoutValues:
+    """Conversion metrics of one account that Klaviyo refused value statistics for, kept beside its snapshots.
+
+    Each refusal costs a call of the day's 225, so it is remembered between runs; for `REMEMBERED` only, as a metric may
+    begin to carry values.
+
+    Parameters
+    ----------
+    folder : Path
+        The account's folder of snapshots.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    REMEMBERED = timedelta(days=30)
+
+    def __init__(self, folder: Path, clock: Callable[[], float]) -> None:
+        self._path = folder / "metrics_without_values.json"
+        self._clock = clock
+
+    def __contains__(self, metric_id: object) -> bool:
+        refused_at = self._read().get(str(metric_id))
+        return refused_at is not None and abs(self._clock() - refused_at) <= self.REMEMBERED.total_seconds()
+
+    def add(self, metric_id: str) -> None:
+        """Remember a refusal of now."""
+        write_private(self._path, json.dumps({**self._read(), metric_id: self._clock()}, sort_keys=True).encode())
+
+    def _read(self) -> dict[str, float]:
+        """Return metric and moment; a file that cannot be read says nothing, and the next refusal writes it anew."""
+        try:
+            kept = json.loads(self._path.read_bytes()) if self._path.is_file() else {}
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(kept, dict):
+            return {}
+        return {k: v for k, v in kept.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+
+
+class Collector:
+    """The way of one account from a query to a finished frame.
+
+    Parameters
+    ----------
+    client, store
+        Of the account.
+    zone : callable
+        The account's zone; called when it is needed first.
+    attribution_days : int
+        For ``is_provisional``.
+    flow_names : callable
+        ``flow_id, flow_name`` of all flows: joined where the revision cannot group by names.
+    message_names : callable
+        ``flow_message_id, flow_message_name``: joined where the revision cannot group by names and gives fifty flows'
+        messages a request; before that they cost a request each, and are left unknown.
+    clock : callable
+        Seconds since 1970.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: Store,
+        *,
+        zone: Callable[[], tzinfo],
+        attribution_days: int,
+        flow_names: Callable[[], pd.DataFrame],
+        message_names: Callable[[], pd.DataFrame],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.client = client
+        self.store = store
+        self.zone = zone
+        self.attribution_days = attribution_days
+        self.flow_names = flow_names
+        self.message_names = message_names
+        self.without_values = MetricsWithoutValues(store.folder, clock)
+
+    @property
+    def revision(self) -> str:
+        """The revision asked for."""
+        return self.client.settings.revision
+
+    def drops_values(self, query: ReportQuery) -> bool:
+        """Whether a query would be sent without its value statistics, as the metric is known to carry none."""
+        return query.conversion_metric_id in self.without_values and not _NEED_VALUES.isdisjoint(query.statistics)
+
+    def find(self, query: ReportQuery, *, refresh: bool = False) -> Answer | None:
+        """Return the kept answer that may be served, if there is one."""
+        return self.store.find(
+            query.endpoint, self.revision, query.body(), window_end=self._end(query), refresh=refresh
+        )
+
+    def collect(self, query: ReportQuery, *, refresh: bool = False) -> Collected:
+        """Return the answer to one query, from the store or from Klaviyo; a new one is kept."""
+        answer = self.find(query, refresh=refresh)
+        if answer is not None:
+            try:
+                return self._shaped(query, answer)
+            except PayloadError as error:  # a kept answer that nothing can be made of must not be served for ever
+                self.store.set_aside(query.endpoint, self.revision, query.body(), answer, error)
+        answer = self._sent(query)
+        collected = self._shaped(query, answer)
+        self.store.keep(
+            query.endpoint, self.revision, query.body(), answer, window_end=self._end(query), rows=collected.frame
+        )
+        return collected
+
+    def rows_of(self, header: Header, pages: tuple[bytes, ...]) -> pd.DataFrame:
+        """Return the tidy rows of a kept answer, made from its question and its pages alone.
+
+        Raises
+        ------
+        PayloadError
+            Nothing can be made of them.
+        """
+        try:
+            asked = json.loads(header.body)["data"]["attributes"]
+            time = asked["timeframe"]
+            query = ReportQuery(
+                asked["conversion_metric_id"],
+                parse_timeframe(time.get("key") or (time["start"], time["end"])),
+                asked["statistics"],
+                asked.get("interval"),
+                group_by=asked.get("group_by"),
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise PayloadError(
+                "The snapshot holds a question that is not one of ours: ask again.", place="/"
+            ) from error
+        return self._shaped(query, Answer(pages, header.served, header.asked_at, requests=0, from_store=True)).frame
+
+    def _sent(self, query: ReportQuery) -> Answer:
+        """Send a query; where the metric refuses value statistics, without all that need a value."""
+        fewer, before = _without_values(query), self.client.requests
+        if query.conversion_metric_id not in self.without_values:
+            try:
+                return self.client.post(query.endpoint, query.body())
+            except ApiError as error:
+                if fewer == query or error.status != 400 or _NO_VALUES not in f"{error.detail} {error}".casefold():
+                    raise
+                self.without_values.add(query.conversion_metric_id)
+        answer = self.client.post(query.endpoint, fewer.body())
+        return replace(answer, requests=self.client.requests - before)
+
+    def _end(self, query: ReportQuery) -> datetime | None:
+        end = query.timeframe.bounds(self.zone())[1]
+        return None if pd.isna(end) else end
+
+    def _shaped(self, query: ReportQuery, answer: Answer) -> Collected:
+        zone, bounds = self.zone(), query.timeframe.bounds(self.zone())
+        payload = join_pages(answer.pages)
+        raw = values_frame(payload, zone) if query.interval is None else series_frame(payload, zone)
+        refused = [s for s in query.statistics if s in _NEED_VALUES and s not in raw.attrs["statistics"]]
+        raw = self._with_groupings(query, raw)
+        if query.interval is None:
+            frame = finish_values(
+                raw,
+                statistics=query.statistics,
+                conversion_metric_id=query.conversion_metric_id,
+                bounds=bounds,
+                zone=zone,
+            )
+        else:
+            frame = finish_series(
+                raw,
+                statistics=query.statistics,
+                conversion_metric_id=query.conversion_metric_id,
+                interval=query.interval,
+                bounds=bounds,
+                asked_at=pd.Timestamp(answer.fetched_at).tz_convert(zone),
+                attribution_days=self.attribution_days,
+            )
+        return Collected(answer, frame, tuple(refused) if len(raw) else ())
+
+    def _with_groupings(self, query: ReportQuery, raw: pd.DataFrame) -> pd.DataFrame:
+        """Add groupings that were asked and did not come (an empty answer tells none), and names on old revisions."""
+        frame = raw.copy()
+        for name in query.group_by or ():
+            if name not in frame.columns:
+                frame[name] = text_column(name, [None] * len(frame))
+        if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
+            named = self.flow_names().set_index("flow_id")["flow_name"]
+            frame["flow_name"] = frame["flow_id"].map(named).astype("str")
+        if DEFINITIONS_SINCE <= self.revision < GROUP_BY_SINCE and "flow_message_name" not in frame.columns:
+            messages = self.message_names().drop_duplicates("flow_message_id").set_index("flow_message_id")
+            frame["flow_message_name"] = frame["flow_message_id"].map(messages["flow_message_name"]).astype("str")
+        groups = [g for g in GROUPINGS if g in frame.columns]
+        frame = frame[[*groups, *(c for c in frame.columns if c not in groups)]]
+        frame.attrs = dict(raw.attrs)
+        return frame
+
+
+def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -> list[tuple[Wish, list[Collected]]]:
+    """Run a plan; for each wish, in order, the parts of its frame.
+
+    Raises
+    ------
+    QuotaError
+        An endpoint takes no more calls; the other endpoint's requests were sent all the same, and ``kept`` says how
+        many answers of the plan are in the store.
+    """
+    parts: dict[Part, Collected] = {}
+    spent: dict[str, QuotaError] = {}
+    kept = 0
+    for step in plan.steps:
+        if step.query.endpoint in spent and collector.find(step.query, refresh=refresh) is None:
+            continue
+        try:
+            collected = collector.collect(step.query, refresh=refresh)
+        except QuotaError as error:
+            spent[step.query.endpoint] = error
+            continue
+        kept += 1
+        parts |= {part: replace(collected, frame=_cut(step, part, collected)) for part in step.parts}
+    if spent:
+        last = max(spent.values(), key=lambda e: e.retry_at.timestamp() if e.retry_at else float("inf"))
+        raise QuotaError(
+            f"{last} {kept} of {len(plan.steps)} answers of this plan are in the store; the next run sends the rest."
+            if len(plan.steps) > 1
+            else str(last),
+            endpoint=last.endpoint,
+            retry_at=last.retry_at,
+            kept=kept,
+        ) from last
+    in_order = sorted(parts, key=lambda part: part.place)
+    return [(wish, [parts[part] for part in in_order if part.wish == i]) for i, wish in enumerate(plan.wishes)]
+
+
+def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
+    """Join the frames of several windows or conversion metrics, with what is to be said about it.
+
+    An interval that two windows share was cut by their border: both its rows are marked partial.
+    """
+    if len(pieces) == 1:
+        return pieces[0], []
+    filled = [piece for piece in pieces if len(piece)] or list(pieces[:1])
+    frame = pd.concat(filled, ignore_index=True)
+    frame = frame[list(dict.fromkeys(c for piece in pieces for c in piece.columns if c in frame.columns))]
+    if "interval_start" not in frame.columns:
+        return frame, []
+    keys = [c for c in frame.columns if c in GROUPINGS or c in ("interval_start", "conversion_metric_id")]
+    cut = frame.duplicated(keys, keep=False)
+    if not cut.any():
+        return frame, []
+    frame[["is_partial", "is_provisional"]] = frame[["is_partial", "is_provisional"]].mask(cut, True).astype(bool)
+    return frame, ["An interval was cut by the border of two requests: its two rows are marked partial."]
+
+
+def added_up(
+    pieces: Sequence[pd.DataFrame], statistics: Sequence[str], bounds: tuple[pd.Timestamp, pd.Timestamp]
+) -> pd.DataFrame:
+    """Add up the values of windows that follow each other, group by group; unknown in one piece is unknown in the sum.
+
+    Parameters
+    ----------
+    pieces : sequence of DataFrame
+        Of `Collector.collect`, in time.
+    statistics : sequence of str
+        Counts and money.
+    bounds : pair of Timestamp
+        Start and exclusive end of all windows together.
+    """
+    frame = pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
+    names = [c for c in frame.columns if c in GROUPINGS and c.endswith("_name") and c != "tag_name"]
+    keys = [c for c in frame.columns if (c in GROUPINGS and c not in names) or c == "conversion_metric_id"]
+    groups = frame.groupby(keys, dropna=False, sort=False)
+    unknown = frame[list(statistics)].isna().groupby([frame[key] for key in keys], dropna=False, sort=False).any()
+    columns: dict[str, Any] = {name: groups[name].last() for name in names}
+    columns |= {name: groups[name].sum().mask(unknown[name]) for name in statistics}
+    total = pd.DataFrame(columns, index=unknown.index).reset_index()
+    for name, bound in zip(("window_start", "window_end"), bounds, strict=True):
+        total[name] = pd.Series(bound, index=total.index, dtype=frame[name].dtype)
+    return total[[c for c in frame.columns if c in total.columns]]
+
+
+def _without_values(query: ReportQuery) -> ReportQuery:
+    """Return the query without statistics that need a value; recipients stand in where nothing else was asked."""
+    rest = tuple(s for s in query.statistics if s not in _NEED_VALUES)
+    return replace(query, statistics=rest or ("recipients",))
+
+
+def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
+    """Return what a part wanted of a step's frame: its rows and its statistics, in its order."""
+    frame = part.cut.select(collected.frame)
+    sent: list[str] = frame.attrs["statistics"]
+    extra = [s for s in sent if s not in part.cut.statistics and (s in step.query.statistics or s == "recipients")]
+    unknown = [s for s in sent if s not in part.cut.statistics and s not in extra]
+    columns = [c for c in frame.columns if c not in sent]
+    shown: Any = frame[[*columns, *part.cut.statistics, *unknown]].copy()
+    shown.attrs = {**collected.frame.attrs, "statistics": [*part.cut.statistics, *unknown]}
+    return shown

@@ -1,0 +1,411 @@
+"""What can be asked of the reporting API, as immutable values that render the exact request body."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.account.timeframes import MAX_DAYS, YEAR_DAYS, Preset, Timeframe, Window, parse_timeframe
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, GROUPINGS, INTERVALS, REQUIRED_GROUP_BY, STATISTICS
+
+__all__ = [
+    "DEFINITIONS_SINCE",
+    "GROUP_BY_SINCE",
+    "MAX_FILTER_VALUES",
+    "SERIES",
+    "TEXT_COSTS_SINCE",
+    "VALUES",
+    "ReportQuery",
+    "Wish",
+    "as_wish",
+    "filter_string",
+    "whole_windows",
+]
+
+
+# What can be asked of the reporting API, as immutable values that render the exact request body. No network here.
+#
+# A query is checked before it costs anything: names of statistics, intervals, presets and groupings against
+# Klaviyo's lists, ids against the alphabet Klaviyo uses, lists against Klaviyo's hundred (contract, sections A.5,
+# A.6, B.2, C).
+
+VALUES = "/api/flow-values-reports"
+SERIES = "/api/flow-series-reports"
+GROUP_BY_SINCE = "2026-01-15"
+"""First revision that surely takes ``group_by`` with names (contract, section B.1)."""
+DEFINITIONS_SINCE = "2025-10-15"
+"""First revision whose flow actions carry their messages, fifty flows a request."""
+TEXT_COSTS_SINCE = "2025-10-15"
+"""First revision with the four statistics of what texts cost."""
+MAX_FILTER_VALUES = 100
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
+_CHANNEL = re.compile(r"[a-z][a-z-]*")
+_TEXT_COSTS = (
+    "message_segment_count_sum", "text_message_credit_usage_amount", "text_message_spend", "text_message_roi",
+)  # fmt: skip
+_OPTIONAL = (*DEFAULT_GROUP_BY, "variation", "variation_name")
+"""Groupings whose absence leaves every number right: names, and what splits the rows of one message."""
+_CAPS = {"hourly": 7, "daily": 60, "weekly": 364, "monthly": 364}
+
+
+@dataclass(frozen=True)
+class ReportQuery:
+    """One question to the reporting API: values, or a series where ``interval`` is given.
+
+    Parameters
+    ----------
+    conversion_metric_id : str
+        Id of the metric that conversion statistics count; Klaviyo wants one always.
+    timeframe : str, pair or Timeframe
+        See `flowperf_helpers.account.timeframes.parse_timeframe`.
+    statistics : sequence of str
+        Names of `flowperf_helpers.frames.catalog.STATISTICS`, kept in this order.
+    interval : {"hourly", "daily", "weekly", "monthly"}, optional
+        Makes it a series.
+    flow_ids, send_channels, flow_message_ids : sequence of str, optional
+        Select; at most 100 each.
+    group_by : sequence of str or None
+        Groupings; ``flow_id`` and ``flow_message_id`` are always among them. None sends no ``group_by``, as revisions
+        before 2026-01-15 need it; the answer is then grouped by flow, message and channel.
+
+    Raises
+    ------
+    ArgumentError
+        Anything Klaviyo would refuse; the message lists what is valid.
+
+    Examples
+    --------
+    >>> query = ReportQuery("REcTBe", "last_30_days", ["clicks"], interval="weekly", flow_ids=["T7K2j8"], group_by=None)
+    >>> query.body()["data"]["attributes"]["filter"]
+    'equals(flow_id,"T7K2j8")'
+    """
+
+    conversion_metric_id: str
+    timeframe: Timeframe
+    statistics: tuple[str, ...]
+    interval: str | None = None
+    flow_ids: tuple[str, ...] | None = None
+    send_channels: tuple[str, ...] | None = None
+    flow_message_ids: tuple[str, ...] | None = None
+    group_by: tuple[str, ...] | None = DEFAULT_GROUP_BY
+
+    def __post_init__(self) -> None:
+        def put(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        _check_ids("conversion_metric_id", [self.conversion_metric_id], _ID)
+        put("timeframe", parse_timeframe(self.timeframe))
+        put("statistics", _listed("statistics", self.statistics, STATISTICS, empty="name at least one"))
+        if self.interval is not None:
+            _listed("interval", [self.interval], INTERVALS)
+        self._check_cap()
+        for name, pattern in (("flow_ids", _ID), ("send_channels", _CHANNEL), ("flow_message_ids", _ID)):
+            put(name, _selection(name, getattr(self, name), pattern))
+        if self.group_by is not None:
+            asked = _listed("group_by", self.group_by, GROUPINGS)
+            put("group_by", tuple(g for g in GROUPINGS if g in {*asked, *REQUIRED_GROUP_BY}))
+
+    def _check_cap(self) -> None:
+        cap = YEAR_DAYS if self.interval is None else _CAPS[self.interval]
+        if isinstance(self.timeframe, Window) and self.timeframe.days > cap:
+            what = "A values report" if self.interval is None else f"A {self.interval} series"
+            raise ArgumentError(
+                f"{what} holds {cap} days at most and {self.timeframe} has {self.timeframe.days}: shorten it, or ask "
+                "through the account, which splits it."
+            )
+
+    @property
+    def endpoint(self) -> str:
+        """Path to post to."""
+        return VALUES if self.interval is None else SERIES
+
+    @property
+    def filter(self) -> str | None:
+        """Klaviyo's filter string, None where nothing is selected."""
+        return filter_string(
+            flow_id=self.flow_ids, send_channel=self.send_channels, flow_message_id=self.flow_message_ids
+        )
+
+    def body(self) -> dict[str, Any]:
+        """Return the JSON body to post."""
+        attributes: dict[str, Any] = {"timeframe": self.timeframe.body()}
+        if self.interval is not None:
+            attributes["interval"] = self.interval
+        attributes["conversion_metric_id"] = self.conversion_metric_id
+        if self.filter is not None:
+            attributes["filter"] = self.filter
+        if self.group_by is not None:
+            attributes["group_by"] = list(self.group_by)
+        attributes["statistics"] = list(self.statistics)
+        kind = "flow-values-report" if self.interval is None else "flow-series-report"
+        return {"data": {"type": kind, "attributes": attributes}}
+
+    def for_revision(self, revision: str) -> ReportQuery:
+        """Return the query as an older revision takes it.
+
+        Before 2026-01-15 that is without ``group_by`` (answers are then per message and channel), before 2025-10-15
+        without the costs of texts; recipients stand in where nothing else was asked.
+
+        Raises
+        ------
+        ArgumentError
+            A grouping by tag or text format, whose numbers such a revision cannot give.
+        """
+        query = self
+        if revision < TEXT_COSTS_SINCE:
+            rest = tuple(s for s in self.statistics if s not in _TEXT_COSTS)
+            query = replace(query, statistics=rest or ("recipients",))
+        if revision >= GROUP_BY_SINCE or self.group_by is None:
+            return query
+        beyond = [g for g in self.group_by if g not in _OPTIONAL]
+        if beyond:
+            raise ArgumentError(
+                f"Revision {revision} cannot group by {', '.join(beyond)}: leave it out of group_by, or set "
+                f"KLAVIYO_REVISION to {GROUP_BY_SINCE} or later."
+            )
+        return replace(query, group_by=None)
+
+
+def filter_string(**selected: Sequence[str] | None) -> str | None:
+    """Render one filter per field, joined by ``and(...)`` only where there are two or more.
+
+    >>> filter_string(flow_id=["a", "b"], send_channel=["email"])
+    'and(contains-any(flow_id,["a","b"]),equals(send_channel,"email"))'
+    """
+    parts = []
+    for column, values in selected.items():
+        if values is None:
+            continue
+        literals = [json.dumps(value, ensure_ascii=False) for value in values]
+        if len(literals) == 1:
+            parts.append(f"equals({column},{literals[0]})")
+        else:
+            parts.append(f"contains-any({column},[{','.join(literals)}])")
+    if not parts:
+        return None
+    return parts[0] if len(parts) == 1 else f"and({','.join(parts)})"
+
+
+def _as_tuple(name: str, values: object) -> tuple[str, ...]:
+    if isinstance(values, str):
+        return (values,)
+    if not isinstance(values, Iterable):
+        raise ArgumentError(f"{name} takes names in a list, not {values!r}.")
+    items = tuple(dict.fromkeys(values))
+    wrong = [item for item in items if not isinstance(item, str)]
+    if wrong:
+        raise ArgumentError(f"{name} takes strings, not {wrong[0]!r}: ids are opaque text, also where they are digits.")
+    return items
+
+
+def _listed(name: str, values: object, known: Iterable[str], *, empty: str | None = None) -> tuple[str, ...]:
+    items = _as_tuple(name, values)
+    wrong = [item for item in items if item not in known]
+    if wrong:
+        raise ArgumentError(f"{name} knows no {', '.join(map(repr, wrong))}: valid are {', '.join(known)}.")
+    if empty and not items:
+        raise ArgumentError(f"{name} is empty: {empty} of {', '.join(known)}.")
+    return items
+
+
+def _check_ids(name: str, values: Sequence[object], pattern: re.Pattern[str]) -> None:
+    for value in values:
+        if not isinstance(value, str) or not pattern.fullmatch(value):
+            raise ArgumentError(
+                f"{name} holds {str(value)[:60]!r}, which is no id of Klaviyo's: letters, digits, _ and -."
+            )
+
+
+def _selection(name: str, values: object, pattern: re.Pattern[str]) -> tuple[str, ...] | None:
+    if values is None:
+        return None
+    items = _as_tuple(name, values)
+    _check_ids(name, items, pattern)
+    if not items:
+        raise ArgumentError(f"{name} is an empty list, which selects nothing: name some, or leave it out for all.")
+    if len(items) > MAX_FILTER_VALUES:
+        raise ArgumentError(
+            f"{name} holds {len(items)} values and Klaviyo's filter takes {MAX_FILTER_VALUES}: leave it out and select "
+            "afterwards, or ask through the account, which does that."
+        )
+    return items
+
+
+# What is wanted, before Klaviyo's limits are thought of: any number of flows, a window of any length.
+
+_SELECTIONS = {"flow_ids": "flow_id", "send_channels": "send_channel", "flow_message_ids": "flow_message_id"}
+
+
+@dataclass(frozen=True)
+class Wish:
+    """One frame that is wanted: a `ReportQuery` without the limits of one request.
+
+    Parameters
+    ----------
+    conversion_metric_id, timeframe, statistics, interval, send_channels, flow_message_ids, group_by
+        As `ReportQuery`; windows may be longer than one request holds.
+    flow_ids : sequence of str, optional
+        Any number.
+    notes : tuple of str
+        What is to be said about the frame; two wishes that differ only here are equal.
+
+    Raises
+    ------
+    ArgumentError
+        As `ReportQuery`; and values of more than a year of a statistic that cannot be added up over time.
+    """
+
+    conversion_metric_id: str
+    timeframe: Timeframe
+    statistics: tuple[str, ...]
+    interval: str | None = None
+    flow_ids: tuple[str, ...] | None = None
+    send_channels: tuple[str, ...] | None = None
+    flow_message_ids: tuple[str, ...] | None = None
+    group_by: tuple[str, ...] | None = DEFAULT_GROUP_BY
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timeframe", parse_timeframe(self.timeframe))
+        checked = self._checked()
+        for name in ("statistics", "send_channels", "group_by"):
+            object.__setattr__(self, name, getattr(checked, name))
+        for name in ("flow_ids", "flow_message_ids"):
+            ids = getattr(self, name)
+            if ids is not None:
+                unique = (ids,) if isinstance(ids, str) else tuple(dict.fromkeys(ids))
+                object.__setattr__(self, name, unique)
+        if self.interval is None and len(self.windows()) > 1:
+            self._check_sums()
+
+    def _check_sums(self) -> None:
+        """Refuse values that are asked in pieces and are not the sum of those."""
+        statistics = [STATISTICS[name] for name in self.statistics]
+        uniques = [s.name for s in statistics if s.kind == "unique"]
+        quotients = [s.name for s in statistics if s.kind in ("rate", "ratio") or not s.additive_over_messages]
+        reasons = [
+            f"{', '.join(uniques)} counts a person once per request, so the sum counts some twice" if uniques else "",
+            f"{', '.join(quotients)} is a quotient and no sum" if quotients else "",
+        ]
+        if any(reasons):
+            raise ArgumentError(
+                f"{self.timeframe} is longer than the {YEAR_DAYS} days of one request, and its pieces do not add up: "
+                f"{'; '.join(filter(None, reasons))}. Ask for {YEAR_DAYS} days at most, for counts and money, or for a "
+                "series."
+            )
+
+    def _checked(self) -> ReportQuery:
+        """Let `ReportQuery` refuse what it refuses, window by window and hundred by hundred."""
+        flows, messages = _hundreds(self.flow_ids), _hundreds(self.flow_message_ids)
+        query = ReportQuery(
+            self.conversion_metric_id,
+            whole_windows(self.timeframe, self.interval)[0],
+            self.statistics,
+            self.interval,
+            flows[0],
+            self.send_channels,
+            messages[0],
+            self.group_by,
+        )
+        for chunk in flows[1:]:
+            replace(query, flow_ids=chunk)
+        for chunk in messages[1:]:
+            replace(query, flow_message_ids=chunk)
+        return query
+
+    def for_revision(self, revision: str) -> Wish:
+        """Return the wish as a revision takes it, see `ReportQuery.for_revision`."""
+        sent = self._checked().for_revision(revision)
+        return replace(self, group_by=sent.group_by, statistics=sent.statistics)
+
+    def windows(self, today: Callable[[], date] | None = None) -> list[Timeframe]:
+        """Return the timeframes that single requests can hold: no day twice, none lost.
+
+        Parameters
+        ----------
+        today : callable, optional
+            The day on the account's calendar, called for a series over one of Klaviyo's keys: one that is longer than
+            the interval allows is asked as days. Without it a key is never split.
+        """
+        timeframe = self.timeframe
+        if isinstance(timeframe, Preset) and self.interval is not None and today is not None:
+            parts = whole_windows(timeframe.window(today()), self.interval)
+            return [timeframe] if len(parts) == 1 else parts
+        return whole_windows(timeframe, self.interval)
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a wider answer that this wish asked for."""
+        keep = pd.Series(True, index=frame.index)
+        for name, column in _SELECTIONS.items():
+            wanted = getattr(self, name)
+            if wanted is not None and column in frame.columns:
+                keep &= frame[column].isin(wanted)
+        selected = frame[keep].reset_index(drop=True)
+        selected.attrs = dict(frame.attrs)
+        return selected
+
+
+def as_wish(query: ReportQuery | Wish) -> Wish:
+    """Return a query as a wish; a wish as it is."""
+    if isinstance(query, Wish):
+        return query
+    return Wish(
+        query.conversion_metric_id,
+        query.timeframe,
+        query.statistics,
+        query.interval,
+        query.flow_ids,
+        query.send_channels,
+        query.flow_message_ids,
+        query.group_by,
+    )
+
+
+def whole_windows(timeframe: Timeframe, interval: str | None) -> list[Timeframe]:
+    """Split a window of days at the interval's cap, weeks on Mondays and months on their firsts; values at a year.
+
+    Keys of Klaviyo's and pairs of datetimes are not split here: Klaviyo alone knows a key's bounds, and datetimes are
+    sent as they show.
+
+    Examples
+    --------
+    >>> [str(part) for part in whole_windows(parse_timeframe(("2026-09-01", "2026-11-22")), "daily")]
+    ['2026-09-01 to 2026-10-29', '2026-10-30 to 2026-11-22']
+    """
+    if not isinstance(timeframe, Window):
+        return [timeframe]
+    if interval not in MAX_DAYS:
+        return list(timeframe.split(YEAR_DAYS))
+    parts: list[Timeframe] = []
+    first = timeframe.first
+    while (timeframe.last - first).days >= MAX_DAYS[interval]:
+        last = _last_whole(first, MAX_DAYS[interval], interval)
+        parts.append(Window(first, last))
+        first = last + timedelta(days=1)
+    parts.append(Window(first, timeframe.last))
+    return parts
+
+
+def _last_whole(first: date, days: int, interval: str) -> date:
+    """Return the last day of the longest window from ``first`` on that cuts no week and no month."""
+    following = first + timedelta(days=days)
+    if interval == "weekly":
+        following -= timedelta(days=following.weekday())
+    elif interval == "monthly":
+        following = following.replace(day=1)
+    return following - timedelta(days=1)
+
+
+def _hundreds(ids: Sequence[str] | None) -> list[tuple[str, ...] | None]:
+    if ids is None or isinstance(ids, str):
+        return [ids]  # type: ignore[list-item]
+    listed = tuple(dict.fromkeys(ids))
+    return [listed[i : i + MAX_FILTER_VALUES] for i in range(0, max(len(listed), 1), MAX_FILTER_VALUES)]

@@ -1,0 +1,1 @@
+"""Pure: one answer → one tidy frame, and what its columns mean."""

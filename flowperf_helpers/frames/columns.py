@@ -1,0 +1,193 @@
+"""What a frame of ours has: the columns that are needed, the statistics among them, the keys of its rows."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from flowperf_helpers.errors import ArgumentError, PayloadError
+from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS, has_meaning
+
+__all__ = [
+    "NAMES",
+    "TIMES",
+    "carries",
+    "group_keys",
+    "groupings_of",
+    "keep_names",
+    "numbers",
+    "require_columns",
+    "require_once",
+    "require_unique",
+    "row_keys",
+    "statistic_column",
+    "statistics_of",
+    "text_column",
+]
+
+NAMES = {
+    "flow_name": "flow_id",
+    "flow_message_name": "flow_message_id",
+    "variation_name": "variation",
+    "tag_name": "tag_id",
+}
+"""Columns of names, with the id that they belong to. Names change; ids are what rows are matched by."""
+
+TIMES = ("interval_start", "window_start", "window_end")
+
+_SHOWN = 12
+_EXACT = 2**53  # beyond it a float skips whole numbers
+_MOST = 2**63 - 1
+
+
+def require_columns(frame: pd.DataFrame, names: Iterable[str], what: str) -> None:
+    """Raise an `ArgumentError` that names the missing columns and what is there."""
+    missing = [name for name in names if name not in frame.columns]
+    if missing:
+        there = [str(c) for c in frame.columns]
+        more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
+        raise ArgumentError(
+            f"{what} needs the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; the frame has "
+            f"{', '.join(there[:_SHOWN]) or 'no columns'}{more}. Ask Klaviyo for what is missing."
+        )
+
+
+def statistics_of(frame: pd.DataFrame) -> list[str]:
+    """Columns that are statistics of the catalogue, in the frame's order."""
+    return [c for c in frame.columns if c in STATISTICS]
+
+
+def groupings_of(frame: pd.DataFrame, *, names: bool = True) -> list[str]:
+    """Columns that say whose row it is, in Klaviyo's order; without names whose id is there, if wished."""
+    found = [c for c in GROUPINGS if c in frame.columns]
+    return found if names else [c for c in found if NAMES.get(c) not in found]
+
+
+def require_unique(frame: pd.DataFrame, keys: Sequence[str], what: str) -> None:
+    """Raise an `ArgumentError` that names the first row that stands there twice."""
+    twice = np.flatnonzero(frame.duplicated(list(keys)))
+    if len(twice):
+        row = frame.iloc[twice[0]]
+        told = ", ".join(f"{k}={row[k]}" for k in keys if not pd.isna(row[k]))
+        raise ArgumentError(
+            f"{what} was given {len(twice)} row{'s' if len(twice) > 1 else ''} twice, the first at position {twice[0]} "
+            f"({told or 'without any key'}): take out what was asked twice, or add the grouping that tells them apart."
+        )
+
+
+def require_once(frame: pd.DataFrame, by: Sequence[str], what: str) -> None:
+    """Raise an `ArgumentError` where a message stands twice in one interval, so that its sends would count twice.
+
+    Nobody can tell where the frame has no message ids. Several conversion metrics are no harm as long as each message
+    stands under one of them (its flow's own).
+    """
+    if "flow_message_id" not in frame.columns:
+        return
+    keys = groupings_of(frame, names=False)
+    keys += [c for c in ("account", "currency", *TIMES) if c in frame.columns]
+    keys += [c for c in by if c not in keys and NAMES.get(c) not in keys]
+    metric = "conversion_metric_id"
+    metrics = frame[metric].nunique(dropna=False) if metric in frame.columns and metric not in by else 0
+    if metrics > 1:
+        require_unique(frame, [*keys, metric], what)
+        if frame.duplicated(keys).any():
+            raise ArgumentError(
+                f"{what} was given {metrics} conversion metrics, and messages stand under "
+                "several of them, so their sends would count several times: put conversion_metric_id into by, or "
+                "choose one."
+            )
+    require_unique(frame, keys, what)
+
+
+def numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
+    """Return one column as floats, NaN where unknown."""
+    try:
+        return np.asarray(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(f"The column {name} holds something that is no number.") from error
+
+
+def carries(frame: pd.DataFrame, statistic: str) -> npt.NDArray[np.bool_]:
+    """Rows whose channel gives a statistic a meaning; all of them where no channel is told."""
+    if "send_channel" not in frame.columns:
+        return np.ones(len(frame), dtype=bool)
+    codes, channels = pd.factorize(frame["send_channel"])
+    known = np.array([has_meaning(statistic, str(c)) for c in channels] + [True], dtype=bool)
+    return np.asarray(known[codes], dtype=bool)
+
+
+def keep_names(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:
+    """Names that the frame has for the ids in ``by`` and that are not in ``by`` already."""
+    return [n for n, key in NAMES.items() if key in by and n not in by and n in frame.columns]
+
+
+def group_keys(frame: pd.DataFrame) -> list[str]:
+    """Columns that name a group for good: ids rather than names, and the conversion metric."""
+    return groupings_of(frame, names=False) + [c for c in ("conversion_metric_id",) if c in frame.columns]
+
+
+def row_keys(frame: pd.DataFrame) -> list[str]:
+    """Columns that name a row of a series for good: `group_keys` and the interval's bounds."""
+    return group_keys(frame) + [c for c in ("interval_start", "interval_end") if c in frame.columns]
+
+
+def statistic_column(
+    name: str, values: list[Any], place: Callable[[int], str] = str
+) -> pd.api.extensions.ExtensionArray | np.ndarray:
+    """Return one statistic's numbers: Int64 where the catalogue counts, float64 otherwise, null as missing.
+
+    Parameters
+    ----------
+    values : list
+        Numbers and None.
+    place : callable
+        JSON pointer of the value at a position, for the error.
+
+    Raises
+    ------
+    PayloadError
+        Something that is not a number, infinite or NaN; where things are counted also a fraction, less than none, and
+        what 64 bits (a float: its 53) cannot hold exactly.
+    """
+    if not set(map(type, values)) <= {int, float, type(None)}:
+        i = next(i for i, v in enumerate(values) if type(v) not in (int, float, type(None)))
+        shown = f"{values[i]!r:.40}" if isinstance(values[i], (str, bool)) else f"a {type(values[i]).__name__}"
+        raise PayloadError(f"Klaviyo sent {shown} as {name:.60}, which is not a number.", place=place(i))
+    try:
+        numbers = np.array(values, dtype="float64")
+    except OverflowError as error:
+        i = next(i for i, v in enumerate(values) if isinstance(v, int) and abs(v) > sys.float_info.max)
+        raise PayloadError(
+            f"Klaviyo sent a number as {name:.60} that is too large to be one.", place=place(i)
+        ) from error
+    counted = name in STATISTICS and STATISTICS[name].is_count
+    missing = np.isnan(numbers)
+    whole = np.where(missing, 0, numbers)
+    wrong = np.isinf(whole)
+    if np.count_nonzero(missing) > values.count(None):
+        wrong |= missing & np.array([v is not None for v in values])
+    if counted:
+        wrong |= (whole != np.floor(whole)) | (whole < 0)
+        for i in map(int, np.flatnonzero(whole >= _EXACT)):
+            wrong[i] |= isinstance(values[i], float) or values[i] > _MOST
+    if wrong.any():
+        i = int(np.flatnonzero(wrong)[0])
+        raise PayloadError(f"Klaviyo sent {values[i]!s:.40} as {name:.60}, which cannot be.", place=place(i))
+    if not counted:
+        return numbers
+    exact = [v or 0 for v in values] if whole.max(initial=0) >= _EXACT else whole
+    return pd.arrays.IntegerArray(np.array(exact, dtype="int64"), missing)
+
+
+def text_column(name: str, values: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:
+    """Return texts as ``str``, None as missing.
+
+    Names are Python's objects underneath: a series then holds each once, not once per interval, so that names of
+    100,000 characters cost megabytes instead of gigabytes.
+    """
+    return pd.array(list(values), dtype=pd.StringDtype("python", na_value=np.nan) if name in NAMES else "str")

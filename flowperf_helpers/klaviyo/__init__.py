@@ -1,0 +1,1 @@
+"""HTTP only: one account's requests to Klaviyo, its limits, and its secrets."""

@@ -1,0 +1,404 @@
+"""What a weekly report asks and what Klaviyo answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from flowperf_helpers.account.discovery import REVENUE
+from flowperf_helpers.account.history import DAYS, REHEARSED_WEEKS, WEEKS, ending, rehearse
+from flowperf_helpers.account.queries import GROUP_BY_SINCE, ReportQuery
+from flowperf_helpers.account.timeframes import Window, iso_week, last_complete_week
+from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
+from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, STATISTICS
+
+__all__ = [
+    "GROUP_BY",
+    "REPORT_STATISTICS",
+    "WeekAnswers",
+    "a_year_before",
+    "fetch_week",
+    "plan_week",
+    "report_week",
+]
+
+
+# What Klaviyo answered for one report, and which week a report is about.
+
+_YEAR_OF_WEEKS = 52 * 7
+
+
+@dataclass(frozen=True)
+class WeekAnswers:
+    """Everything that was answered for one report, as tidy frames.
+
+    Attributes
+    ----------
+    account : dict
+        JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days``.
+    window : Window
+        The week.
+    now : Timestamp
+        The account's clock when the report was made, in its zone.
+    partial : bool
+        Whether the week still runs.
+    metrics : DataFrame
+        Conversion metrics of the numbers: ``metric_id, metric_name, integration_name``.
+    current, previous, year_ago : DataFrame or None
+        One row per flow message, channel and variation; None where nobody knows.
+    weekly, daily : DataFrame
+        Series of the same groups.
+    flows, messages : DataFrame
+        Of discovery.
+    history : DataFrame
+        Earlier answers out of the store, with ``fetched_at``; empty on a first run.
+    unknown : dict
+        Why a frame is None: ``{"year_ago": "…"}``.
+    notes : list of str
+        Sentences for the page.
+    log : list of str
+        What was asked and what came from the store.
+    requests : int
+        Report requests that were sent.
+    """
+
+    account: dict[str, Any]
+    window: Window
+    now: pd.Timestamp
+    partial: bool
+    metrics: pd.DataFrame
+    current: pd.DataFrame
+    previous: pd.DataFrame | None
+    year_ago: pd.DataFrame | None
+    weekly: pd.DataFrame
+    daily: pd.DataFrame
+    flows: pd.DataFrame
+    messages: pd.DataFrame
+    history: pd.DataFrame
+    unknown: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
+    requests: int = 0
+
+    @property
+    def week(self) -> str:
+        """ISO label."""
+        return str(self.window.week)
+
+    @property
+    def year_ago_week(self) -> str:
+        """ISO label of the week that stands for a year ago."""
+        return str(a_year_before(self.window).week)
+
+    @property
+    def year_ago_words(self) -> str:
+        """What that week is: the same one, or which one is taken where last year has no week of that number."""
+        label = self.year_ago_week
+        if label[-3:] == self.week[-3:]:
+            return f"the same week a year ago, {label}"
+        return f"the week 52 weeks ago, {label}, as the year before has no week {self.week[-2:]}"
+
+
+def a_year_before(window: Window) -> Window:
+    """The ISO week of the same number in the ISO year before; for week 53, where that year has none, 52 weeks before.
+
+    52 weeks before is the neighbour's number whenever a year of 53 weeks lies between.
+    """
+    year, week, _ = window.first.isocalendar()
+    try:
+        return iso_week(f"{year - 1}-W{week:02d}")
+    except ArgumentError:
+        return window.shift(-_YEAR_OF_WEEKS)
+
+
+def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = False) -> Window:
+    """The week to report at ``now`` (the account's clock): the one asked for, or the last complete one.
+
+    Raises
+    ------
+    ArgumentError
+        No ISO week, one that has not begun, or one that still runs and may not.
+    """
+    if not week:
+        return last_complete_week(now.to_pydatetime())
+    window = iso_week(week)
+    starts, ends = window.bounds(now.tzinfo)  # type: ignore[arg-type]
+    if starts > now:
+        raise ArgumentError(f"The week {week} lies in the future: it starts on {window.first}, today is {now.date()}.")
+    if ends > now and not allow_partial:
+        raise ArgumentError(
+            f"The week {week} is still running (it ends on {window.last}): wait for it, or give --allow-partial."
+        )
+    return window
+
+
+# What a weekly report asks: at most four report requests for a conversion metric, whatever the number of flows.
+#
+# 1. values of the week; 2. series by week, 51 weeks that end with it: the strips, and the previous week where
+# Klaviyo's weeks are ISO weeks; 3. series by day, 59 days that end with it: signals and settling; 4. values of the
+# same ISO week a year ago where (2) held the previous week, else values of the previous week.
+
+GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
+REPORT_STATISTICS = tuple(STATISTICS)
+
+
+def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> list[ReportQuery | Any]:
+    from flowperf_helpers.account.queries import Wish
+
+    def ask(timeframe: Window, interval: str | None = None) -> Wish:
+        return Wish(metric, timeframe, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
+
+    return [ask(window), ask(ending(window, WEEKS * 7), "weekly"), ask(ending(window, DAYS), "daily")]
+
+
+def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> Any:
+    from flowperf_helpers.account.queries import Wish
+
+    return Wish(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
+
+
+def plan_week(
+    account: Any, *, week: str = "", integration: str = "", conversion_metric: str = "", allow_partial: bool = False
+) -> Any:
+    """The report requests of a weekly report, not sent: a plan that prints as a table."""
+    window = report_week(account.now(), week, allow_partial=allow_partial)
+    wanted = []
+    for metric, flow_ids in _subjects(account, integration, conversion_metric).pairs:
+        wanted += [*_first_queries(window, metric, flow_ids), _values_of(a_year_before(window), metric, flow_ids)]
+    return account.plan(wanted)
+
+
+def fetch_week(
+    account: Any,
+    *,
+    week: str = "",
+    integration: str = "",
+    conversion_metric: str = "",
+    allow_partial: bool = False,
+    refresh: bool = False,
+) -> WeekAnswers:
+    """Ask for everything a weekly report shows.
+
+    Parameters
+    ----------
+    account : Account
+        Of `flowperf_helpers.connect`.
+    week : str, optional
+        ISO label; empty for the last complete week.
+    integration : str, optional
+        Only flows that this integration's metrics trigger; empty for the account's setting, else all flows.
+    conversion_metric : str, optional
+        Id, name or ``"revenue"``; empty for the account's setting, else each flow's own trigger metric.
+    refresh : bool, optional
+        Ask again also what is in the store.
+
+    Raises
+    ------
+    NoRowsError
+        Live flows are there and not one row came in a year: rows were due.
+    """
+    window = report_week(account.now(), week, allow_partial=allow_partial)
+    subjects, flows, metrics, notes = _subjects(account, integration, conversion_metric)
+    collected: dict[str, list[pd.DataFrame]] = {
+        name: [] for name in ("values", "weekly", "daily", "previous", "year_ago")
+    }
+    log: list[str] = []
+    unknown: dict[str, str] = {}
+    for metric, flow_ids in subjects:
+        values, weekly, daily = account.run(_first_queries(window, metric, flow_ids), refresh=refresh)
+        before = _bucket(weekly, window.previous(), account.timezone)
+        if before is None:
+            unknown["year_ago"] = (
+                "Klaviyo's weeks start on another day here, so the fourth request went to the week before"
+            )
+            (before,) = account.run([_values_of(window.previous(), metric, flow_ids)], refresh=refresh)
+            fourth = ("previous", before)
+        else:
+            (last_year,) = account.run([_values_of(a_year_before(window), metric, flow_ids)], refresh=refresh)
+            fourth = ("year_ago", last_year)
+            collected["previous"].append(before)
+        answers = {"values": values, "weekly": weekly, "daily": daily, fourth[0]: fourth[1]}
+        for name, frame in answers.items():
+            collected[name].append(frame)
+            log.append(_logged(name, frame, window, metric))
+    frames = {name: _joined(parts) for name, parts in collected.items()}
+    values = frames["values"]
+    if values is None or frames["weekly"] is None or frames["daily"] is None:
+        raise NoRowsError("No flow of this account can be asked about: none is triggered by the metrics chosen.")
+    _refuse_empty(values, frames["weekly"], flows, window)
+    if frames["year_ago"] is not None and frames["year_ago"].empty:
+        frames["year_ago"] = None
+        unknown["year_ago"] = "nothing was sent in that week, or Klaviyo's data do not reach back to it"
+    if frames["previous"] is not None and frames["previous"].empty:
+        frames["previous"] = None
+        unknown["previous"] = "nothing was sent in the week before"
+    sent = sum(int(frame.attrs.get("requests") or 0) for parts in collected.values() for frame in parts)
+    return WeekAnswers(
+        account=_facts(account, values),
+        window=window,
+        now=account.now(),
+        partial=window.bounds(account.timezone)[1] > account.now(),
+        metrics=metrics,
+        current=values,
+        previous=frames["previous"],
+        year_ago=frames["year_ago"],
+        weekly=frames["weekly"],
+        daily=frames["daily"],
+        flows=flows,
+        messages=_messages(account, flows, values),
+        history=_history(account, subjects, [*collected["weekly"], *collected["daily"]]),
+        unknown=unknown,
+        notes=list(
+            dict.fromkeys(
+                [*notes, *(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))]
+            )
+        ),
+        log=log,
+        requests=sent,
+    )
+
+
+class _Subjects(NamedTuple):
+    """Pairs of conversion metric and flows (None: all of them), the flows at stake, the metrics' names, and notes."""
+
+    pairs: list[tuple[str, tuple[str, ...] | None]]
+    flows: pd.DataFrame
+    metrics: pd.DataFrame
+    notes: tuple[str, ...] = ()
+
+
+def _subjects(account: Any, integration: str, conversion_metric: str) -> _Subjects:
+    integration = integration or account.settings.integration or ""
+    conversion_metric = conversion_metric or account.settings.conversion_metric or ""
+    metrics = account.metrics()
+    flows = account.flows()
+    flow_ids: tuple[str, ...] | None = None
+    if integration:
+        chosen = account.metrics(integration=integration)
+        flow_ids = tuple(dict.fromkeys(account.flows_triggered_by(list(chosen["metric_id"]))["flow_id"]))
+        if not flow_ids:
+            raise UnknownNameError(
+                f"No flow is triggered by a metric of the integration {integration}: "
+                "leave --integration out to report all flows."
+            )
+        flows = flows[flows["flow_id"].isin(flow_ids)].reset_index(drop=True)
+    subjects: list[tuple[str, tuple[str, ...] | None]]
+    notes: tuple[str, ...] = ()
+    if conversion_metric:
+        metric = account.conversion_metric(conversion_metric, integration=integration or None)
+        subjects = [(str(metric), flow_ids)]
+        notes = (account.revenue_note,) if conversion_metric == REVENUE and account.revenue_note else ()
+    else:
+        own, notes = account.own_triggers(flow_ids, integration=integration or None)
+        subjects = list(own.items())
+    named = metrics[metrics["metric_id"].isin([metric for metric, _ in subjects])]
+    names = named[["metric_id", "metric_name", "integration_name"]].reset_index(drop=True)
+    return _Subjects(subjects, flows, names, notes)
+
+
+def _bucket(weekly: pd.DataFrame, window: Window, zone: Any) -> pd.DataFrame | None:
+    """The rows of one week out of a weekly series, if its labels are ISO Mondays; rows without a send are left out."""
+    starts = weekly["interval_start"]
+    if not len(weekly) or (starts.dt.day_of_week != 0).any():
+        return None
+    rows = weekly[starts == window.bounds(zone)[0]]
+    rows = rows[rows["recipients"].fillna(0) > 0]
+    frame = rows.drop(columns=["is_partial", "is_provisional"]).rename(
+        columns={"interval_start": "window_start", "interval_end": "window_end"}
+    )
+    frame = frame.reset_index(drop=True)
+    frame.attrs = {k: v for k, v in weekly.attrs.items() if k not in ("requests", "interval")}
+    return frame
+
+
+def _joined(parts: Sequence[pd.DataFrame]) -> pd.DataFrame | None:
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    attrs = dict(parts[0].attrs)
+    frame = pd.concat([part.copy(deep=False) for part in parts], ignore_index=True)
+    frame.attrs = attrs
+    return frame
+
+
+def _refuse_empty(values: pd.DataFrame, weekly: pd.DataFrame, flows: pd.DataFrame, window: Window) -> None:
+    """Nothing at all is an answer to distrust; a silent week after busy ones is news."""
+    live = flows[flows["flow_status"].eq("live") & ~flows["archived"].fillna(False).astype(bool)]
+    if len(values) or (len(weekly) and weekly["recipients"].fillna(0).sum() > 0):
+        return
+    reason = (
+        f"{len(live)} live flows are there"
+        if len(live)
+        else f"{len(flows)} flows are there, none of them live"
+        if len(flows)
+        else "it has no flows"
+    )
+    raise NoRowsError(
+        f"Klaviyo sent no row for {window.week} nor for the 51 weeks up to it, though {reason}: check the integration, "
+        "the conversion metric and the key's account."
+        if len(flows)
+        else f"There is nothing to report for {window.week}: the account answers that it has no flows."
+    )
+
+
+def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "title": "Nordlys Outfitters" if account.settings.is_embedded else account.name,
+        "timezone": str(account.timezone),
+        "currency": account.currency,
+        "revision": values.attrs.get("revision") or account.revision,
+        "sandbox": bool(account.is_sandbox),
+        "attribution_days": int(account.attribution_days),
+        "asked_at": values.attrs.get("fetched_at"),
+    }
+
+
+def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:
+    """Messages of discovery; the report needs them only for rows that the answer does not hold."""
+    live = flows.loc[flows["flow_status"].isin(["live", "manual"]), "flow_id"]
+    frame: pd.DataFrame = account.messages(list(live))
+    if account.revision < GROUP_BY_SINCE:
+        # the answer counts a variation under its message, so that it has no row of its own is no news
+        counted = ~frame["is_variation"] | frame["flow_message_id"].isin(values["flow_message_id"])
+        frame = frame[counted].reset_index(drop=True)
+    return frame
+
+
+def _history(
+    account: Any,
+    subjects: Sequence[tuple[str, tuple[str, ...] | None]],
+    series: Sequence[pd.DataFrame],
+) -> pd.DataFrame:
+    """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked.
+
+    Of the day of asking only the report's own answers count, so that no notebook opened before it moves its numbers.
+    """
+    for metric, flow_ids in subjects:
+        rehearse(account, metric, flow_ids)
+    since = account.now() - pd.Timedelta(weeks=REHEARSED_WEEKS + 1)
+    frame: pd.DataFrame = account.history("series", since=since, conversion_metric_id=[m for m, _ in subjects])
+    if frame.empty:
+        return frame
+    bounds = ["interval_start", "interval_end"]
+    shown = pd.concat([part[bounds] for part in series])
+    own = [pd.Timestamp(part.attrs["fetched_at"]) for part in series]
+    today = min(own).tz_convert(account.timezone).normalize()
+    of_report = pd.Series(False, index=frame.index)
+    for metric, flow_ids in subjects:
+        of_metric = frame["conversion_metric_id"] == metric
+        of_report |= of_metric if flow_ids is None else of_metric & frame["flow_id"].isin(flow_ids)
+    of_report &= (frame["fetched_at"] < today) | frame["fetched_at"].isin(own)
+    of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
+    return frame[of_report].reset_index(drop=True)
+
+
+def _logged(name: str, frame: pd.DataFrame, window: Window, metric: str) -> str:
+    facts = frame.attrs
+    asked = facts.get("timeframe")
+    source = "from the store" if facts.get("from_store") else f"asked, {facts.get('requests', 1)} requests"
+    return f"{name}: {asked}, conversion metric {metric}: {len(frame)} rows {source}"

@@ -1,0 +1,343 @@
+"""The report's numbers as files and in the shapes that other programs read."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import platform
+import re
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from flowperf_helpers.errors import StorageError
+from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.frames.formats import clean_name
+from flowperf_helpers.report.data import WeekAnswers
+from flowperf_helpers.report.tiles import HEADLINE
+
+if TYPE_CHECKING:
+    from flowperf_helpers.report.document import WeeklyReport
+
+__all__ = [
+    "HEADLINE_VERSION",
+    "divisor_sentences",
+    "headline",
+    "named",
+    "provenance",
+    "tidy",
+    "versions",
+    "write_headline",
+    "write_parquet",
+    "write_sheets",
+]
+
+
+# A report's numbers as files: one Parquet file, one spreadsheet, one JSON of headline numbers.
+#
+# The Parquet file is the tidy frame of `WeeklyReport.tidy`: one row per answer × group (× interval), its column
+# ``frame`` naming the answer. The spreadsheet has one sheet per table of `WeeklyReport.tables`.
+
+CELL_LIMIT = 32_767
+"""Characters a spreadsheet's cell may hold."""
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_SHEET = re.compile(r"[\[\]:*?/\\]")
+_POINTS = ("difference", "low", "high", "mix_effect", "within_effect", "total_effect")
+
+
+def _full(path: Path, error: Exception) -> StorageError:
+    reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+    return StorageError(f"{path.name} could not be written ({reason}): free some space and run it again.", path=path)
+
+
+def write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame with its dtypes and its ``attrs``.
+
+    Raises
+    ------
+    StorageError
+        Full disk, no permission.
+    """
+    try:
+        frame.to_parquet(path, index=False)
+    except OSError as error:
+        raise _full(path, error) from error
+
+
+def write_headline(values: Mapping[str, Any], path: Path) -> None:
+    """Write JSON that every reader takes: UTF-8, no NaN.
+
+    Raises
+    ------
+    StorageError
+        Full disk, no permission.
+    """
+    text = json.dumps(_finite(values), ensure_ascii=False, indent=2, allow_nan=False)
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise _full(path, error) from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, currency: str | None = None) -> None:
+    """Write one sheet per table: real numbers and dates, frozen and filterable heads, a format per unit.
+
+    Texts stay texts: nothing becomes a formula or a link, whatever it starts with. Times are written as the account's
+    wall time, as spreadsheets know no zones.
+
+    Parameters
+    ----------
+    tables : mapping
+        Sheet name to frame.
+    title : str
+        Kept in the file's properties.
+
+    Raises
+    ------
+    StorageError
+        Full disk, no permission.
+    """
+    import xlsxwriter
+
+    options = {
+        "strings_to_formulas": False,
+        "strings_to_urls": False,
+        "strings_to_numbers": False,
+        "nan_inf_to_errors": False,
+        "in_memory": True,
+    }
+    made = io.BytesIO()
+    with xlsxwriter.Workbook(made, options) as book:
+        book.set_properties({"title": _CONTROL.sub("", title)[:250], "comments": "Made by flowperf"})
+        formats = _formats(book, currency)
+        for name, frame in tables.items():
+            _sheet(book, _SHEET.sub(" ", _CONTROL.sub("", name))[:31], frame, formats)
+    try:
+        path.write_bytes(made.getvalue())
+    except OSError as error:
+        raise _full(path, error) from error
+
+
+def _formats(book: Any, currency: str | None) -> dict[str, Any]:
+    # a code of letters; anything else would end the format, or the file
+    code = "".join(c for c in currency or "" if c.isalnum())[:8]
+    money = f'#,##0.00 "{code}"' if code else "#,##0.00"
+    patterns = {
+        "fraction": "0.00%", "small": "0.000%", "count": "#,##0", "money": money, "ratio": "0.00",
+        "date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm", "p": "0.0000", "text": "@",
+    }  # fmt: skip
+    made = {name: book.add_format({"num_format": pattern}) for name, pattern in patterns.items()}
+    made["head"] = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
+    return made
+
+
+def _sheet(book: Any, name: str, frame: pd.DataFrame, formats: Mapping[str, Any]) -> None:
+    sheet = book.add_worksheet(name)
+    sheet.freeze_panes(1, 0)
+    if frame.shape[1]:
+        sheet.autofilter(0, 0, max(len(frame), 1), frame.shape[1] - 1)
+    for number, column in enumerate(frame.columns):
+        values = frame[column]
+        look = formats[_look(str(column), values)]
+        sheet.write_string(0, number, _CONTROL.sub("", str(column)), formats["head"])
+        sheet.set_column(number, number, _width(str(column), values))
+        for line, value in enumerate(values.array, start=1):
+            _write(sheet, line, number, value, look, formats)
+
+
+def _look(column: str, values: pd.Series) -> str:
+    from flowperf_helpers.frames.formats import unit_of
+
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        known = values.dropna()
+        return "date" if len(known) and (known == known.dt.normalize()).all() else "time"
+    if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
+        return "text"
+    if column in ("p_value", "q_value"):
+        return "p"
+    if column in _POINTS or column.startswith(("rate", "share", "probability")):
+        return "small"
+    bare = column.removesuffix("_before").removesuffix("_after")
+    unit = unit_of(bare)
+    if unit == "count" and pd.api.types.is_float_dtype(values.dtype) and not (values.dropna() % 1 == 0).all():
+        return "ratio"
+    return {"fraction": "fraction", "money": "money", "count": "count"}.get(unit, "ratio")
+
+
+def _width(column: str, values: pd.Series) -> float:
+    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
+        return max(11, min(len(column) + 2, 18))
+    longest = int(values.dropna().astype(str).str.len().max() or 0) if values.notna().any() else 0
+    return max(10, min(max(longest, len(column)) + 2, 60))
+
+
+def _write(sheet: Any, line: int, number: int, value: Any, look: Any, formats: Mapping[str, Any]) -> None:
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
+        sheet.write_blank(line, number, None, look)
+    elif isinstance(value, pd.Timestamp):
+        sheet.write_datetime(line, number, value.tz_localize(None).to_pydatetime(), look)
+    elif isinstance(value, bool | np.bool_):
+        sheet.write_boolean(line, number, bool(value))
+    elif isinstance(value, int | float) or hasattr(value, "dtype"):
+        sheet.write_number(line, number, float(value), look)
+    else:
+        sheet.write_string(line, number, _CONTROL.sub("", str(value))[:CELL_LIMIT], formats["text"])
+
+
+# The report's numbers in the shapes that other programs read.
+
+HEADLINE_VERSION = 1
+"""Of the JSON file; raised when a field goes or changes its meaning, not when one is added."""
+
+
+def named(frame: pd.DataFrame, flows: Mapping[str, str], messages: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """Names beside the ids, for a reader of the spreadsheet."""
+    table = frame.copy(deep=False)
+    for key, names, column in (
+        ("flow_id", flows, "flow_name"),
+        ("flow_message_id", messages or {}, "flow_message_name"),
+    ):
+        if key in table and column not in table and names:
+            place = list(table.columns).index(key) + 1
+            table.insert(place, column, table[key].map(names).astype("str"))
+    return table
+
+
+def tidy(answers: WeekAnswers) -> pd.DataFrame:
+    """All answers of a report as one frame.
+
+    Returns
+    -------
+    DataFrame
+        One row per answer × group (× interval): ``frame`` (``"values"``, ``"previous"``, ``"year_ago"``, ``"weekly"``,
+        ``"daily"``), groupings, ``interval_start, interval_end`` (of values: the window), ``is_partial,
+        is_provisional`` (series), ``conversion_metric_id``, statistics.
+    """
+    renamed = {"window_start": "interval_start", "window_end": "interval_end"}
+    parts = {
+        "values": answers.current, "previous": answers.previous, "year_ago": answers.year_ago,
+        "weekly": answers.weekly, "daily": answers.daily,
+    }  # fmt: skip
+    frames = [f.rename(columns=renamed).assign(frame=name) for name, f in parts.items() if f is not None and len(f)]
+    table = pd.concat(frames, ignore_index=True)
+    for flag in ("is_partial", "is_provisional"):
+        if flag in table:
+            table[flag] = table[flag].astype("boolean")
+    table["frame"] = table["frame"].astype("str")
+    series = answers.weekly.columns
+    order = ["frame", *(c for c in series if c in table), *(c for c in table if c not in series and c != "frame")]
+    table = table[order]
+    table.attrs = {
+        k: v
+        for k, v in answers.current.attrs.items()
+        if k in ("account", "revision", "fetched_at", "currency", "schema_version", "sandbox")
+    }
+    return table
+
+
+def provenance(report: WeeklyReport) -> list[tuple[str, str]]:
+    """Where the numbers come from, as pairs of fact and value."""
+    answers, account = report.answers, report.answers.account
+    metrics = [
+        f"{clean_name(row.metric_name)} ({clean_name(row.integration_name)}, {row.metric_id})"
+        for row in answers.metrics.head(12).itertuples()
+    ]
+    return [
+        ("Account", clean_name(account["title"]) + (" (SANDBOX: invented numbers)" if account["sandbox"] else "")),
+        ("Week", f"{answers.week}, {answers.window.first} to {answers.window.last}, both included"),
+        ("A year ago", answers.year_ago_words),
+        ("Time zone", str(account["timezone"])),
+        ("Currency", account["currency"] or "not known"),
+        ("Conversion metric", "; ".join(metrics)),
+        ("Attribution window taken", f"{account['attribution_days']} days"),
+        ("Klaviyo revision", str(account["revision"])),
+        ("Asked at", _moment(account["asked_at"], account["timezone"])),
+        ("Made at", f"{answers.now:%Y-%m-%d %H:%M %Z}"),
+        ("Report requests spent", str(answers.requests) if answers.requests else "0: everything was in the store"),
+        ("Made with", ", ".join(f"{name} {number}" for name, number in versions().items())),
+    ]
+
+
+def divisor_sentences(denominators: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """What rates were divided by, in words; ``denominators`` are those that `roll_up` found."""
+    labels = {rate: STATISTICS[rate].label for rate in denominators if rate in HEADLINE}
+    return [
+        f"{label}: divided by {STATISTICS[found['denominator']].label.lower()} ({found['evidence']})."
+        for (rate, label) in labels.items()
+        if (found := denominators[rate]).get("denominator") in STATISTICS
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Names and versions of what made the report."""
+    packages = {name: version(name) for name in ("flowperf", "pandas", "papermill", "nbconvert")}
+    return packages | {"Python": platform.python_version()}
+
+
+def _moment(iso: str | None, zone: str) -> str:
+    return "not known" if not iso else f"{pd.Timestamp(iso).tz_convert(zone):%Y-%m-%d %H:%M %Z}"
+
+
+def headline(report: WeeklyReport) -> dict[str, Any]:
+    """Headline numbers for chat and mail; ``headline.schema.json`` describes and a test checks them."""
+    answers, account = report.answers, report.answers.account
+    return {
+        "schema": "flowperf-weekly-headline",
+        "schema_version": HEADLINE_VERSION,
+        "sandbox": bool(account["sandbox"]),
+        "account": {
+            "name": account["name"],
+            "title": clean_name(account["title"]),
+            "timezone": str(account["timezone"]),
+            "currency": account["currency"],
+        },
+        "week": answers.week,
+        "first_day": str(answers.window.first),
+        "last_day": str(answers.window.last),
+        "year_ago_week": answers.year_ago_week,
+        "is_partial": bool(answers.partial),
+        "made_at": answers.now.isoformat(),
+        "asked_at": account["asked_at"],
+        "revision": str(account["revision"]),
+        "requests": int(answers.requests),
+        "conversion_metrics": [
+            {"id": str(r.metric_id), "name": clean_name(r.metric_name), "integration": clean_name(r.integration_name)}
+            for r in answers.metrics.itertuples()
+        ],
+        "sentences": [{"role": s.role, "heading": s.heading, "text": s.text} for s in report.sentences],
+        "numbers": [
+            {
+                "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value,
+                "low": t.low, "high": t.high,
+                "previous": t.previous, "year_ago": t.year_ago, "difference": t.difference, "verdict": t.verdict,
+                "is_provisional": t.provisional, "text": t.value_text, "note": t.note or None,
+                "definition": t.definition,
+            }
+            for t in report.tiles
+        ],
+        "signals": [
+            {"kind": s.kind, "flow_id": s.flow_id, "flow_name": clean_name(report.names.get(s.flow_id, s.flow_id)),
+             "flow_message_id": s.flow_message_id or None, "statistic": s.statistic, "since": s.since or None,
+             "text": s.sentence}
+            for s in report.signals
+        ],
+        "compared_at_equal_age": report.equal_age,
+        "notes": list(answers.notes),
+        "log": list(answers.log),
+    }  # fmt: skip

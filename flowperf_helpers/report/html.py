@@ -1,0 +1,207 @@
+"""The page: its parts by templates that escape everything, and an executed notebook as one file."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup, escape
+
+from flowperf_helpers.errors import ArgumentError, StorageError
+from flowperf_helpers.frames.formats import clean_name, short_name
+
+__all__ = [
+    "Section",
+    "find_browser",
+    "installed_browser",
+    "notebook_page",
+    "print_pdf",
+    "render",
+    "templates_folder",
+]
+
+
+# An executed notebook as one HTML page that asks nobody for anything, and as a PDF where a Chromium is installed.
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
+_BROWSER_FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+    "--disable-background-networking", "--disable-component-update", "--no-pdf-header-footer",
+)  # fmt: skip
+
+_ARTIST = re.compile(r"(array\(\[+|[\[({]\s*)*(<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)\b|Text\()")
+_PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
+
+
+def templates_folder() -> Path:
+    """Where the templates, the style and the script of the page lie."""
+    return Path(__file__).parent / "templates"
+
+
+def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
+    """Turn an executed notebook into one HTML file by nbconvert and our template.
+
+    Markdown cells and outputs are shown in their order; code is not (it is in the ``.ipynb``), nor are cells tagged
+    ``notebook-only``, widgets (blank without a kernel) and what the kernel wrote to its stderr.
+
+    Parameters
+    ----------
+    notebook : mapping
+        As JSON values; see `flowperf_helpers.report.run.execute.scrub_notebook`.
+    title : str
+        Of the page; escaped here.
+    """
+    import nbformat
+    from nbconvert.exporters import HTMLExporter
+    from nbformat.v4.rwbase import rejoin_lines
+
+    node = rejoin_lines(nbformat.from_dict(notebook))
+    node.metadata.pop("widgets", None)
+    for cell in node.cells:
+        if cell.cell_type == "code":
+            cell.outputs = [_shown(output) for output in cell.outputs if not _is_by_the_way(output)]
+    script = (templates_folder() / "sort.js").read_text(encoding="utf-8")
+    exporter = HTMLExporter(
+        template_name="page",
+        extra_template_basedirs=[str(templates_folder())],
+        mathjax_url="",
+        require_js_url="",
+        jquery_url="",
+        mermaid_js_url="",
+        exclude_input=True,
+    )
+    resources = {
+        "flowperf": {
+            "title": title,
+            "style": (templates_folder() / "report.css").read_text(encoding="utf-8"),
+            "script": script,
+            "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        }
+    }
+    page, _ = exporter.from_notebook_node(node, resources=resources)
+    return str(page)
+
+
+def _is_by_the_way(output: Any) -> bool:
+    """Whether an output is only the name of what a plotting call returned; its picture is an output of its own."""
+    data = output.get("data", {})
+    return set(data) == {"text/plain"} and bool(_ARTIST.match(data["text/plain"]))
+
+
+def _shown(output: Any) -> Any:
+    """An output with pandas' own table in a box that scrolls, in the page's style."""
+    text = output.get("data", {}).get("text/html", "")
+    if 'class="dataframe"' in text:
+        bare = _PANDAS_STYLE.sub("", text).replace('<table border="1" class="dataframe">', "<table>")
+        output["data"]["text/html"] = (
+            f'<div class="fp-scroll" tabindex="0" role="region" aria-label="table">{bare}</div>'
+        )
+    return output
+
+
+def find_browser(names: Sequence[str] = BROWSERS) -> str | None:
+    """Path of an installed Chromium, or None."""
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+def installed_browser() -> str:
+    """Path of an installed Chromium.
+
+    Raises
+    ------
+    ArgumentError
+        There is none.
+    """
+    browser = find_browser()
+    if browser is None:
+        raise ArgumentError(
+            "A PDF needs Chromium and none is installed: install it (apt install chromium), or print the HTML file "
+            "from any browser."
+        )
+    return browser
+
+
+def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: float = 120.0) -> None:
+    """Print an HTML file into a PDF.
+
+    Raises
+    ------
+    ArgumentError
+        No Chromium is installed.
+    StorageError
+        It ran and left no file.
+    """
+    browser = browser or installed_browser()
+    with tempfile.TemporaryDirectory(prefix="flowperf-print-") as profile:
+        command = [browser, *_BROWSER_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", page.as_uri()]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)  # noqa: S603
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise StorageError(f"{Path(browser).name} did not print {pdf.name}: {error}.", path=pdf) from error
+    if done.returncode or not pdf.is_file():
+        raise StorageError(
+            f"{Path(browser).name} left no {pdf.name} (it ended with {done.returncode}): print the HTML file by hand.",
+            path=pdf,
+        )
+
+
+# Parts of the page: HTML by templates that escape everything, shown by a notebook as they are.
+
+
+class Section:
+    """A part of the report; a notebook shows its HTML.
+
+    Attributes
+    ----------
+    name : str
+    html : str
+    """
+
+    def __init__(self, name: str, html: str) -> None:
+        self.name = name
+        self.html = html
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __repr__(self) -> str:
+        return f"<part of the report: {self.name.replace('_', ' ')}>"
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates_folder() / "report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["name"] = _name
+    environment.filters["clean"] = clean_name
+    return environment
+
+
+def _name(text: object, width: int = 90) -> Markup:
+    """A stranger's name: cut, isolated from the direction of the text around it, with a tooltip if cut."""
+    full, short = clean_name(text), short_name(text, width)
+    title = Markup(' title="{}"').format(full[:400]) if full != short else Markup("")
+    return Markup("<bdi{}>{}</bdi>").format(title, escape(short))
+
+
+def render(name: str, *, style: bool = False, **context: Any) -> Section:
+    """Fill one template of ``templates/report``; ``style`` puts the style sheet before it, for notebooks."""
+    html = _environment().get_template(f"{name}.html.j2").render(**context)
+    sheet = ""
+    if style:
+        sheet = "<style>" + (templates_folder() / "report.css").read_text(encoding="utf-8") + "</style>\n"
+    return Section(name, f'{sheet}<div class="fp">\n{html}</div>\n')

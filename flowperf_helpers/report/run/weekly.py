@@ -1,0 +1,274 @@
+"""One weekly report from its parameters to its files: check, run the notebook, make the page, deliver, tell.
+
+This process never computes a number. The notebook does, in its kernel, and leaves the data files in a folder whose
+name it is given (`WeeklyReport.save`); here they are joined by the executed notebook and the page made of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, TextIO
+
+from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
+from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
+from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
+from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
+
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
+
+NOTEBOOK = "05_weekly_report.ipynb"
+LONGEST_RUN = 604_800
+"""Seconds in a week: the longest deadline, as the next report is due by then."""
+KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run left behind.
+
+    Attributes
+    ----------
+    account, week : str
+    files : list of Delivered
+        In the order html, ipynb, parquet, xlsx, json, pdf.
+    headline : dict
+        Content of the ``.json`` file.
+    seconds : float
+        Wall time.
+    """
+
+    account: str
+    week: str
+    files: list[Delivered]
+    headline: dict[str, Any] = field(repr=False)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON values, for ``--json``."""
+        return asdict(self)
+
+
+def file_names(account: str, week: str, *, prefix: str = "weekly") -> dict[str, str]:
+    """Kind to file name, such as ``weekly-acme-2026-W47.html``."""
+    return {kind: f"{prefix}-{account}-{week}.{kind}" for kind in KINDS}
+
+
+def _prefix(source: Path) -> str:
+    """How the files of a notebook begin: a changed copy never overwrites the stock report's."""
+    if source.resolve() == stock_notebook(NOTEBOOK).resolve():
+        return "weekly"
+    if source.stem == "weekly":
+        raise ArgumentError(f"The files of {source.name} would be the stock report's: give the copy another name.")
+    return source.stem
+
+
+def run_weekly(
+    account: str = "sandbox",
+    *,
+    out: str | Path,
+    week: str | None = None,
+    integration: str | None = None,
+    conversion_metric: str | None = None,
+    notebook: str | Path | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    pdf: bool = False,
+    allow_partial: bool = False,
+    refresh: bool = False,
+    timeout: float | None = None,
+    say: Callable[[str], None] | None = None,
+    stderr: TextIO | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Manifest:
+    """Make one account's report of one week.
+
+    Parameters
+    ----------
+    account : str
+        ``"sandbox"``, ``"live"`` or a section of ``accounts.toml``.
+    out : path or address
+        Folder, or an fsspec address of one.
+    week : str, optional
+        ISO label; without it the last complete week in the account's zone.
+    notebook : path, optional
+        A changed copy of the stock notebook; its files begin with its own name instead of ``weekly``.
+    parameters : mapping, optional
+        Further parameters of that copy; a text stands for a value of the type that the copy declares. What is an
+        argument here is refused.
+    timeout : float, optional
+        Deadline of the whole run in seconds.
+    say : callable, optional
+        Gets one line at a time of what is being done.
+    stderr : text file, optional
+        Gets what the kernel writes to its stderr while it runs.
+
+    Raises
+    ------
+    ArgumentError
+        Unknown parameter, unknown or future week, unusable notebook.
+    NotebookError
+        A cell failed; the notebook is kept as ``…-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
+    StorageError
+        The files could not be written.
+    """
+    import os
+
+    started = time.monotonic()
+    if timeout is not None and not 1 <= timeout <= LONGEST_RUN:
+        raise ArgumentError(f"The deadline is 1 to {LONGEST_RUN:,} seconds, not {timeout:g}: give another --timeout.")
+
+    def left() -> float | None:
+        return None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
+
+    here = local_folder(".")
+    tell = say or (lambda line: None)
+    environ = os.environ if environ is None else environ
+    source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
+    prefix = _prefix(source)
+    values: dict[str, Any] = {
+        "account": account,
+        "week": checked_week(week, account=account, allow_partial=allow_partial),
+        "integration": integration or "",
+        "conversion_metric": conversion_metric or "",
+        "allow_partial": allow_partial,
+        "refresh": refresh,
+    }
+    known = notebook_parameters(read_notebook(source), source=source.name)
+    further = typed_values(known, parameters or {}, environ=environ)
+    check_run(source, values, further, environ=environ)
+    values |= further
+    check_names(account, values["integration"], values["conversion_metric"], seconds=left())
+    if pdf:
+        from flowperf_helpers.report.html import installed_browser
+
+        installed_browser()
+    check_target(out)
+    with workplace() as work, _lock(account, out, environ, left()):
+        warming = threading.Thread(target=_warm_up, daemon=True)
+        warming.start()
+        tell(f"running {source.name} for account {account}, week {values['week'] or 'last complete'}")
+        bundle = work / "bundle"
+        bundle.mkdir(mode=0o700)
+        done = work / "executed.ipynb"
+        try:
+            executed = run_notebook(
+                source,
+                parameters={**values, "bundle": str(bundle)},
+                cwd=here,
+                output=done,
+                timeout=left(),
+                stderr=stderr,
+            )
+        except NotebookError as failure:
+            raise _keep_failed(
+                failure, done, f"{prefix}-{account}-{values['week'] or 'latest'}", out, bundle
+            ) from failure
+        warming.join()
+        headline = _headline(bundle, source)
+        for line in headline.get("log", []):
+            tell(line)
+        clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
+        files = _finish(clean, bundle, work, headline, pdf=pdf)
+        delivered = deliver(files, out, names=file_names(account, headline["week"], prefix=prefix))
+    return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
+
+
+def _warm_up() -> None:
+    """Import what makes the page while the kernel works."""
+    import nbconvert.exporters  # noqa: F401
+
+
+@contextmanager
+def _lock(account: str, out: str | Path, environ: Mapping[str, str], timeout: float | None) -> Any:
+    """Let one run of a report at a time write to one place; the second waits for the first."""
+    import filelock
+
+    from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
+
+    place = str(out) if is_address(out) else str(local_folder(out))
+    mark = hashlib.sha256(f"{account}\n{place}".encode()).hexdigest()[:16]
+    path = private_folder(flowperf_home(environ) / "locks") / f"weekly-{mark}.lock"
+    try:
+        with filelock.FileLock(path, timeout=-1 if timeout is None else timeout, mode=0o600):
+            yield
+    except filelock.Timeout as error:
+        raise StorageError(
+            f"Another run of this report is at work and did not end within {timeout:.0f} seconds: run it again later.",
+            path=path,
+        ) from error
+
+
+def _headline(bundle: Path, source: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((bundle / "headline.json").read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ArgumentError(
+            f"{source.name} ran to its end and saved no numbers: its last cell has to call report.save(bundle)."
+        ) from error
+
+
+def _finish(
+    clean: dict[str, Any], bundle: Path, work: Path, headline: Mapping[str, Any], *, pdf: bool
+) -> dict[str, Path]:
+    """Put the notebook, the page and the PDF beside the data files of the kernel."""
+    from flowperf_helpers.report.html import notebook_page, print_pdf
+
+    for cell in clean["cells"]:
+        if "injected-parameters" in cell["metadata"].get("tags", []):
+            cell["source"] = re.sub(r"(?m)^bundle = .*$", 'bundle = ""', "".join(cell["source"]))
+    mark = "SANDBOX: " if headline.get("sandbox") else ""
+    title = f"{mark}{headline['account']['title']}, week {headline['week']}"
+    files = {kind: bundle / f"data.{kind}" for kind in ("parquet", "xlsx")} | {"json": bundle / "headline.json"}
+    files |= {"ipynb": work / "report.ipynb", "html": work / "report.html"}
+    try:
+        files["ipynb"].write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        files["html"].write_text(notebook_page(clean, title=title), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"The page could not be written ({error.strerror}).", path=work) from error
+    if pdf:
+        files["pdf"] = work / "report.pdf"
+        print_pdf(files["html"], files["pdf"])
+    return files
+
+
+def make_page(executed: str | Path, html: str | Path) -> Path:
+    """Make the page of a notebook that something else executed (papermill's own command, a scheduler's operator).
+
+    Parameters
+    ----------
+    executed, html : path
+        The executed notebook; the page to write.
+    """
+    from flowperf_helpers.report.html import notebook_page
+
+    page = Path(html)
+    try:
+        page.write_text(notebook_page(scrub_notebook(read_notebook(executed)), title=page.stem), encoding="utf-8")
+    except OSError as error:
+        raise StorageError(f"The page {page.name} could not be written ({error.strerror}).", path=page) from error
+    return page
+
+
+def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path, bundle: Path) -> NotebookError:
+    """Keep the notebook as far as it got, without the machine in it, and name it."""
+    if not done.is_file():
+        return failure
+    clean = scrub_notebook(read_notebook(done), forget={str(bundle): "", str(bundle.parent): ""})
+    name = f"{stem}-FAILED.ipynb"
+    kept = bundle.parent / name
+    kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    place = deliver({"ipynb": kept}, out, names={"ipynb": name})[0].path
+    return NotebookError(
+        str(failure),
+        path=place,
+        cause_name=failure.cause_name,
+        exit_code=failure.exit_code,
+        traceback=failure.traceback,
+    )

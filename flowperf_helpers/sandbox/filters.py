@@ -1,0 +1,378 @@
+"""Klaviyo's filter language, order and pages, as far as reports and lists use them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+from urllib.parse import unquote, urlencode
+
+from werkzeug.datastructures import MultiDict
+
+from flowperf_helpers.sandbox.model import Flow, Metric
+from flowperf_helpers.sandbox.problems import invalid_parameter
+
+__all__ = [
+    "Condition",
+    "FilterError",
+    "check_parameters",
+    "filter_flows",
+    "filter_metrics",
+    "included",
+    "page_of",
+    "page_size",
+    "parse_filter",
+    "sort_flows",
+]
+
+
+# Klaviyo's filter language, as far as reports and lists use it (contract, section C).
+#
+# ::
+#
+#     filter     = term { "," term }
+#     term       = "and(" filter ")" | operator "(" field "," value ")"
+#     value      = string | number | true | false | datetime | "[" [ value { "," value } ] "]"
+#     string     = '"' ... '"' or "'" ... "'", with backslash escapes
+
+MAX_LENGTH = 100_000
+MAX_DEPTH = 8
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
+      | (?P<moment>\d{4}-\d{2}-\d{2}(?:T[0-9:.]+(?:Z|[+-]\d{2}:?\d{2})?)?)
+      | (?P<number>-?\d+(?:\.\d+)?)
+      | (?P<word>[A-Za-z_][A-Za-z0-9_.\-]*)
+      | (?P<mark>[(),\[\]])
+    )""",
+    re.VERBOSE | re.DOTALL,
+)
+_ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|.)", re.DOTALL)
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
+
+Scalar = str | float | bool
+
+
+class FilterError(ValueError):
+    """The expression cannot be read."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One ``operator(field,value)``; a list becomes a tuple."""
+
+    operator: str
+    field: str
+    value: Scalar | tuple[Scalar, ...]
+
+    @property
+    def values(self) -> tuple[Scalar, ...]:
+        """The value, or the values of a list."""
+        return self.value if isinstance(self.value, tuple) else (self.value,)
+
+
+def parse_filter(text: str) -> list[Condition]:
+    """Read an expression.
+
+    Parameters
+    ----------
+    text : str
+        Not URL-encoded.
+
+    Returns
+    -------
+    list of Condition
+        All of them must hold.
+
+    Raises
+    ------
+    FilterError
+        Not in the language above, too long or nested too deep.
+
+    Examples
+    --------
+    >>> parse_filter('equals(flow_id,"T7K2j8")')
+    [Condition(operator='equals', field='flow_id', value='T7K2j8')]
+    """
+    if len(text) > MAX_LENGTH:
+        raise FilterError("the filter is too long")
+    reader = _Reader(_tokens(text))
+    conditions = reader.terms(0)
+    reader.end()
+    return conditions
+
+
+def _tokens(text: str) -> list[tuple[str, str]]:
+    tokens: list[tuple[str, str]] = []
+    at = 0
+    end = len(text.rstrip())
+    while at < end:
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise FilterError(f"unexpected {text[at : at + 12]!r} at position {at}")
+        tokens.append((str(match.lastgroup), match[str(match.lastgroup)]))
+        at = match.end()
+    return tokens
+
+
+class _Reader:
+    """Recursive descent over the tokens."""
+
+    def __init__(self, tokens: list[tuple[str, str]]) -> None:
+        self._tokens = tokens
+        self._at = 0
+
+    def terms(self, depth: int) -> list[Condition]:
+        if depth > MAX_DEPTH:
+            raise FilterError("nested too deep")
+        found = self._term(depth)
+        while self._peek() == ("mark", ","):
+            self._at += 1
+            found += self._term(depth)
+        return found
+
+    def end(self) -> None:
+        if self._at < len(self._tokens):
+            raise FilterError(f"unexpected {self._tokens[self._at][1]!r} after the end")
+
+    def _term(self, depth: int) -> list[Condition]:
+        operator = self._take("word")
+        self._mark("(")
+        if operator == "and":
+            inside = self.terms(depth + 1)
+            self._mark(")")
+            return inside
+        field = self._take("word")
+        self._mark(",")
+        value = self._value()
+        self._mark(")")
+        return [Condition(operator, field, value)]
+
+    def _value(self) -> Scalar | tuple[Scalar, ...]:
+        if self._peek() != ("mark", "["):
+            return self._scalar()
+        self._at += 1
+        values: list[Scalar] = []
+        while self._peek() != ("mark", "]"):
+            if values:
+                self._mark(",")
+            values.append(self._scalar())
+        self._at += 1
+        return tuple(values)
+
+    def _scalar(self) -> Scalar:
+        kind, text = self._peek()
+        self._at += 1
+        if kind == "string":
+            return _ESCAPE.sub(_unescaped, text[1:-1])
+        if kind == "moment":
+            return text
+        if kind == "number":
+            return float(text)
+        if kind == "word" and text in ("true", "false"):
+            return text == "true"
+        raise FilterError(
+            f"a value was expected, not {text!r}" if text else "the filter ends where a value was expected"
+        )
+
+    def _peek(self) -> tuple[str, str]:
+        return self._tokens[self._at] if self._at < len(self._tokens) else ("end", "")
+
+    def _take(self, kind: str) -> str:
+        got, text = self._peek()
+        if got != kind:
+            raise FilterError(f"a name was expected, not {text!r}" if text else "the filter ends too early")
+        self._at += 1
+        return text
+
+    def _mark(self, mark: str) -> None:
+        if self._peek() != ("mark", mark):
+            raise FilterError(f"{mark!r} was expected, not {self._peek()[1]!r}")
+        self._at += 1
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = match[1]
+    if len(code) == 5:
+        return chr(int(code[1:], 16))
+    return _ESCAPES.get(code, code)
+
+
+# What list requests may ask: filters, order and pages of metrics and flows.
+
+Args = MultiDict[str, str]
+T = TypeVar("T")
+
+_ORDERS = ("equals", "greater-than", "greater-or-equal", "less-than", "less-or-equal")
+_FLOW_FILTERS: dict[str, tuple[str, ...]] = {
+    "id": ("any",),
+    "name": ("contains", "ends-with", "equals", "starts-with"),
+    "status": ("equals",),
+    "archived": ("equals",),
+    "created": _ORDERS,
+    "updated": _ORDERS,
+    "trigger_type": ("equals",),
+}
+_METRIC_FILTERS = {"integration.name": ("equals",), "integration.category": ("equals",)}
+_SORTS = ("created", "id", "name", "status", "trigger_type", "updated")
+_MAX_ANY = 100
+
+
+def check_parameters(args: Args, allowed: Sequence[str]) -> None:
+    """Refuse query parameters that the endpoint does not have, or that come twice.
+
+    Raises
+    ------
+    Problem
+        400 with the parameter's name.
+    """
+    for name in args:
+        if name not in allowed:
+            raise invalid_parameter(f"'{name[:100]}' is not a valid query parameter.", name[:100])
+        if len(args.getlist(name)) > 1:
+            raise invalid_parameter(f"'{name}' was given twice.", name)
+
+
+def included(args: Args, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Read ``include``."""
+    asked = args.get("include")
+    names = tuple(asked.split(",")) if asked else ()
+    for name in names:
+        if name not in allowed:
+            raise invalid_parameter(f"'{name[:100]}' cannot be included.", "include")
+    return names
+
+
+def filter_metrics(metrics: Sequence[Metric], text: str | None) -> list[Metric]:
+    """Metrics that a filter lets through; one by category finds nothing, as it was seen live."""
+    found = list(metrics)
+    for c in _read(text, _METRIC_FILTERS):
+        found = [m for m in found if c.field == "integration.name" and m.integration_name == c.value]
+    return found
+
+
+def filter_flows(flows: Sequence[Flow], text: str | None) -> list[Flow]:
+    """Flows that a filter lets through; without a word on it archived ones stay hidden."""
+    conditions = _read(text, _FLOW_FILTERS)
+    found = [f for f in flows if f.listed]
+    if not any(c.field in ("archived", "id") for c in conditions):
+        found = [f for f in found if not f.archived]
+    for c in conditions:
+        test = _flow_test(c)
+        found = [f for f in found if test(f)]
+    return found
+
+
+def sort_flows(flows: list[Flow], order: str | None) -> list[Flow]:
+    """Flows in the order asked; by id where nothing is said."""
+    name = (order or "id").removeprefix("-")
+    if name not in _SORTS:
+        raise invalid_parameter(f"'{(order or '')[:100]}' is not a valid sort.", "sort")
+    return sorted(flows, key=lambda f: (str(getattr(f, name) or ""), f.id), reverse=(order or "").startswith("-"))
+
+
+def _read(text: str | None, allowed: Mapping[str, tuple[str, ...]]) -> list[Condition]:
+    if text is None:
+        return []
+    try:
+        conditions = parse_filter(text)
+    except FilterError as error:
+        raise invalid_parameter(f"Invalid filter: {error}.", "filter") from None
+    for c in conditions:
+        if c.field not in allowed or c.operator not in allowed[c.field]:
+            raise invalid_parameter(f"'{c.operator}' on '{c.field}' is not a filter of this endpoint.", "filter")
+        if isinstance(c.value, tuple) != (c.operator == "any") or len(c.values) > _MAX_ANY:
+            raise invalid_parameter(f"The value of the filter on '{c.field}' is not usable.", "filter")
+    return conditions
+
+
+def _flow_test(c: Condition) -> Callable[[Flow], bool]:
+    if c.field in ("created", "updated"):
+        wanted = _moment(c.value)
+        return lambda f: _compare(c.operator, datetime.fromisoformat(getattr(f, c.field)), wanted)
+    if c.operator == "any":
+        return lambda f: f.id in c.values
+    if c.operator == "equals":
+        return lambda f: getattr(f, c.field) == c.value
+    value = str(c.value)
+    if c.operator == "contains":
+        return lambda f: value in (f.name or "")
+    if c.operator == "ends-with":
+        return lambda f: (f.name or "").endswith(value)
+    return lambda f: (f.name or "").startswith(value)
+
+
+def _moment(value: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        raise invalid_parameter(f"'{str(value)[:100]}' is not a date-time.", "filter") from None
+    return moment if moment.tzinfo else datetime.fromisoformat(f"{moment.isoformat()}+00:00")
+
+
+def _compare(operator: str, a: datetime, b: datetime) -> bool:
+    if operator == "equals":
+        return a == b
+    above, below = operator.startswith("greater"), operator.startswith("less")
+    return (above and a > b) or (below and a < b) or (operator.endswith("equal") and a == b)
+
+
+def page_size(args: Args, largest: int, default: int) -> int:
+    """Read ``page[size]``."""
+    text = args.get("page[size]")
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= largest:
+        raise invalid_parameter(f"Page size must be an integer between 1 and {largest}.", "page[size]")
+    return int(text[:9])
+
+
+def page_of(rows: Sequence[T], size: int, args: Args, url: str, *, parameter: str = "page[cursor]") -> tuple[
+    list[T], dict[str, str | None]
+]:  # fmt: skip
+    """Cut one page and make its links; everything else that was asked stays in them.
+
+    Raises
+    ------
+    Problem
+        400 for a cursor that never was.
+    """
+    start = _decode(args.get(parameter), parameter)
+    if start and start >= len(rows):
+        raise invalid_parameter("The cursor is not valid.", parameter)
+
+    def link(offset: int) -> str:
+        query = [(k, v) for k, v in args.items() if k != parameter]
+        return f"{url}?{urlencode([*query, (parameter, _encode(offset))])}"
+
+    plain = f"{url}?{urlencode(list(args.items()))}" if args else url
+    links: dict[str, str | None] = {
+        "self": link(start) if parameter in args else plain,
+        "next": link(start + size) if start + size < len(rows) else None,
+        "prev": link(max(start - size, 0)) if start else None,
+    }
+    return list(rows[start : start + size]), links
+
+
+def _encode(offset: int) -> str:
+    return base64.urlsafe_b64encode(f"next::from::{offset}".encode()).decode().rstrip("=")
+
+
+def _decode(cursor: str | None, parameter: str) -> int:
+    if cursor is None:
+        return 0
+    # Klaviyo's SDKs hand over the whole next link, decoded or not; its cursor stands last
+    cursor = unquote(cursor).rpartition(f"{parameter}=")[2].partition("&")[0]
+    try:
+        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
+        head, _, number = text.rpartition("::")
+        if head != "next::from" or not number.isdigit() or len(number) > 9:
+            raise ValueError(text)
+        return int(number)
+    except (ValueError, binascii.Error):
+        raise invalid_parameter("The cursor is not valid.", parameter) from None

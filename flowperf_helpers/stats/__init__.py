@@ -1,0 +1,1 @@
+"""Frame → frame: no network, no disk, no pictures."""

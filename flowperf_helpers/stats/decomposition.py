@@ -1,0 +1,212 @@
+"""Where a change of a rate came from: who was mailed (mix), and how each message did (within).
+
+The rate of a whole is the mean of its messages' rates, weighted by their shares of the denominator. Between two periods
+both move. With bars for the mean of the two periods, Δ for after less before, R for the whole's rate::
+
+    mix_i    = (r̄_i − R̄) · Δs_i        a message above the average got a larger share
+    within_i = s̄_i · Δr_i              the message itself did better
+
+Summed over all messages this is the change of R exactly, whichever period is called the first (the midpoint form of
+Kitagawa, JASA 50, 1955); measuring the mix against R̄ moves no total, as the shares' changes add up to nothing, and
+makes the sign of a single mix effect readable. A message of one period only has no change of rate: it is pure mix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.frames.columns import carries, group_keys, keep_names, numbers, require_columns
+from flowperf_helpers.stats.rate_parts import find_denominators
+
+__all__ = ["decompose"]
+
+_TAGS = ("tag_id", "tag_name")
+_MEASURES = ("share_before", "share_after", "rate_before", "rate_after", "mix_effect", "within_effect", "total_effect")
+
+
+def decompose(
+    before: pd.DataFrame,
+    after: pd.DataFrame,
+    *,
+    rate: str = "click_rate",
+    by: str | Sequence[str] = "flow_message_id",
+    denominator: str | None = None,
+) -> pd.DataFrame:
+    """Split the change of a rate of the whole into a mix and a within effect per message.
+
+    Rows of one key are summed (variations of a message); rows that a tag repeats count once. A row whose numerator or
+    denominator is NA, or on whose channel the rate means nothing, is not counted and is named in ``attrs``.
+
+    Parameters
+    ----------
+    before, after : DataFrame
+        Values frames of the two periods, with ``by`` and the counts behind the rate.
+    rate : str, optional
+        A rate or ratio of the catalogue.
+    by : str or sequence of str, optional
+        What the whole is split into.
+    denominator : str, optional
+        ``"delivered"`` or ``"recipients"``; left out: what the frames' ``attrs["denominators"]`` say, else what the
+        rows themselves say (`find_denominators`).
+
+    Returns
+    -------
+    DataFrame
+        Largest total effect (either sign) first: ``by`` columns (with their names where the frames have them),
+        ``share_before, share_after, rate_before, rate_after`` (fractions; NaN where nothing was delivered),
+        ``mix_effect, within_effect, total_effect`` (float64, in units of the rate), ``is_new, is_gone`` (bool).
+        ``attrs``: ``rate, numerator, denominator, total_before, total_after, change``, the sums ``mix_effect`` and
+        ``within_effect`` (None where not known), ``not_counted`` (list of dict) and ``notes``.
+
+    Raises
+    ------
+    ArgumentError
+        No rate of the catalogue; columns that are missing; negative counts.
+
+    Examples
+    --------
+    Every message does better and the whole does worse, because most of the mail moved to the weaker message:
+
+    >>> import pandas as pd
+    >>> def week(sent, clicks):
+    ...     return pd.DataFrame({"flow_message_id": ["strong", "weak"], "delivered": sent, "clicks_unique": clicks})
+    >>> found = decompose(week([9000, 1000], [900, 20]), week([1000, 9000], [110, 270]))
+    >>> found.set_index("flow_message_id")[["rate_before", "rate_after"]].round(3).to_dict("index")
+    {'strong': {'rate_before': 0.1, 'rate_after': 0.11}, 'weak': {'rate_before': 0.02, 'rate_after': 0.03}}
+    >>> {name: round(found.attrs[name], 3) for name in ("change", "mix_effect", "within_effect")}
+    {'change': -0.054, 'mix_effect': -0.064, 'within_effect': 0.01}
+    """
+    keys = [by] if isinstance(by, str) else list(by)
+    if not keys:
+        raise ArgumentError('decompose needs at least one column in by, such as "flow_message_id".')
+    top, bottom = _parts(rate, before, after, denominator)
+    sides, not_counted = {}, []
+    for period, frame in (("before", before), ("after", after)):
+        require_columns(frame, [*keys, top, bottom], f"decompose ({period})")
+        sides[period], left_out = _summed(frame, keys, top, bottom, rate, period)
+        not_counted += left_out
+    joined = sides["before"].add_suffix("_before").join(sides["after"].add_suffix("_after"), how="outer", sort=True)
+    sums = joined.fillna(0.0)
+    measures, totals = _effects(
+        *(sums[c].to_numpy() for c in ("top_before", "bottom_before", "top_after", "bottom_after"))
+    )
+    found = joined.index.to_frame(index=False).astype(
+        {k: before[k].dtype if len(before) else after[k].dtype for k in keys}
+    )
+    found = _named(found, keys, before, after)
+    for name in _MEASURES:
+        found[name] = measures[name]
+    n0, n1 = sums["bottom_before"].to_numpy(), sums["bottom_after"].to_numpy()
+    unknown = {p: joined.index.isin(_tuples(not_counted, keys, p)) for p in ("before", "after")}
+    found["is_new"] = (n0 == 0) & (n1 > 0) & ~unknown["before"]
+    found["is_gone"] = (n0 > 0) & (n1 == 0) & ~unknown["after"]
+    order = np.argsort(-np.abs(np.nan_to_num(measures["total_effect"])), kind="stable")
+    found = found.iloc[order].reset_index(drop=True)
+    for frame in (before, after):
+        found.attrs |= {name: frame.attrs[name] for name in ("sandbox", "currency") if name in frame.attrs}
+    found.attrs |= {"rate": rate, "numerator": top, "denominator": bottom, "not_counted": not_counted}
+    found.attrs.update(totals)
+    found.attrs["notes"] = _notes(totals, sums, rate, bottom)
+    return found
+
+
+def _parts(rate: str, before: pd.DataFrame, after: pd.DataFrame, denominator: str | None) -> tuple[str, str]:
+    entry = STATISTICS.get(rate)
+    if entry is None or not entry.denominators:
+        rates = ", ".join(name for name, s in STATISTICS.items() if s.denominators)
+        raise ArgumentError(f"{rate!r} is no rate that can be rebuilt from counts: give one of {rates}.")
+    if denominator is not None and denominator not in entry.denominators:
+        raise ArgumentError(f"{rate} is never divided by {denominator}: give {' or '.join(entry.denominators)}.")
+    told = (frame.attrs.get("denominators") for frame in (after, before))
+    known = [
+        parts[rate]["denominator"] for parts in told if isinstance(parts, dict) and isinstance(parts.get(rate), dict)
+    ]
+    shared = [c for c in before.columns if c in after.columns and (c in STATISTICS or c == "send_channel")]
+    read = find_denominators(pd.concat([before[shared], after[shared]], ignore_index=True)).get(rate)
+    top = read.numerator if read else entry.numerators[0]
+    return top, denominator or (known[0] if known else read.denominator if read else entry.denominators[0])
+
+
+def _summed(
+    frame: pd.DataFrame, keys: list[str], top: str, bottom: str, rate: str, period: str
+) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+    """Return numerator and denominator per key, and the rows that were left out with the reason."""
+    once = [c for c in group_keys(frame) if c not in _TAGS or c in keys]
+    if any(tag in frame.columns and tag not in keys for tag in _TAGS) and once:
+        frame = frame.drop_duplicates(subset=once)
+    counts = pd.DataFrame({"top": numbers(frame, top), "bottom": numbers(frame, bottom)})
+    if (counts < 0).any(axis=None):
+        place = int(np.flatnonzero((counts < 0).any(axis=1))[0])
+        raise ArgumentError(f"Row {place} of the frame given as {period!r} has a negative {top} or {bottom}.")
+    reason = np.full(len(frame), "", dtype=object)
+    reason[~carries(frame, rate)] = f"{rate} means nothing on this channel"
+    for name, column in (("bottom", bottom), ("top", top)):
+        reason[(reason == "") & counts[name].isna().to_numpy()] = f"{column} is not known"
+    out = reason != ""
+    told = frame.loc[out, keys].astype("object").where(frame.loc[out, keys].notna(), None)
+    left_out = [
+        {str(k): None if v is None else str(v) for k, v in row.items()} | {"period": period, "reason": str(why)}
+        for row, why in zip(told.to_dict("records"), reason[out], strict=True)
+    ]
+    # Series, not bare arrays: pandas takes a single array beside a single row for a list of column names
+    groups = [frame.loc[~out, k].set_axis(counts.index[~out]) for k in keys]
+    summed = counts[~out].groupby(groups, dropna=False, sort=False, observed=True).sum()
+    summed.index = pd.MultiIndex.from_frame(summed.index.to_frame(index=False).set_axis(keys, axis=1).astype("object"))
+    return summed, left_out
+
+
+def _tuples(not_counted: list[dict[str, Any]], keys: list[str], period: str) -> list[tuple[Any, ...]]:
+    """Keys that were there but could not be counted: they are neither new nor gone."""
+    return [tuple(row[k] for k in keys) for row in not_counted if row["period"] == period]
+
+
+def _effects(
+    x0: np.ndarray, n0: np.ndarray, x1: np.ndarray, n1: np.ndarray
+) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        s0, s1 = n0 / n0.sum(), n1 / n1.sum()
+        r0, r1 = x0 / n0, x1 / n1
+        total0, total1 = (float(x.sum() / n.sum()) if n.sum() else float("nan") for x, n in ((x0, n0), (x1, n1)))
+    q0, q1 = np.where(n0 > 0, r0, r1), np.where(n1 > 0, r1, r0)  # one period only: its own rate, so no within effect
+    nowhere = (n0 == 0) & (n1 == 0)
+    mix = np.where(nowhere, 0.0, ((q0 + q1) / 2 - (total0 + total1) / 2) * (s1 - s0))
+    within = np.where(nowhere, 0.0, (s0 + s1) / 2 * (q1 - q0))
+    if np.isnan(total0 + total1):
+        mix, within = np.full(len(x0), np.nan), np.full(len(x0), np.nan)
+    measures = dict(zip(_MEASURES, (s0, s1, r0, r1, mix, within, mix + within), strict=True))
+    totals = {
+        "total_before": total0,
+        "total_after": total1,
+        "change": total1 - total0,
+        "mix_effect": float(mix.sum()) if len(mix) else total1 - total0,
+        "within_effect": float(within.sum()) if len(within) else total1 - total0,
+    }
+    return measures, {name: None if np.isnan(value) else value for name, value in totals.items()}
+
+
+def _named(found: pd.DataFrame, keys: list[str], before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
+    """Put names beside their identifiers: the later period's where both have one."""
+    for key in keys:
+        for name in dict.fromkeys([*keep_names(after, [key]), *keep_names(before, [key])]):
+            parts = [f[[key, name]] for f in (after, before) if name in f.columns and key in f.columns]
+            known = pd.concat(parts, ignore_index=True).dropna().drop_duplicates(key).set_index(key)[name]
+            if name not in keys:
+                found.insert(list(found.columns).index(key) + 1, name, found[key].map(known).astype("str"))
+    return found
+
+
+def _notes(totals: dict[str, float | None], sums: pd.DataFrame, rate: str, bottom: str) -> list[str]:
+    notes = []
+    empty = [period for period in ("before", "after") if totals[f"total_{period}"] is None]
+    if empty:
+        notes.append(f"Nothing counted in {bottom} {' and '.join(empty)}: the change of {rate} is not known.")
+    over = (sums["top_before"] > sums["bottom_before"]) | (sums["top_after"] > sums["bottom_after"])
+    if STATISTICS[rate].kind == "rate" and over.any():
+        notes.append(f"{int(over.sum())} rows count more successes than {bottom}, which cannot be: look at them first.")
+    return notes

@@ -1,0 +1,1 @@
+"""Widgets that hold a value and call a given function; they know no data source."""

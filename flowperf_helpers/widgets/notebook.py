@@ -1,0 +1,170 @@
+"""What notebooks ask and print: the questions of the comparison notebooks, and the versions of the last cell."""
+
+from __future__ import annotations
+
+import platform
+from datetime import timedelta
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers.account.account import Account
+from flowperf_helpers.account.history import rehearse
+from flowperf_helpers.account.queries import Wish
+from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
+from flowperf_helpers.errors import ArgumentError, FlowperfError
+from flowperf_helpers.report.data import WeekAnswers
+from flowperf_helpers.report.measures import before_at_equal_age
+from flowperf_helpers.stats.ab_tests import TEST_WEEKS
+
+__all__ = [
+    "COMPARED",
+    "PER_VARIATION",
+    "before_and_after",
+    "four_weeks",
+    "same_basis",
+    "versions_frame",
+    "week_window",
+]
+
+
+# The questions that the comparison notebooks ask: which statistics, per what, over which two windows.
+
+COMPARED = (
+    "recipients", "delivered", "opens_unique", "open_rate", "clicks_unique", "click_rate", "click_to_open_rate",
+    "conversions", "conversion_uniques", "conversion_rate", "conversion_value", "revenue_per_recipient",
+    "unsubscribe_uniques", "unsubscribe_rate", "spam_complaints", "spam_complaint_rate", "bounced", "bounce_rate",
+)  # fmt: skip
+"""Counts and the rates made of them: asking for both lets rates be rebuilt when rows are rolled up."""
+
+PER_VARIATION = (
+    "flow_id", "flow_name", "flow_message_id", "flow_message_name", "send_channel", "variation", "variation_name",
+)  # fmt: skip
+
+
+def week_window(account: Account, week: str = "") -> Window:
+    """Return an ISO week's window; an empty label is the last complete week on the account's clock.
+
+    Raises
+    ------
+    ArgumentError
+        No such week.
+    """
+    window = parse_timeframe(week) if week else last_complete_week(account.now())
+    if not isinstance(window, Window):
+        raise ArgumentError(f"{week!r} is not an ISO week: write it as 2026-W47.")
+    return window
+
+
+def before_and_after(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[Wish]:
+    """Return three wishes: values of a window and of the one before it, and the weeks that tests are judged by.
+
+    Parameters
+    ----------
+    account : Account
+        Names metrics and knows settings; is asked for no report.
+    conversion_metric : str
+        Id, name or ``"revenue"``.
+    window : Window or pair of dates
+    **wanted
+        As ``account.flow_values``; an empty list of flows means all.
+    """
+    now = parse_timeframe(window)
+    if not isinstance(now, Window):
+        raise ArgumentError("Only a window of whole days has a window before it: give a pair of dates.")
+    options = wanted | {"flow_ids": wanted.get("flow_ids") or None}
+    asked = [(now, None), (now.previous(), None), (four_weeks(now), "weekly")]
+    return [
+        wish
+        for timeframe, interval in asked
+        for wish in account.wanted(conversion_metric, timeframe=timeframe, interval=interval, **options)
+    ]
+
+
+def four_weeks(window: Window) -> Window:
+    """Return the weeks that tests are judged by: those that end with a window."""
+    return Window(window.last - timedelta(days=7 * TEST_WEEKS - 1), window.last)
+
+
+def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Return the week before as the weekly report compares with it: as it stood at the age that the week has now.
+
+    Asks nobody: where the store holds no answer of that age (`report.measures.before_at_equal_age`), the week before
+    stays as it stands today. ``attrs["basis"]`` says in a sentence which of the two it is.
+
+    Parameters
+    ----------
+    account : Account
+    after, before : DataFrame
+        Values of a week and of the one before, of one conversion metric.
+    """
+    equal = False
+    if len(after) and len(before) and after["window_end"].notna().all():
+        try:
+            before, equal = before_at_equal_age(_answers(account, after, before))  # type: ignore[assignment]
+        except FlowperfError:  # nothing is kept, or it cannot be read: as it stands today
+            equal = False
+    basis = (
+        "The window before is shown as it stood at the same age, as in the weekly report."
+        if equal
+        else "The window before is shown as it stands today, with a head start in age: none of the same age is kept."
+    )
+    told = before.copy(deep=False)
+    told.attrs = {**before.attrs, "basis": basis}
+    return told
+
+
+def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekAnswers:
+    """Bring what is kept about the week before into the shape that the report compares."""
+    metrics = list(after["conversion_metric_id"].dropna().unique())
+    for metric in metrics:
+        rehearse(account, metric)
+    history = account.history("series", conversion_metric_id=metrics)
+    if len(history):
+        history = history[history["flow_id"].isin(before["flow_id"])].reset_index(drop=True)
+    first, end = after["window_start"].min(), after["window_end"].max()
+    none = after.iloc[:0]
+    return WeekAnswers(
+        account={"timezone": str(account.timezone), "asked_at": after.attrs["fetched_at"]},
+        window=Window(first.date(), (end - timedelta(hours=1)).date()),
+        now=account.now(),
+        partial=False,
+        metrics=none,
+        current=after,
+        previous=before,
+        year_ago=None,
+        weekly=none,
+        daily=none,
+        flows=none,
+        messages=none,
+        history=history,
+    )
+
+
+# Which versions made the numbers on a page: the last cell of every notebook.
+
+_PACKAGES = ("flowperf", "pandas", "numpy", "scipy", "matplotlib", "ipywidgets")
+
+
+def versions_frame(revision: str | None = None) -> pd.DataFrame:
+    """Return what made the numbers.
+
+    Parameters
+    ----------
+    revision : str, optional
+        Klaviyo's API revision (``account.revision``).
+
+    Returns
+    -------
+    DataFrame
+        ``what, version``, both str.
+    """
+    rows = [("Klaviyo API revision", revision)] if revision else []
+    rows.append(("Python", platform.python_version()))
+    for name in _PACKAGES:
+        try:
+            rows.append((name, version(name)))
+        except PackageNotFoundError:
+            rows.append((name, "not installed as a package"))
+    return pd.DataFrame(rows, columns=["what", "version"], dtype="str")

@@ -1,0 +1,273 @@
+"""The notebooks' pictures: select, compute, draw. Each draws alone and on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from flowperf_helpers import plots
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.plots.flows import plot_triggers, plot_volume
+from flowperf_helpers.plots.tables import comparison_table
+from flowperf_helpers.stats.ab_tests import recent_duel
+from flowperf_helpers.stats.compare import compare_rates, variation_duel
+from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
+from flowperf_helpers.stats.decomposition import decompose
+from flowperf_helpers.stats.rollup import roll_up
+from flowperf_helpers.stats.signals import control_limits
+from flowperf_helpers.widgets.lenient import or_sentence, sentence_picture
+from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_rows
+
+__all__ = [
+    "SERIES_VIEWS",
+    "VALUES_VIEWS",
+    "view_choice",
+    "view_series",
+    "view_triggers",
+    "view_values",
+]
+
+
+# Pictures for choosing metrics and flows: one function per picture, which draws alone and on a board.
+#
+# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
+# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
+# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+
+
+@or_sentence
+def view_triggers(
+    triggers: pd.DataFrame, metrics: pd.DataFrame, *, integration: str = "", metric_ids: Sequence[str] | None = None
+) -> Any:
+    """Show which flows the metrics of an integration trigger.
+
+    Parameters
+    ----------
+    triggers, metrics : DataFrame
+        Of the account, all that there are.
+    integration : str
+        ``""`` for all.
+    metric_ids : sequence of str, optional
+        None for all.
+    """
+    known = metrics if not integration else metrics[metrics["integration_name"].eq(integration).fillna(False)]
+    if metric_ids is not None:
+        known = known[known["metric_id"].isin(list(metric_ids))]
+    if known.empty:
+        return sentence_picture(
+            "No metric is chosen, or none is there: choose another integration or metric.", metrics.attrs
+        )
+    rows = triggers[triggers["metric_id"].isin(known["metric_id"])]
+    rows.attrs = dict(metrics.attrs)
+    return plot_triggers(rows, known)
+
+
+@or_sentence
+def view_choice(
+    overview: pd.DataFrame,
+    *,
+    flow_ids: Iterable[str] | None = None,
+    channel: str = "",
+    at_least: int = 0,
+    account: str = "sandbox",
+) -> Any:
+    """Show flows by volume and the choice as text to copy.
+
+    Parameters
+    ----------
+    overview : DataFrame
+        Of `flowperf_helpers.widgets.selection.flow_overview`.
+    flow_ids : iterable of str, optional
+        None for all.
+    channel : str
+        Only flows with a message on it; ``""`` for all.
+    at_least : int
+        Only flows with as many recipients.
+    """
+    if overview.empty:
+        return [sentence_picture("This account has no flow.", overview.attrs)]
+    fitting = set(chosen_flows(overview, channel=channel, at_least=at_least))
+    kept = overview[overview["flow_id"].isin(fitting)]
+    kept.attrs = dict(overview.attrs)
+    if kept.empty:
+        return [sentence_picture("No flow fits: lower the volume, or take all channels.", overview.attrs)]
+    ids = chosen_flows(kept, flow_ids=flow_ids)
+    return [plot_volume(kept, chosen=ids), FlowChoice(ids, account=account)]
+
+
+# Pictures of series: select, compute, draw. The same function draws alone and on a board.
+#
+# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
+# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
+# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+
+SERIES_VIEWS = {
+    "one line per flow": "lines",
+    "all together, with control limits": "limits",
+    "several statistics": "multiples",
+    "flows × time": "heat",
+    "forecast of the last intervals": "forecast",
+}
+"""Pictures of `view_series`: words for people, and the value of ``picture``."""
+
+
+@or_sentence
+def view_series(
+    weekly: pd.DataFrame,
+    daily: pd.DataFrame,
+    history: pd.DataFrame | None = None,
+    *,
+    interval: str = "weekly",
+    statistic: str = "click_rate",
+    statistics: Sequence[str] = (),
+    picture: str = "lines",
+    flow_ids: Iterable[str] | None = None,
+    channel: str = "",
+    window: Sequence[str] | None = None,
+) -> Any:
+    """Show statistics over time.
+
+    Parameters
+    ----------
+    weekly, daily : DataFrame
+        Series per message, fetched before.
+    history : DataFrame, optional
+        Of `flowperf_helpers.account.history.fetch_history`; the forecast learns from it how late conversions come.
+    interval : {"weekly", "daily"}
+    statistic : str
+        For all pictures but the small multiples, which draw ``statistics`` (or it, where none is given).
+    picture : str
+        One of the values of `SERIES_VIEWS`.
+    window : pair of ISO dates, optional
+        Intervals that lie inside.
+    """
+    frame = daily if interval == "daily" else weekly
+    frame = select_rows(frame, flow_ids=flow_ids, channel=channel, window=window)
+    if frame.empty:
+        return sentence_picture(f"No {interval} row is there for this choice of flows, channel and days.", frame.attrs)
+    if picture == "multiples":
+        return plots.plot_small_multiples(frame, statistics=[*statistics] or [statistic])
+    if picture == "heat":
+        return plots.plot_heatmap(frame, statistic=statistic, top=15)
+    if picture == "limits":
+        return _with_limits(frame, statistic)
+    if picture == "forecast":
+        return _forecast(frame, statistic, history)
+    return plots.plot_series(frame, statistic=statistic)
+
+
+_TIME = ["interval_start", "interval_end", "is_partial", "is_provisional"]
+
+
+def _all_in_one(frame: pd.DataFrame) -> pd.DataFrame:
+    """Roll all flows up into one line per interval."""
+    total = roll_up(frame, _TIME)
+    number = frame["flow_id"].nunique()
+    name = str(frame["flow_name"].iloc[0]) if number == 1 else f"All {number} flows together"
+    total.insert(0, "flow_name", name)
+    total.attrs = {**frame.attrs, **total.attrs}
+    return total
+
+
+def _with_limits(frame: pd.DataFrame, statistic: str) -> Any:
+    total = _all_in_one(frame)
+    is_rate = STATISTICS[statistic].kind == "rate"
+    # of the rows, not of their sums: those count channels on which the rate means nothing
+    rows = frame.assign(flow_name=total["flow_name"].iloc[0])
+    limits = control_limits(rows, by=["flow_name"], **{"rate" if is_rate else "count": statistic})
+    return plots.plot_series(total, statistic=statistic, limits=limits)
+
+
+def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None) -> Any:
+    if history is None or history.empty:
+        raise ArgumentError(
+            "A forecast learns from earlier answers about the same days, and the store holds none yet: run this "
+            "notebook, or the weekly report, on several days."
+        )
+    curve = settling_curve(history, statistic=statistic, attribution_days=frame.attrs.get("attribution_days", 5))
+    expected = forecast(_all_in_one(frame).tail(14), curve, statistic=statistic)
+    return plots.plot_forecast(expected, statistic=statistic)
+
+
+# Pictures of values: select, compute, draw. The same function draws alone and on a board.
+#
+# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
+# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
+# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+
+VALUES_VIEWS = {
+    "beside each other": "levels",
+    "against the window before": "before",
+    "from recipient to conversion": "funnel",
+    "where the change came from": "effects",
+    "variations of a test": "duel",
+    "table with verdicts": "table",
+}
+"""Pictures of `view_values`: words for people, and the value of ``picture``."""
+
+_TESTS = "Tests are judged by their last four weeks, as in the weekly report."
+
+
+@or_sentence
+def view_values(
+    after: pd.DataFrame,
+    before: pd.DataFrame,
+    recent: pd.DataFrame | None = None,
+    *,
+    statistic: str = "click_rate",
+    picture: str = "levels",
+    by: str = "flow_name",
+    flow_ids: Iterable[str] | None = None,
+    channel: str = "",
+) -> Any:
+    """Show a window's numbers beside each other, or against the window before.
+
+    Parameters
+    ----------
+    after, before : DataFrame
+        Values of a window and of the one before it, per message and variation; ``before.attrs["basis"]``, where it is
+        there, is said under each comparison.
+    recent : DataFrame, optional
+        A weekly series, for the tests: they are judged by its last four weeks. Left out: by the window alone.
+    statistic : str
+        For all pictures but the funnel; the comparisons need a rate.
+    picture : str
+        One of the values of `VALUES_VIEWS`.
+    by : str
+        ``"flow_name"`` or ``"flow_message_name"``.
+    flow_ids : iterable of str, optional
+        None for all.
+    channel : str
+        ``""`` for all.
+    """
+    after, before = (select_rows(f, flow_ids=flow_ids, channel=channel) for f in (after, before))
+    if after.empty and before.empty:
+        return sentence_picture("No row is there for this choice: nothing was sent, or no flow is chosen.", after.attrs)
+    keys = [by.replace("_name", "_id"), by]
+    keys = ["flow_id", "flow_name", *(k for k in keys if k not in ("flow_id", "flow_name"))]
+    if picture == "levels":
+        return plots.plot_values(after, statistic=statistic, by=by)
+    if picture == "funnel":
+        return plots.plot_funnel(after, by=by)
+    if picture == "duel":
+        if recent is None:
+            return plots.plot_duel(_told(variation_duel(after, rate=statistic), after), rate=statistic)
+        rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
+        return [plots.plot_duel(_told(recent_duel(rows, rate=statistic), after), rate=statistic), _TESTS]
+    basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []
+    if picture == "effects":
+        split = _told(decompose(before, after, rate=statistic, by=keys[-2]), after)
+        return [plots.plot_effects(split, rate=statistic), *basis]
+    compared = _told(compare_rates(before, after, rate=statistic, by=keys), after)
+    if picture == "table":
+        return [comparison_table(compared, rate=statistic), *basis]
+    return [plots.plot_comparison(compared, rate=statistic, by=by), *basis]
+
+
+def _told(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
+    """Carry over where the numbers come from, the sandbox above all."""
+    computed.attrs = {**source.attrs, **computed.attrs}
+    return computed

@@ -1,0 +1,830 @@
+"""The report's numbers and words: every planted story is told, none on the quiet twin, and gaps are said."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from datetime import datetime
+from html.parser import HTMLParser
+from pathlib import Path
+
+import jsonschema
+import pandas as pd
+import pytest
+from markupsafe import escape
+
+from flowperf_helpers import connect
+from flowperf_helpers.account import discovery
+from flowperf_helpers.account.timeframes import iso_week
+from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
+from flowperf_helpers.frames import formats
+from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
+from flowperf_helpers.report.data import a_year_before
+from flowperf_helpers.report.findings import five_sentences, limit_signals
+from flowperf_helpers.report.html import notebook_page, templates_folder
+from flowperf_helpers.report.measures import before_at_equal_age, rate_counts, restated_weeks
+from flowperf_helpers.report.tables import Table, disagreement_table, restated_table, settling_table, unsent_table
+from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
+from flowperf_helpers.stats.signals import FLOW_STOPPED, MESSAGE_STOPPED
+
+
+def _report(folder: Path, variant: str = "default", **wanted: object) -> WeeklyReport:
+    return WeeklyReport(fetch_week(connect("sandbox", variant=variant, home=folder), **wanted))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> WeeklyReport:
+    """Make the sandbox's report of its last complete week."""
+    return _report(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture(scope="module")
+def quiet(tmp_path_factory: pytest.TempPathFactory) -> WeeklyReport:
+    """Make the report of the same world without stories."""
+    return _report(tmp_path_factory.mktemp("home"), "quiet")
+
+
+def _said(found: WeeklyReport) -> set[tuple[str, str]]:
+    return {(signal.flow_id, signal.statistic) for signal in found.signals}
+
+
+def _page(found: WeeklyReport) -> str:
+    sections = [
+        found.first_screen(),
+        found.flow_sections(),
+        found.signal_section(),
+        found.honest_section(),
+        found.closing_section(),
+    ]
+    outputs = [
+        {"output_type": "execute_result", "execution_count": 1, "metadata": {}, "data": {"text/html": s.html}}
+        for s in sections
+    ]
+    cells = [
+        {
+            "cell_type": "code",
+            "execution_count": 1,
+            "id": f"c{i}",
+            "metadata": {},
+            "source": "secret_code()",
+            "outputs": [o],
+        }
+        for i, o in enumerate(outputs)
+    ]
+    return notebook_page({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}, title=found.title)
+
+
+# --- stories -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.story)
+def test_each_planted_story_is_told(report: WeeklyReport, story: object) -> None:
+    """Each planted story is a signal of its flow and statistic, and its flow is named in sentences or signals."""
+    assert (story.flow_id, story.statistic) in _said(report)  # type: ignore[attr-defined]
+    name = report.names[story.flow_id]  # type: ignore[attr-defined]
+    words = " ".join([s.text for s in report.sentences] + [s.sentence for s in report.signals])
+    assert name in words
+
+
+def test_quiet_twin_tells_no_story(quiet: WeeklyReport) -> None:
+    """On the same world without stories none of them is a signal, and the sentences say that nothing moved."""
+    assert set() == _said(quiet) & {(s.flow_id, s.statistic) for s in STORIES}
+    moved, _, stopped, _, first = quiet.sentences
+    assert "Nothing moved beyond what chance explains" in moved.text
+    assert "No flow that had been sending fell silent." == stopped.text
+    assert "Nothing asks for a look first" in first.text
+
+
+def test_direction_and_winner_are_right(report: WeeklyReport) -> None:
+    """The click rate fell, the complaints rose, the right variation wins, the right flow fell silent."""
+    by_key = {(s.flow_id, s.kind): s for s in report.signals}
+    truth = {story.story: story for story in STORIES}
+    assert "fell" in by_key[(truth["click rate fell"].flow_id, "change")].sentence
+    assert "rose" in by_key[(truth["spam spike"].flow_id, "change")].sentence
+    winner = report.duels[report.duels["is_best"] & report.duels["flow_id"].eq(truth["variation wins"].flow_id)]
+    assert [truth["variation wins"].variation] == list(winner["variation"]) or len(winner) == 1
+    assert (truth["flow stopped"].flow_id, "stopped") in by_key
+
+
+# --- the first screen ----------------------------------------------------------------------------------------------
+
+
+def test_week_is_told_in_five_sentences(report: WeeklyReport) -> None:
+    """Five, in the order of the page: moved, worth, stopped, settling, first."""
+    assert ["moved", "worth", "stopped", "settling", "first"] == [s.role for s in report.sentences]
+    assert all(s.text.endswith((".", "?")) for s in report.sentences)
+
+
+def test_tiles_hold_the_answer(report: WeeklyReport) -> None:
+    """A headline number is the sum of the week's rows, a rate the quotient of sums, inside its interval."""
+    current = report.answers.current
+    tiles = {tile.statistic: tile for tile in report.tiles}
+    assert int(current["delivered"].sum()) == tiles["delivered"].value
+    assert current["conversion_value"].sum() == pytest.approx(tiles["conversion_value"].value)
+    opened = current[current["send_channel"].isin(["email", "push-notification"])]
+    assert opened["opens_unique"].sum() / opened["delivered"].sum() == pytest.approx(tiles["open_rate"].value)
+    for tile in report.tiles:
+        if tile.low is not None:
+            assert tile.low < tile.value < tile.high  # type: ignore[operator]
+    assert tiles["conversions"].provisional
+    assert not tiles["delivered"].provisional
+
+
+def test_unknown_numbers_say_why(report: WeeklyReport) -> None:
+    """Without a year ago a tile says that it is not known and why, and never 0."""
+    answers = replace(report.answers, year_ago=None, unknown={"year_ago": "Klaviyo's data do not reach back to it"})
+    tile = WeeklyReport(answers).tiles[0]
+    assert "not known: Klaviyo's data do not reach back to it" == tile.beside("year_ago")
+
+
+def test_first_week_ever_has_nothing_to_compare_with(report: WeeklyReport) -> None:
+    """Without a week before the report says so and is made all the same."""
+    starts = report.answers.window.bounds("Europe/Copenhagen")[0]
+    answers = replace(
+        report.answers,
+        previous=None,
+        year_ago=None,
+        weekly=report.answers.weekly[report.answers.weekly["interval_start"] == starts].reset_index(drop=True),
+        daily=report.answers.daily[report.answers.daily["interval_start"] >= starts].reset_index(drop=True),
+        history=report.answers.history.iloc[:0],
+        unknown={"previous": "nothing was sent in the week before", "year_ago": "no data"},
+    )
+    first = WeeklyReport(answers)
+    page = _page(first)
+    assert "nothing to compare" in page
+    assert "not known: nothing was sent in the week before" in page
+    assert "This is the first report of this account on this machine" in page
+
+
+# --- comparisons ---------------------------------------------------------------------------------------------------
+
+
+def test_week_before_is_taken_at_the_same_age(report: WeeklyReport) -> None:
+    """With last Monday's answer in the store the week before is shown as it stood then, poorer than it stands today."""
+    before, equal = before_at_equal_age(report.answers)
+    assert equal
+    assert before is not None
+    assert report.answers.previous is not None
+    assert before["conversions"].sum() < report.answers.previous["conversions"].sum()
+    assert before["delivered"].sum() == report.answers.previous["delivered"].sum()
+
+
+def test_without_earlier_answers_the_week_before_stands_as_today(report: WeeklyReport) -> None:
+    """No earlier answer: the week before as it is now, no verdict on conversions, and the sentence says so."""
+    alone = WeeklyReport(replace(report.answers, history=report.answers.history.iloc[:0]))
+    assert not alone.equal_age
+    assert "head start in age" in alone.sentences[1].text
+    assert "conversion_rate" not in {s.statistic for s in alone.signals if s.kind == "change"}
+
+
+def test_flows_are_ranked_by_what_changed(report: WeeklyReport) -> None:
+    """Flows with a signal come first, in the order of the signals; then the money that moved falls."""
+    signalled = list(dict.fromkeys(s.flow_id for s in report.signals))
+    assert signalled == list(report.flows["flow_id"])[: len(signalled)]
+    rest = report.flows.iloc[len(signalled) :]
+    moved = (rest["conversion_value"].fillna(0) - rest["conversion_value_before"].fillna(0)).abs()
+    assert moved.is_monotonic_decreasing
+
+
+def test_effects_add_up_to_the_change(report: WeeklyReport) -> None:
+    """What the messages contributed is the change of the flow's click rate."""
+    flow = STORIES[0].flow_id
+    parts = report.effects[report.effects["flow_id"] == flow]
+    change = report.changes[(report.changes["flow_id"] == flow) & (report.changes["statistic"] == "click_rate")]
+    assert parts["total_effect"].sum() == pytest.approx(float(change["difference"].iloc[0]), abs=1e-4)
+
+
+def test_nothing_known_is_missing(report: WeeklyReport) -> None:
+    """Each flow of discovery is either in the table or among those without numbers, with a reason."""
+    shown = set(report.flows["flow_id"]) | set(report.honest["flow_id"])
+    assert set(report.answers.flows["flow_id"]) <= shown
+    assert report.honest["reason"].notna().all()
+    assert {"draft", "archived"} <= set(report.honest["reason"])
+
+
+def test_vanished_flow_is_named(report: WeeklyReport) -> None:
+    """A flow that sent in the last year and is in the account no more stands among those without numbers."""
+    gone = STORIES[0].flow_id
+    flows = report.answers.flows[report.answers.flows["flow_id"] != gone].reset_index(drop=True)
+    rows = WeeklyReport(replace(report.answers, flows=flows)).honest
+    assert "vanished" in rows.set_index("flow_id").loc[gone, "reason"]
+
+
+def test_changes_since_last_time_are_listed(report: WeeklyReport) -> None:
+    """The week before got more conversions since last Monday, and the section shows both numbers."""
+    rows = report.restated[report.restated["statistic"] == "conversions"]
+    assert (rows["after"] > rows["before"]).any()
+    assert "9 November 2026" in report.honest_section().html
+
+
+def test_forecast_lies_above_what_is_in(report: WeeklyReport) -> None:
+    """With earlier Mondays in the store the week's conversions get a forecast with an interval."""
+    found = report.settling
+    assert 5 == found.open_days
+    assert found.so_far is not None
+    assert found.low is not None
+    assert found.so_far <= found.low < found.final < found.high  # type: ignore[operator]
+
+
+# --- which week ----------------------------------------------------------------------------------------------------
+
+
+def test_last_complete_week_is_the_default() -> None:
+    """On a Monday morning that is the week that ended yesterday."""
+    assert "2026-W47" == report_week(pd.Timestamp(SANDBOX_NOW)).week
+
+
+@pytest.mark.parametrize(
+    ("week", "words"), [("2026-W49", "future"), ("2026-W48", "still running"), ("W47", "2026-W47")]
+)
+def test_unusable_weeks_are_refused(week: str, words: str) -> None:
+    """A week to come, a running one and a label that is none are refused with the way out."""
+    with pytest.raises(ArgumentError, match=words):
+        report_week(pd.Timestamp(SANDBOX_NOW), week)
+
+
+def test_running_week_is_marked(tmp_path: Path) -> None:
+    """With allow_partial a running week is reported, and the page says so."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2026-11-20T12:00:00+01:00"))
+    found = WeeklyReport(fetch_week(account, week="2026-W47", allow_partial=True))
+    assert found.answers.partial
+    assert "still running" in found.first_screen().html
+    assert found.headline()["is_partial"] is True
+
+
+# --- what is asked -------------------------------------------------------------------------------------------------
+
+
+def test_report_costs_four_requests_and_then_none(tmp_path: Path) -> None:
+    """Any number of flows: four report requests the first time, none the second."""
+    account = connect("sandbox", home=tmp_path)
+    assert 4 == plan_week(account).requests
+    assert 4 == fetch_week(account).requests
+    assert 0 == plan_week(account).requests
+    assert 0 == fetch_week(connect("sandbox", home=tmp_path)).requests
+
+
+def test_other_weeks_than_iso_weeks_cost_the_year(tmp_path: Path) -> None:
+    """Where Klaviyo's weeks start on Sunday the fourth request goes to the week before, and a year ago is not known."""
+    account = connect("sandbox", home=tmp_path, sandbox={"week_starts": "sunday"})
+    answers = fetch_week(account)
+    assert 4 == answers.requests
+    assert answers.year_ago is None
+    assert answers.previous is not None
+    assert 0 < answers.previous["delivered"].sum()
+    assert "another day" in answers.unknown["year_ago"]
+
+
+def test_integration_narrows_the_flows(tmp_path: Path) -> None:
+    """Only flows that the integration's metrics trigger are reported."""
+    found = fetch_week(connect("sandbox", home=tmp_path), integration="YourIntegration")
+    assert 0 < found.flows["flow_id"].nunique() < 10
+    assert set(found.current["flow_id"]) <= set(found.flows["flow_id"])
+
+
+def test_unknown_integration_is_refused(tmp_path: Path) -> None:
+    """A misspelt integration names what is near."""
+    with pytest.raises(UnknownNameError, match="YourIntegration"):
+        fetch_week(connect("sandbox", home=tmp_path), integration="Your Integration")
+
+
+def test_ambiguous_metric_lists_its_candidates(tmp_path: Path) -> None:
+    """A metric name that fits several metrics is refused with id and integration of each."""
+    with pytest.raises(ArgumentError, match="RplOrd.*Shopify|Shopify.*RplOrd"):
+        fetch_week(connect("sandbox", home=tmp_path), conversion_metric="Placed Order")
+
+
+@pytest.mark.parametrize("variant", ["no_flows", "empty_window"])
+def test_no_rows_where_rows_were_due_is_an_error(variant: str, tmp_path: Path) -> None:
+    """An answer without a row is not made into a pretty empty page."""
+    with pytest.raises(NoRowsError):
+        fetch_week(connect("sandbox", home=tmp_path, variant=variant))
+
+
+def test_drafts_only_is_an_error_with_the_reason(tmp_path: Path) -> None:
+    """An account with drafts only is told so."""
+    with pytest.raises(NoRowsError, match="none of them live"):
+        fetch_week(connect("sandbox", home=tmp_path, variant="drafts_only"))
+
+
+# --- the files -----------------------------------------------------------------------------------------------------
+
+
+def test_headline_fits_its_schema(report: WeeklyReport, tmp_path: Path) -> None:
+    """The JSON file is what the schema in the package describes, also where numbers are missing."""
+    schema = json.loads((templates_folder() / "headline.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    bare = WeeklyReport(replace(report.answers, previous=None, year_ago=None, history=report.answers.history.iloc[:0]))
+    for number, found in enumerate((report, bare)):
+        found.save(tmp_path / str(number))
+        values = json.loads((tmp_path / str(number) / "headline.json").read_text(encoding="utf-8"))
+        jsonschema.validate(values, schema, format_checker=jsonschema.FormatChecker())
+
+
+def test_tidy_frame_holds_every_answer(report: WeeklyReport) -> None:
+    """One row per answer, group and interval, with the statistics' own dtypes."""
+    table = report.tidy()
+    answers: WeekAnswers = report.answers
+    assert {
+        "values": len(answers.current),
+        "previous": len(answers.previous),  # type: ignore[arg-type]
+        "year_ago": len(answers.year_ago),  # type: ignore[arg-type]
+        "weekly": len(answers.weekly),
+        "daily": len(answers.daily),
+    } == table["frame"].value_counts().to_dict()
+    assert "Int64" == str(table["delivered"].dtype)
+    assert "float64" == str(table["click_rate"].dtype)
+    keys = ["frame", "flow_id", "flow_message_id", "send_channel", "variation", "interval_start"]
+    assert not table.duplicated(keys).any()
+
+
+def test_without_a_folder_nothing_is_saved(report: WeeklyReport) -> None:
+    """The notebook run by hand writes no files."""
+    assert [] == report.save("")
+
+
+# --- the page ------------------------------------------------------------------------------------------------------
+
+
+VOID = {"meta", "link", "br", "img", "input", "hr"}
+
+
+class _Page(HTMLParser):
+    """Collects what a browser would fetch, the anchors, the ids, and tags that do not close."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+        self.targets: list[str] = []
+        self.ids: list[str] = []
+        self.heads: list[int] = []
+        self.open: list[str] = []
+        self.handlers: list[str] = []
+        self.unclosed: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        facts = dict(attrs)
+        self.handlers += [name for name in facts if name.startswith("on")]
+        self.fetched += [str(facts[a]) for a in ("src", "srcset", "data", "poster") if a in facts]
+        if tag == "link":
+            self.fetched.append(str(facts.get("href")))
+        if tag == "a":
+            self.targets.append(str(facts.get("href")))
+        if "id" in facts:
+            self.ids.append(str(facts["id"]))
+        if re.fullmatch("h[1-6]", tag):
+            self.heads.append(int(tag[1]))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        return
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.unclosed.append(tag)
+
+
+@pytest.fixture(scope="module")
+def page(report: WeeklyReport) -> str:
+    """Render the whole page."""
+    return _page(report)
+
+
+def test_page_asks_nobody(page: str) -> None:
+    """Not one outside request: no address is fetched, every link stays on the page, and the policy forbids the rest."""
+    parsed = _Page()
+    parsed.feed(page)
+    assert [] == [address for address in parsed.fetched if not address.startswith("data:")]
+    assert [] == [target for target in parsed.targets if not target.startswith("#")]
+    assert {target[1:] for target in parsed.targets} <= set(parsed.ids)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+
+
+def test_page_is_well_formed(page: str) -> None:
+    """Tags close in order, ids are unique, one first heading, and no level is skipped."""
+    parsed = _Page()
+    parsed.feed(page)
+    assert [] == parsed.unclosed
+    assert [] == [i for i in set(parsed.ids) if parsed.ids.count(i) > 1]
+    assert 1 == parsed.heads.count(1)
+    assert all(after - before <= 1 for before, after in zip(parsed.heads, parsed.heads[1:], strict=False))
+
+
+def test_page_is_for_phone_paper_and_dark_rooms(page: str) -> None:
+    """A viewport for phones, a style for printing, colours for the dark; pictures carry words."""
+    assert re.search(r'<meta [^>]*content="width=device-width, initial-scale=1"', page)
+    assert "@media print" in page
+    assert "prefers-color-scheme:dark" in page
+    assert page.count('role="img"') == len(re.findall(r'<svg [^>]*role="img"[^>]*><title>[^<]', page))
+
+
+def test_page_says_sandbox(report: WeeklyReport, page: str) -> None:
+    """Invented numbers are marked in plain sight; a real account's page has no such mark."""
+    assert "SANDBOX" in page
+    real = WeeklyReport(replace(report.answers, account={**report.answers.account, "sandbox": False}))
+    assert "SANDBOX" not in _page(real)
+
+
+def test_page_hides_code(page: str) -> None:
+    """Code stays in the notebook."""
+    assert "secret_code" not in page
+
+
+def test_page_of_many_flows_stays_a_page(tmp_path: Path) -> None:
+    """500 flows: all in the table, the first 60 with a block of their own, under three megabytes."""
+    found = _report(tmp_path, "many_flows")
+    html = _page(found)
+    assert 400 < len(found.views)
+    assert 60 == html.count("<article")
+    assert len(html) < 3_000_000
+
+
+# --- every section where it has something to say -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def talkative(report: WeeklyReport) -> WeeklyReport:
+    """Make a report in which every section has rows: conversions arrived between two requests; one note was made."""
+    current = report.answers.current.copy()
+    late = current.index[current["conversions"].fillna(0) > 20][:3]
+    current.loc[late, "conversions"] = current.loc[late, "conversions"] + 5
+    return WeeklyReport(replace(report.answers, current=current, notes=["A note on an answer."]))
+
+
+def _tables(found: WeeklyReport) -> dict[str, tuple[pd.DataFrame, Table]]:
+    """Every table of the page with the frame that feeds it, made by the function that feeds it."""
+    weeks = restated_weeks(found.answers)
+    tables = {
+        "unsent": (found.honest, unsent_table(found.honest, found.names, limit=999)),
+        "restated": (weeks, restated_table(weeks, found.currency, limit=999)),
+        "settling": (found.settling.curve, settling_table(found.settling.curve)),
+        "disagreements": (found.reconciled, disagreement_table(found.reconciled, found.names, found.currency)),
+    }
+    for name, frame in (
+        ("changes", found.changes), ("messages", found.messages), ("variations", found.duels),
+        ("effects", found.effects),
+    ):  # fmt: skip
+        views = [(frame[frame["flow_id"] == view.flow_id], getattr(view, name)) for view in found.views]
+        tables[name] = max(views, key=lambda pair: len(pair[1].rows))
+    return tables
+
+
+@pytest.mark.parametrize(
+    ("name", "printed"),
+    [
+        ("unsent", ["flow_status", "reason"]), ("restated", ["before", "after", "change", "share", "messages"]),
+        ("settling", ["share", "low"]), ("disagreements", ["values", "series_sum", "reasons"]),
+        ("changes", ["rate_before", "rate_after", "difference", "low", "verdict", "denominator_after"]),
+        ("messages", ["delivered", "open_rate", "click_rate", "conversion_rate", "conversion_value"]),
+        ("variations", ["recipients", "rate", "low", "probability_best", "klaviyo_rule", "verdict"]),
+        ("effects", ["mix_effect", "within_effect", "total_effect"]),
+    ],
+)  # fmt: skip
+def test_each_table_prints_what_feeds_it(talkative: WeeklyReport, name: str, printed: list[str]) -> None:
+    """Each table of the page has rows, as many as its frame, a cell per head, and no dash for what the frame knows."""
+    frame, table = _tables(talkative)[name]
+    assert 0 < len(frame) == len(table.rows)
+    assert {len(table.heads)} == {len(row) for row in table.rows}
+    known = int(frame[printed].notna().to_numpy().sum())
+    filled = sum(formats.MISSING not in str(c.text) and str(c.text) != "" for row in table.rows for c in row)
+    assert filled >= known
+
+
+def test_disagreeing_answers_are_shown_with_both_numbers(talkative: WeeklyReport) -> None:
+    """Conversions came between two requests: both numbers and the likely reason are on the page and in a sheet."""
+    found = talkative.reconciled
+    assert len(found)
+    html = talkative.honest_section().html
+    assert "Answers that disagree" in html
+    for row in found.to_dict("records"):
+        assert f"{row['values']:,.0f}" in html
+        assert f"{row['series_sum']:,.0f}" in html
+    assert escape(found["reasons"].iloc[0]) in html
+    assert len(found) == len(talkative.tables()["answers that disagree"])
+
+
+@pytest.mark.parametrize("section", ["first_screen", "flow_sections", "signal_section", "honest_section",
+                                     "closing_section"])  # fmt: skip
+def test_each_section_has_something_to_say(talkative: WeeklyReport, section: str) -> None:
+    """No section of the page is empty, and none of the words for an empty part is left."""
+    html = getattr(talkative, section)().html
+    empty = (
+        "None this week",
+        "None: every known message",
+        "Nothing that was reported before",
+        "nothing to compare with",
+    )
+    assert not [words for words in empty if words in html]
+    parts = {
+        "first_screen": ['class="fp-five"', 'class="fp-tiles"', "See&nbsp;the&nbsp;flow"],
+        "flow_sections": ["Rates beside the week before", "<h4>Messages</h4>", "Variations, the last four weeks",
+                          "Where the change of the click rate came from", 'class="fp-says"', 'class="fp-strip"'],
+        "signal_section": [">Changed<", ">Stopped<", ">Winner<", "fp-kind"],
+        "honest_section": ["Changed since last time", "Age of a day", "Answers that disagree", "archived"],
+        "closing_section": ["What Klaviyo divides by here", "A note on an answer.", "What was asked", "Time zone"],
+    }  # fmt: skip
+    assert not [words for words in parts[section] if words not in html]
+
+
+# --- whose number it is --------------------------------------------------------------------------------------------
+
+
+def _found(**row: object) -> pd.DataFrame:
+    base = {
+        "flow_id": "F", "flow_name": "Browse Abandonment", "flow_message_id": "m2", "flow_message_name": "Second mail",
+        "statistic": "click_rate", "interval_start": pd.Timestamp("2026-11-18", tz="Europe/Copenhagen"),
+        "direction": "lower", "reason": "", "q_value": 0.0,
+    }  # fmt: skip
+    return pd.DataFrame([base | row])
+
+
+def test_a_number_of_a_message_is_told_as_the_messages() -> None:
+    """A message's rate carries the message's name and its flow's, on the page and in the summary; so does its stop."""
+    names = {"F": "Browse Abandonment"}
+    rate = limit_signals(_found(sentence="Click rate is lower since 2026-11-18: 6.82 % (680 of 9,976)."), names)[0]
+    assert "Message “Second mail” of “Browse Abandonment”: Click rate is lower" in rate.sentence
+    assert "of message “Second mail” of “Browse Abandonment” left its limits" in rate.short
+    assert "m2" == rate.flow_message_id
+    stop = {"direction": "stopped", "statistic": "recipients"}
+    quiet = "has sent nothing since 2026-11-18, after about 90 recipients in each day with sends; it had sent before."
+    message = limit_signals(_found(**stop, reason=MESSAGE_STOPPED, sentence=f"“Second mail” {quiet}"), names)[0]
+    told = "has sent nothing since Wednesday 18 November, after about 90 recipients a day."
+    assert f"Message “Second mail” of “Browse Abandonment” {told}" == message.sentence
+    assert "m2" == message.flow_message_id
+    whole = limit_signals(_found(**stop, reason=FLOW_STOPPED, sentence=f"“Browse Abandonment” {quiet}"), names)[0]
+    assert f"“Browse Abandonment” {told}" == whole.sentence
+    assert not whole.flow_message_id
+
+
+# --- probabilities -------------------------------------------------------------------------------------------------
+
+
+def test_no_probability_is_certain(report: WeeklyReport) -> None:
+    """A computed probability is printed neither as 100 % nor as 0.000 %, in the table or in the sentence."""
+    certain = report.duels.head(2).assign(flow_id=report.flows["flow_id"].iloc[0], probability_best=[0.99999, 0.00001],
+                                          is_best=[True, False], verdict=["higher", "lower"])  # fmt: skip
+    found = WeeklyReport(report.answers)
+    object.__setattr__(found, "duels", certain)
+    printed = [str(row[4].text) for row in found.views[0].variations.rows]
+    assert ["over 99.9\N{NO-BREAK SPACE}%", "under 0.1\N{NO-BREAK SPACE}%"] == printed
+    assert "a probability of over 99.9\N{NO-BREAK SPACE}%" in next(
+        s.sentence for s in found.signals if s.kind == "winner"
+    )
+
+
+# --- what may be compared ------------------------------------------------------------------------------------------
+
+
+def _settled(report: WeeklyReport, share: float) -> WeeklyReport:
+    """Both weeks settled, no earlier answer kept, and a share of one large flow's conversions gone."""
+    current = report.answers.current.copy()
+    flow = current.groupby("flow_id")["conversion_uniques"].sum().idxmax()
+    rows = current["flow_id"] == flow
+    for column in ("conversion_uniques", "conversions"):
+        kept = (current.loc[rows, column].astype("float64") * share).round()
+        current.loc[rows, column] = kept.astype("Int64")
+    current.loc[rows, "conversion_rate"] *= share
+    answers = replace(
+        report.answers,
+        current=current,
+        daily=report.answers.daily.assign(is_provisional=False),
+        weekly=report.answers.weekly.assign(is_provisional=False),
+        history=report.answers.history.iloc[:0],
+    )
+    return WeeklyReport(answers)
+
+
+def test_settled_weeks_are_compared_without_earlier_answers(report: WeeklyReport) -> None:
+    """Where every day of both weeks is settled, a fall of conversions is a signal, in the headline, and judged."""
+    found = _settled(report, 0.3)
+    assert not found.equal_age
+    assert 0 == found.settling.open_days
+    flow = report.answers.current.groupby("flow_id")["conversion_uniques"].sum().idxmax()
+    signal = next(s for s in found.signals if (s.flow_id, s.statistic, s.kind) == (flow, "conversion_rate", "change"))
+    assert signal.q_value < 1e-9
+    assert "Conversion rate" in signal.sentence
+    assert "Nothing moved" not in found.sentences[0].text
+    assert "both weeks settled" in found.sentences[1].text
+    assert "lower" == next(t for t in found.tiles if t.statistic == "conversion_rate").verdict
+
+
+def test_page_and_json_withhold_the_same_verdicts(report: WeeklyReport) -> None:
+    """A young week beside an older one: no verdict on conversions in tile, table, sheet, sentence or JSON."""
+    found = WeeklyReport(replace(report.answers, history=report.answers.history.iloc[:0]))
+    assert 0 < found.settling.open_days
+    number = next(n for n in found.headline()["numbers"] if n["statistic"] == "conversion_rate")
+    assert number["verdict"] is None
+    html = found.first_screen().html
+    tile = html[html.index("Conversion rate</span>") :].partition("</li>")[0]
+    assert "not comparable yet" in tile
+    rows = found.tables()["changes"].query("statistic == 'conversion_rate'")
+    assert {"not comparable yet"} == set(rows["verdict"])
+    assert rows["p_value"].isna().all()
+    assert f"{len(found.changes) - len(rows)} rates were compared" in five_sentences(
+        [], found.tiles, names={}, comparisons=int((found.changes["verdict"] != "not comparable yet").sum()),
+        equal_age=False, open_days=1, forecast="",
+    )[0].text  # fmt: skip
+    for told in (found, report):  # JSON and page are one decision, here and at equal age
+        for value, tile in zip(told.headline()["numbers"], told.tiles, strict=True):
+            assert value["verdict"] == tile.verdict
+
+
+def test_part_of_a_week_is_not_compared_with_a_whole_one(tmp_path: Path) -> None:
+    """A running week of a day and a half shows no change against the seven days before, and says why."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2026-11-17T12:00:00+01:00"))
+    answers = fetch_week(account, week="2026-W47", allow_partial=True)
+    found = WeeklyReport(replace(answers, history=answers.history.iloc[:0]))
+    assert answers.previous is not None
+    assert all(tile.difference is None and tile.verdict is None for tile in found.tiles)
+    assert "this week still runs" in found.tiles[0].beside("previous")
+    assert "than the week before" not in found.sentences[1].text
+    assert "a part of a week says nothing beside a whole one" in found.sentences[0].text
+    assert 0 == len(found.changes)
+    assert "first week with sends" not in _page(found)
+    assert not [view for view in found.views if view.facts and "on the week before" in view.facts[0]]
+
+
+def test_money_of_a_part_is_told_as_of_that_part(report: WeeklyReport) -> None:
+    """Where some conversions carry no money, sentence, tile, page and JSON say of how many the money is."""
+    current = report.answers.current.copy()
+    rows = current["flow_id"] == current["flow_id"].iloc[0]
+    for value in (float("nan"), 0.0):
+        current.loc[rows, "conversion_value"] = value
+        current.loc[rows, "conversion_metric_id"] = "Other1"
+        found = WeeklyReport(replace(report.answers, current=current))
+        total = int(current["conversions"].sum())
+        without = int(current.loc[rows, "conversions"].sum())
+        assert 0 < without < total
+        assert f"from {total - without:,} of {total:,} conversions" in found.sentences[1].text
+        assert f"the other {without:,} carry no money" in found.sentences[1].text
+        told = f"of {total - without:,} of {total:,} conversions: the others carry no money"
+        assert told in found.first_screen().html
+        assert told == found.headline()["numbers"][0]["note"]
+    assert "carry no money" not in report.first_screen().html
+
+
+def test_no_event_among_many_has_an_upper_limit(report: WeeklyReport) -> None:
+    """None in some 600,000 is known to be rare: the interval reaches from 0 to 0.0006 %, in tile and JSON."""
+    current = report.answers.current.copy()
+    current["spam_complaints"] = current["spam_complaints"] * 0
+    current["spam_complaint_rate"] = current["spam_complaint_rate"] * 0.0
+    trials = rate_counts(current)["spam_complaint_rate"][1]
+    current["delivered"] = (current["delivered"] * round(600_000 / trials)).astype("Int64")
+    current["recipients"] = (current["recipients"] * round(600_000 / trials)).astype("Int64")
+    tile = next(t for t in WeeklyReport(replace(report.answers, current=current)).tiles
+                if t.statistic == "spam_complaint_rate")  # fmt: skip
+    assert 0 == tile.value == tile.low
+    trials = rate_counts(current)["spam_complaint_rate"][1]
+    assert tile.high == pytest.approx(1.96**2 / (trials + 1.96**2), rel=1e-3)
+    assert "95 % interval 0\N{NO-BREAK SPACE}% to 0.0006\N{NO-BREAK SPACE}%" == tile.interval
+
+
+# --- a year ago ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("week", "before", "words"),
+    [
+        ("2026-W47", "2025-W47", "the same week a year ago"),
+        ("2027-W01", "2026-W01", "the same week a year ago"),
+        ("2027-W10", "2026-W10", "the same week a year ago"),
+        ("2026-W53", "2026-W01", "52 weeks ago, 2026-W01, as the year before has no week 53"),
+    ],
+)
+def test_a_year_ago_is_the_week_of_the_same_number(report: WeeklyReport, week: str, before: str, words: str) -> None:
+    """The ISO week of the same number, also after a year of 53 weeks; for week 53 the page says what it took."""
+    assert before == a_year_before(iso_week(week)).week
+    answers = replace(report.answers, window=iso_week(week))
+    assert words in answers.year_ago_words
+    assert before in answers.year_ago_words
+    found = WeeklyReport(answers)
+    assert f"Year ago ({before})" in found.first_screen().html
+    assert words in found.sentences[1].text
+    assert words in found.closing_section().html
+    assert before == found.headline()["year_ago_week"]
+
+
+def test_a_year_ago_is_asked_for_by_its_number(tmp_path: Path) -> None:
+    """In week 10 of 2027 the plan asks for week 10 of 2026, not for the week 364 days before."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2027-03-15T09:00:00+01:00"))
+    printed = plan_week(account, week="2027-W10").to_frame().to_string()
+    assert "2026-03-02" in printed
+    assert "2026-03-09" not in printed
+
+
+# --- earlier answers ------------------------------------------------------------------------------------------------
+
+
+def _asked_later(report: WeeklyReport, hours: float, *, both: bool = False) -> WeekAnswers:
+    """As if last Monday's report had been made so many hours later, with the numbers of then (or also on time)."""
+    history = report.answers.history
+    monday = (history["fetched_at"] - (pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7))).abs() < pd.Timedelta("1h")
+    late = history[monday].assign(fetched_at=history["fetched_at"] + pd.Timedelta(hours=hours))
+    parts = [history, late] if both else [history[~monday], late]
+    return replace(report.answers, history=pd.concat(parts, ignore_index=True))
+
+
+@pytest.mark.parametrize(("hours", "equal"), [(-1.5, True), (1.5, True), (2.5, False), (35, False)])
+def test_the_same_age_is_within_two_hours(report: WeeklyReport, hours: float, equal: bool) -> None:
+    """Last week asked up to two hours earlier or later is of the same age; asked 35 hours late it is not."""
+    before, found = before_at_equal_age(_asked_later(report, hours))
+    assert equal == found
+    assert before is not None
+    whole = report.answers.previous if not equal else report.before
+    assert whole["conversions"].sum() == before["conversions"].sum()  # type: ignore[index]
+
+
+def test_the_nearest_of_several_answers_is_taken(report: WeeklyReport) -> None:
+    """Asked on time and again later, the week before is shown as it stood on time."""
+    answers = _asked_later(report, 1.0, both=True)
+    late = answers.history["fetched_at"] == pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7) + pd.Timedelta(hours=1)
+    assert late.any()
+    answers.history.loc[late, "conversions"] += 100
+    before, equal = before_at_equal_age(answers)
+    assert equal
+    assert before["conversions"].sum() == report.before["conversions"].sum()  # type: ignore[index]
+
+
+def test_an_answer_about_some_flows_is_not_the_week(report: WeeklyReport) -> None:
+    """Where only one flow was asked about at that age, the week before stands as it is today."""
+    history = report.answers.history
+    some = history[history["flow_id"] == history["flow_id"].iloc[0]].reset_index(drop=True)
+    before, equal = before_at_equal_age(replace(report.answers, history=some))
+    assert not equal
+    assert before is report.answers.previous
+
+
+def test_changed_weeks_are_summed_whole(report: WeeklyReport) -> None:
+    """Both numbers of a week are those of all its messages; this report's own week is not listed."""
+    weeks = restated_weeks(report.answers)
+    starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
+    assert starts not in set(weeks["interval_start"])
+    row = weeks[(weeks["interval_start"] == starts - pd.Timedelta(days=7)) & (weeks["statistic"] == "conversions")]
+    assert report.answers.previous is not None
+    assert report.before is not None
+    assert int(report.answers.previous["conversions"].sum()) == int(row["after"].iloc[0])
+    assert int(report.before["conversions"].sum()) == int(row["before"].iloc[0])
+    assert row["change"].iloc[0] == row["after"].iloc[0] - row["before"].iloc[0]
+
+
+def test_own_week_asked_before_is_not_a_change(report: WeeklyReport) -> None:
+    """A report of a week that was asked about two days ago lists the weeks before it only."""
+    history = report.answers.history
+    starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
+    asked = history["fetched_at"].max()
+    young = history[history["fetched_at"] == asked]
+    young = young.assign(fetched_at=asked - pd.Timedelta(days=2), conversions=young["conversions"] // 2)
+    found = WeeklyReport(replace(report.answers, history=pd.concat([history, young], ignore_index=True)))
+    assert starts not in set(found.restated["interval_start"])
+    assert starts not in set(restated_weeks(found.answers)["interval_start"])
+    assert len(restated_weeks(found.answers))
+
+
+def test_a_second_report_of_a_day_lists_the_same_changes(report: WeeklyReport) -> None:
+    """What was asked earlier on the same day is not what stood there last time."""
+    history = report.answers.history
+    asked = history["fetched_at"].max()
+    morning = history[history["fetched_at"] == asked].assign(fetched_at=asked - pd.Timedelta(hours=4))
+    again = replace(report.answers, history=pd.concat([history, morning], ignore_index=True))
+    pd.testing.assert_frame_equal(restated_weeks(report.answers), restated_weeks(again))
+    pd.testing.assert_frame_equal(report.restated, WeeklyReport(again).restated)
+
+
+def test_a_flow_under_two_triggers_is_reported_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted by its own trigger, a flow of two metrics stands under the one of the integration, and it is said."""
+    asked = discovery.fetch_flow_triggers
+
+    def twice(wire: discovery.Wire, metric_ids: list[str]) -> pd.DataFrame:
+        found = asked(wire, metric_ids)
+        return pd.concat([found[found["flow_id"] == "T7K2j8"].assign(metric_id="RplOrd"), found], ignore_index=True)
+
+    monkeypatch.setattr(discovery, "fetch_flow_triggers", twice)
+    account = connect("sandbox", home=tmp_path)
+    account.settings = replace(account.settings, conversion_metric=None)
+    answers = fetch_week(account, integration="YourIntegration")
+    assert {"REcTBe"} == set(answers.current.loc[answers.current["flow_id"] == "T7K2j8", "conversion_metric_id"])
+    assert any("T7K2j8 is triggered by several metrics and counted by REcTBe" in note for note in answers.notes)
+    assert 1 == list(WeeklyReport(answers).flows["flow_id"]).count("T7K2j8")
+
+
+@pytest.mark.parametrize("revision", ["2024-10-15", "2025-10-15"])
+def test_an_older_revision_has_its_report(tmp_path: Path, report: WeeklyReport, revision: str) -> None:
+    """Planned and made with what the revision tells: four requests, the numbers of the newest, and what is unknown."""
+    account = connect("sandbox", home=tmp_path, environ={"KLAVIYO_REVISION": revision})
+    assert 4 == plan_week(account).requests
+    found = WeeklyReport(fetch_week(account))
+    sums = ["recipients", "clicks", "conversions"]
+    expected = report.answers.current.groupby("flow_id")[sums].sum()
+    pd.testing.assert_frame_equal(expected, found.answers.current.groupby("flow_id")[sums].sum())
+    assert any(f"Revision {revision} does not tell" in note for note in found.answers.notes)
+    named = found.answers.messages.set_index("flow_message_id")["flow_message_name"]
+    assert str(named["Wc1aEm"]) in _page(found)
+    arms = set(report.answers.current["variation"].dropna())
+    assert arms
+    assert arms.isdisjoint(found.answers.messages["flow_message_id"])

@@ -1,0 +1,97 @@
+"""The embedded account as a program: served on loopback, on its own clock."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import requests
+from sandbox_asking import body, frozen, headers, report
+
+from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server, sandbox_app, serve
+
+PROGRAM = """
+from flowperf_helpers.sandbox import SANDBOX_NOW, serve
+serve(0, now=SANDBOX_NOW, ready=lambda url: print(url, flush=True))
+"""
+
+
+def test_served_until_interrupted():
+    """The server says where it listens, answers what the app in process answers, and ends quietly when interrupted."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        url = process.stdout.readline().strip()
+        assert url.startswith("http://127.0.0.1:")
+        answer = requests.post(f"{url}/api/flow-values-reports", json=body(), headers=headers(), timeout=10)
+        assert report(frozen(), "values")["results"] == answer.json()["data"]["attributes"]["results"]
+        assert 404 == requests.get(f"{url}/x'<script>", headers=headers(), timeout=10).status_code
+        process.send_signal(signal.SIGINT)
+        _, complaints = process.communicate(timeout=10)
+    assert (0, "") == (process.returncode, complaints)
+
+
+def test_taken_port_is_an_error():
+    """A port that somebody has is an `OSError`, not an exit."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(OSError, match="in use"):
+            serve(other.getsockname()[1], now=SANDBOX_NOW)
+
+
+def test_many_clients_at_once():
+    """Threads that ask at once get the same answer."""
+    import threading
+
+    server = make_sandbox_server(0, now=SANDBOX_NOW, variant="one_flow")
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/api/flow-values-reports"
+    got: list[bytes] = []
+
+    def ask() -> None:
+        got.append(requests.post(url, json=body(), headers=headers(), timeout=30).content)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    assert 8 == len(got)
+    assert 1 == len(set(got))
+
+
+def test_clock():
+    """The clock is frozen, given, or the real one, which never stands before the sandbox's now."""
+    assert SANDBOX_NOW == sandbox_app(now=SANDBOX_NOW).now()
+    assert SANDBOX_NOW == sandbox_app(now=datetime(2026, 11, 23, 6)).now()
+    assert SANDBOX_NOW == sandbox_app(now=lambda: datetime(2026, 11, 23, 5, tzinfo=UTC)).now()
+    assert ZoneInfo("Europe/Copenhagen") == sandbox_app(now=lambda: datetime(2026, 11, 23, 5, tzinfo=UTC)).now().tzinfo
+    free = sandbox_app().now()
+    assert SANDBOX_NOW <= free
+    assert abs(free - max(SANDBOX_NOW, datetime.now(UTC))) < timedelta(seconds=5)
+    assert (0, 6) == (SANDBOX_NOW.weekday(), SANDBOX_NOW.hour)
+
+
+def test_quick_enough():
+    """An app is there at once, and a year of weeks of every statistic takes a fraction of a second."""
+    start = time.perf_counter()
+    app = frozen(seed=4242)
+    assert time.perf_counter() - start < 0.3
+    asked = {"start": "2025-12-01T00:00:00+00:00", "end": "2026-11-22T23:59:59+00:00"}
+    names = list(STATISTICS)
+    report(app, "series", interval="weekly", timeframe=asked, statistics=names)
+    start = time.perf_counter()
+    report(app, "series", interval="weekly", timeframe=asked, statistics=names)
+    assert time.perf_counter() - start < 1.0
