@@ -287,7 +287,7 @@ class OnePage:
 
 
 def messages(body: bytes, rng: random.Random) -> None:
-    frame = fetch_messages(OnePage(body), ["f"], revision="2026-10-15")
+    frame = fetch_messages(OnePage(body), ["f"])
     told = texts_in(plain(body))
     assert not frame.duplicated(["flow_id", "flow_message_id"]).any()
     for row in frame.to_dict("records"):
