@@ -15,7 +15,7 @@ PUBLIC: dict[str, str] = flowperf_helpers._ROOMS  # a public name stands for its
 
 # Top to bottom, left to right: whoever comes later may import whoever came before. A folder is one room.
 FLOORS: dict[int, str] = {
-    0: """errors catalog columns payloads names near formats files style choice selection versions censoring timeframes
+    0: """errors catalog payloads columns names near formats files style choice selection versions censoring timeframes
           endpoints home keys accounts_file paging refusals answers snapshot_files row_files wsgi""",
     1: """queries wishes frames provenance resources message_definitions oauth credentials ledger pacing wire
           sandbox""",
