@@ -15,6 +15,7 @@ from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery, Wish, 
 from flowperf_helpers.account.timeframes import Preset
 from flowperf_helpers.errors import near_misses, or_near
 from flowperf_helpers.frames.catalog import GROUPINGS
+from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.frames.reports import SCHEMA_VERSION, statistic_column
 from flowperf_helpers.klaviyo.rate_limiter import Pacer
 
@@ -155,7 +156,7 @@ def _as_wished(frame: pd.DataFrame, wish: Wish, sent: Wish, told: Sequence[str])
     statistics = [s for s in wish.statistics if s not in sent.statistics]
     blank = [None] * len(frame)
     columns = {name: frame[name] for name in frame.columns if name not in told}
-    columns |= {name: pd.Series(blank, index=frame.index, dtype="str") for name in groupings}
+    columns |= {name: pd.Series(text_column(name, blank), index=frame.index) for name in groupings}
     groups = [g for g in GROUPINGS if g in columns]
     kept = [s for s in told if s in frame.columns and s not in wish.statistics and s not in sent.statistics]
     ordered = {name: columns[name] for name in [*groups, *(c for c in columns if c not in groups)]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError, PayloadError
 from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS, has_meaning
+from flowperf_helpers.frames.payloads import NUMBERS
 
 __all__ = [
+    "COUNTS",
     "NAMES",
     "TIMES",
     "carries",
     "group_keys",
     "groupings_of",
+    "joined_column",
     "keep_names",
     "numbers",
     "require_columns",
@@ -37,6 +41,9 @@ NAMES = {
     "tag_name": "tag_id",
 }
 """Columns of names, with the id that they belong to. Names change; ids are what rows are matched by."""
+
+COUNTS = frozenset(name for name, entry in STATISTICS.items() if entry.is_count)
+"""Statistics whose column is ``Int64``."""
 
 TIMES = ("interval_start", "window_start", "window_end")
 
@@ -165,7 +172,7 @@ def statistic_column(
         raise PayloadError(
             f"Klaviyo sent a number as {name:.60} that is too large to be one.", place=place(i)
         ) from error
-    counted = name in STATISTICS and STATISTICS[name].is_count
+    counted = name in COUNTS
     missing = np.isnan(numbers)
     whole = np.where(missing, 0, numbers)
     wrong = np.isinf(whole)
@@ -182,6 +189,48 @@ def statistic_column(
         return numbers
     exact = [v or 0 for v in values] if whole.max(initial=0) >= _EXACT else whole
     return pd.arrays.IntegerArray(np.array(exact, dtype="int64"), missing)
+
+
+def joined_column(
+    name: str, arrays: Sequence[Any], intervals: int, place: Callable[[int], str] = str
+) -> pd.api.extensions.ExtensionArray | np.ndarray:
+    """Return `statistic_column` of arrays of one length, one after the other.
+
+    Parameters
+    ----------
+    arrays : sequence of list or `flowperf_helpers.frames.payloads.NUMBERS`
+        Buffers are taken as a whole, lists one number at a time: to the same result.
+    place : callable
+        JSON pointer of the number at a position in all arrays.
+    """
+    counted = name in COUNTS
+    dtype = "int64" if counted else "float64"
+    odd = np.array([not isinstance(array, NUMBERS) for array in arrays], dtype=bool)
+    if not odd.all():
+        joined = bytearray().join(array for array in arrays if isinstance(array, NUMBERS))
+        numbers = np.frombuffer(joined, dtype=dtype).reshape(len(arrays) - np.count_nonzero(odd), intervals)
+        if not counted or numbers.min(initial=0) >= 0:
+            column = _with_lists(name, arrays, odd, numbers)
+            if column is not None:
+                return column
+    lists = (np.frombuffer(a, dtype=dtype).tolist() if isinstance(a, NUMBERS) else a for a in arrays)
+    return statistic_column(name, list(chain.from_iterable(lists)), place)
+
+
+def _with_lists(name: str, arrays: Sequence[Any], odd: np.ndarray, numbers: np.ndarray) -> Any:
+    """Put buffers and lists together; None where a number is wrong, whose place is found by going through all."""
+    missing = np.zeros((len(arrays), numbers.shape[1]), dtype=bool)
+    if odd.any():
+        try:
+            rest = statistic_column(name, list(chain.from_iterable(arrays[i] for i in np.flatnonzero(odd).tolist())))
+        except PayloadError:
+            return None
+        taken, numbers = numbers, np.empty(missing.shape, dtype=numbers.dtype)
+        numbers[~odd] = taken
+        filled = rest.to_numpy("int64", na_value=0) if isinstance(rest, pd.arrays.IntegerArray) else rest
+        numbers[odd] = np.asarray(filled).reshape(-1, missing.shape[1])
+        missing[odd] = pd.isna(rest).reshape(-1, missing.shape[1])
+    return pd.arrays.IntegerArray(numbers.ravel(), missing.ravel()) if name in COUNTS else numbers.ravel()
 
 
 def text_column(name: str, values: Sequence[str | None]) -> pd.api.extensions.ExtensionArray:

@@ -25,8 +25,8 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError, PayloadError
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import statistic_column, text_column
-from flowperf_helpers.frames.payloads import decode, text_of, whole_text
+from flowperf_helpers.frames.columns import COUNTS, joined_column, statistic_column, text_column
+from flowperf_helpers.frames.payloads import NUMBERS, decode_series, text_of, whole_text
 
 __all__ = ["SCHEMA_VERSION", "join_pages", "series_frame", "to_long", "values_frame"]
 
@@ -71,9 +71,9 @@ def values_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFra
     _check_zone(timezone)
     attributes = _attributes(payload)
     groups, statistics = _results(attributes)
-    columns = {name: statistic_column(name, values, _at(name)) for name, values in statistics.items()}
-    frame = pd.concat([groups, pd.DataFrame(columns, index=groups.index)], axis=1)
-    return _with_attrs(frame, list(statistics), timezone, 1)
+    columns: dict[str, Any] = dict(groups)
+    columns |= {name: statistic_column(name, values, _at(name)) for name, values in statistics.items()}
+    return _framed(columns, list(statistics), timezone, 1)
 
 
 def series_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFrame:
@@ -102,24 +102,13 @@ def series_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFra
     attributes = _attributes(payload)
     starts = _labels(attributes.get("date_times"), timezone)
     groups, statistics = _results(attributes)
-    index = np.repeat(np.arange(len(groups)), len(starts))
-    frame = groups.take(index).reset_index(drop=True)
-    frame["interval_start"] = starts.take(np.tile(np.arange(len(starts)), len(groups)))
-    blank: list[None] = [None] * len(starts)
-    columns = {}
+    number = len(next(iter(groups.values())))
+    repeated = np.repeat(np.arange(number), len(starts))
+    columns: dict[str, Any] = {name: texts.take(repeated) for name, texts in groups.items()}
+    columns["interval_start"] = starts.take(np.tile(np.arange(len(starts)), number))
     for name, arrays in statistics.items():
-        filled = [blank if array is None else array for array in arrays]
-        for i, array in enumerate(filled):
-            if not isinstance(array, list) or len(array) != len(starts):
-                found = f"{len(array)} numbers" if isinstance(array, list) else type(array).__name__
-                raise PayloadError(
-                    f"Klaviyo's series has {len(starts)} intervals but {found} for {name} of result {i}: the answer "
-                    "cannot be aligned; ask again.",
-                    place=f"{_RESULTS}/{i}/statistics/{name}",
-                )
-        columns[name] = statistic_column(name, list(chain.from_iterable(filled)), _at(name, per_result=len(starts)))
-    frame = pd.concat([frame, pd.DataFrame(columns, index=frame.index)], axis=1)
-    return _with_attrs(frame, list(statistics), timezone, len(starts))
+        columns[name] = _series_column(name, arrays, len(starts))
+    return _framed(columns, list(statistics), timezone, len(starts))
 
 
 def join_pages(pages: Sequence[Payload]) -> dict[str, Any]:
@@ -173,7 +162,7 @@ def to_long(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _attributes(payload: Payload) -> dict[str, Any]:
     if isinstance(payload, (bytes, str)):
-        payload = decode(payload)
+        payload = decode_series(payload, COUNTS)
     place = ""
     found: Any = payload
     for step in ("data", "attributes"):
@@ -181,7 +170,8 @@ def _attributes(payload: Payload) -> dict[str, Any]:
         place += f"/{step}"
         if not isinstance(found, Mapping):
             raise PayloadError(
-                f"Klaviyo's answer has no object at {place}: it is no flow report; look at what was asked.", place=place
+                f"Klaviyo's answer has no object at {place}: it is not a flow report; look at what was asked.",
+                place=place,
             )
     return dict(found)
 
@@ -190,14 +180,15 @@ def _result_list(attributes: Mapping[str, Any]) -> list[Any]:
     results = attributes.get("results")
     if not isinstance(results, list):
         raise PayloadError(
-            f"Klaviyo's answer holds {type(results).__name__} where the list of results belongs: it is no flow report.",
+            f"Klaviyo's answer holds {type(results).__name__} where the list of results belongs: it is not a flow "
+            "report.",
             place=_RESULTS,
         )
     return results
 
 
-def _results(attributes: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, list[Any]]]:
-    """Return the groups, one row per result, and per statistic the value (or array) of each result."""
+def _results(attributes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return the groups' columns, one row per result, and per statistic the value (or array) of each result."""
     results = _result_list(attributes)
     for i, result in enumerate(results):
         for part in ("groupings", "statistics"):
@@ -205,25 +196,45 @@ def _results(attributes: Mapping[str, Any]) -> tuple[pd.DataFrame, dict[str, lis
                 raise PayloadError(f"Result {i} of Klaviyo's answer has no {part}.", place=f"{_RESULTS}/{i}/{part}")
     groupings = [result["groupings"] for result in results]
     named = _column_names(chain(_DEFAULT_GROUPS, chain.from_iterable(groupings)), "groupings")
-    columns = {
-        column: text_column(
-            column, [text_of(g.get(raw), f"{_RESULTS}/{i}/groupings/{column}") for i, g in enumerate(groupings)]
-        )
+    texts = {
+        column: [text_of(g.get(raw), f"{_RESULTS}/{i}/groupings/{column}") for i, g in enumerate(groupings)]
         for raw, column in sorted(named.items(), key=lambda pair: _ORDER.get(pair[1], len(_ORDER)))
     }
-    groups = pd.DataFrame(columns)
-    twice = np.flatnonzero(groups.duplicated())
-    if len(twice):
-        key = ", ".join(f"{n}={v[:60]}" for n, v in groups.iloc[twice[0]].items() if not pd.isna(v))
-        raise PayloadError(
-            f"Klaviyo's answer names one group twice ({key}): adding the two up would be a guess; ask with fewer "
-            "groupings.",
-            place=f"{_RESULTS}/{twice[0]}/groupings",
-        )
+    _check_once(texts)
+    columns = {column: text_column(column, values) for column, values in texts.items()}
     asked = _column_names(chain.from_iterable(result["statistics"] for result in results), "statistics")
     _check_names(results, "groupings", columns, {*STATISTICS, *asked.values(), *_PROVENANCE})
     _check_names(results, "statistics", asked.values(), {*_ORDER, *_PROVENANCE})
-    return groups, {name: [result["statistics"].get(raw) for result in results] for raw, name in asked.items()}
+    statistics = [result["statistics"] for result in results]
+    return columns, {name: [numbers.get(raw) for numbers in statistics] for raw, name in asked.items()}
+
+
+def _check_once(texts: Mapping[str, list[str | None]]) -> None:
+    seen = set()
+    for i, group in enumerate(zip(*texts.values(), strict=True)):
+        if group in seen:
+            key = ", ".join(f"{name}={text[:60]}" for name, text in zip(texts, group, strict=True) if text is not None)
+            raise PayloadError(
+                f"Klaviyo's answer names one group twice ({key}): adding the two up would be a guess; ask with fewer "
+                "groupings.",
+                place=f"{_RESULTS}/{i}/groupings",
+            )
+        seen.add(group)
+
+
+def _series_column(name: str, arrays: list[Any], intervals: int) -> Any:
+    """Return one statistic of all results, in their order."""
+    if {*map(type, arrays)} != {NUMBERS}:
+        arrays = [[None] * intervals if array is None else array for array in arrays]
+        for i, array in enumerate(arrays):
+            if not isinstance(array, NUMBERS) and not (isinstance(array, list) and len(array) == intervals):
+                found = f"{len(array)} numbers" if isinstance(array, list) else type(array).__name__
+                raise PayloadError(
+                    f"Klaviyo's series has {intervals} intervals but {found} for {name:.60} of result {i}: the answer "
+                    "cannot be aligned; ask again.",
+                    place=f"{_RESULTS}/{i}/statistics/{name}",
+                )
+    return joined_column(name, arrays, intervals, _at(name, intervals))
 
 
 def _check_names(results: Sequence[Any], part: str, names: Iterable[str], taken: set[str]) -> None:
@@ -279,11 +290,11 @@ def _labels(labels: Any, timezone: str | tzinfo) -> pd.DatetimeIndex:
     found = [_LABEL.fullmatch(label) for label in _label_list(labels)]
     try:
         texts = [f"{match[1]}T{match[2] or '00:00'}{match[3] or ':00'}" if match else "" for match in found]
-        wall = pd.DatetimeIndex(pd.to_datetime(texts, format="%Y-%m-%dT%H:%M:%S")).as_unit("us")
+        wall = pd.DatetimeIndex(np.array(texts, dtype="datetime64[us]"))
     except ValueError as error:
-        raise _no_time(labels) from error
+        raise _no_time() from error
     if wall.hasnans:
-        raise _no_time(labels)
+        raise _no_time()
     # an hour that the clock repeats comes twice: the first is summer time
     local = wall.tz_localize(timezone, ambiguous=~wall.duplicated(), nonexistent="shift_forward")
     if local.has_duplicates and not wall.has_duplicates:
@@ -293,7 +304,7 @@ def _labels(labels: Any, timezone: str | tzinfo) -> pd.DatetimeIndex:
     return local
 
 
-def _no_time(labels: list[str]) -> PayloadError:
+def _no_time() -> PayloadError:
     return PayloadError("Klaviyo's date_times hold something that is not a time.", place=_LABELS)
 
 
@@ -306,17 +317,18 @@ def _check_zone(timezone: str | tzinfo) -> None:
         ) from error
 
 
-def _with_attrs(frame: pd.DataFrame, statistics: list[str], timezone: str | tzinfo, per_result: int) -> pd.DataFrame:
+def _framed(columns: dict[str, Any], statistics: list[str], timezone: str | tzinfo, per_result: int) -> pd.DataFrame:
+    frame = pd.DataFrame(columns, copy=False)
+    frame.attrs = {"schema_version": SCHEMA_VERSION, "timezone": str(timezone), "statistics": statistics}
     notes = []
     for name in statistics:
         if name in STATISTICS and STATISTICS[name].kind == "rate":
-            odd = np.flatnonzero((frame[name] < 0) | (frame[name] > 1))
+            odd = np.flatnonzero((columns[name] < 0) | (columns[name] > 1))
             if len(odd):
                 notes.append(
                     f"{len(odd)} of {len(frame)} values of {name} lie outside 0 to 1, the first at "
                     f"{_at(name, per_result)(int(odd[0]))}: they are kept as Klaviyo sent them."
                 )
-    frame.attrs = {"schema_version": SCHEMA_VERSION, "timezone": str(timezone), "statistics": statistics}
     if notes:
         frame.attrs["notes"] = notes
     return frame

@@ -19,6 +19,7 @@ import pandas as pd
 from flowperf_helpers.account.account import Account
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, GROUPINGS, REQUIRED_GROUP_BY
+from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.frames.provenance import finish_series, finish_values
 from flowperf_helpers.frames.reports import series_frame, values_frame
 from flowperf_helpers.frames.resources import (
@@ -228,7 +229,7 @@ def _all_flows(wanted: dict[str, Any]) -> dict[str, Any]:
 
 def _grouped(frame: pd.DataFrame, group_by: Iterable[str] | None) -> pd.DataFrame:
     wanted = {*(group_by or DEFAULT_GROUP_BY), *REQUIRED_GROUP_BY}
-    groups = {name: pd.Series(dtype="str") for name in GROUPINGS if name in wanted}
+    groups = {name: pd.Series(text_column(name, [])) for name in GROUPINGS if name in wanted}
     rest = {name: frame[name] for name in frame.columns if name not in GROUPINGS}
     grouped = pd.DataFrame(groups | rest)
     grouped.attrs = dict(frame.attrs)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flowperf_helpers import payloads
 from flowperf_helpers.errors import ArgumentError, PayloadError
 from flowperf_helpers.frames.provenance import finish_series, finish_values
 from flowperf_helpers.frames.reports import join_pages, series_frame, to_long, values_frame
@@ -418,3 +419,147 @@ def test_a_series_holds_a_long_name_once() -> None:
     assert 2 >= len({id(cell) for cell in frame["flow_name"].to_numpy()})
     assert "str" == str(frame["flow_name"].dtype)
     assert "str" == str(pd.concat([frame, frame.iloc[:0]])["flow_name"].dtype)
+
+
+# --- long answers, whose numbers are not read one by one ------------------------------------------------------------
+
+
+@pytest.fixture
+def in_pieces(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Read every series as if it were long, in pieces of a few results; the list tells which way each body took."""
+    taken: list[str] = []
+    decoded = payloads._Series.decoded
+
+    def watched(self: Any) -> Any:
+        found = decoded(self)
+        taken.append("in pieces")
+        return found
+
+    monkeypatch.setattr(payloads, "_SHORT", 0)
+    monkeypatch.setattr(payloads, "_PIECE", 300)
+    monkeypatch.setattr(payloads._Series, "decoded", watched)
+    return taken
+
+
+def several(**statistics: list[Any]) -> list[dict[str, Any]]:
+    """Seven messages: the first and the last have the arrays given, those between plain ones."""
+    plain: dict[str, list[Any]] = {"clicks": [1, 2, 3], "open_rate": [0.1, 0.25, 0.3], "new": [1, 2.5, 3]}
+    return [
+        result(plain | (statistics if i in (0, 6) else {}), flow_message_id=f"m{i}", flow_name=f"[Email] {i}")
+        for i in range(7)
+    ]
+
+
+def same(body: bytes | str, zone: str = COPENHAGEN) -> pd.DataFrame:
+    """Bytes give what the decoded answer gives: values to the last bit, dtypes, order, attrs."""
+    expected, found = series_frame(json.loads(body), zone), series_frame(body, zone)
+    pd.testing.assert_frame_equal(expected, found, check_exact=True)
+    for name in found.attrs["statistics"]:
+        one, other = expected[name].array, found[name].array
+        assert type(one) is type(other)
+        if isinstance(one, pd.arrays.IntegerArray):
+            assert one._data.tobytes() == other._data.tobytes()
+            assert one._mask.tobytes() == other._mask.tobytes()
+        else:
+            assert np.asarray(one).tobytes() == np.asarray(other).tobytes()
+    assert expected.attrs == found.attrs
+    return found
+
+
+@pytest.mark.parametrize(
+    "statistics",
+    [
+        {},
+        {"clicks": [None, 2, 3]},
+        {"clicks": [2.0, 2, 3.0]},
+        {"clicks": [2**53 + 1, 2**63 - 1, 0]},
+        {"open_rate": [None, None, None]},
+        {"open_rate": [0, 1, 1]},
+        {"open_rate": [1e-320, 0.1 + 0.2, 5e-324], "conversion_value": [-0.0, 1.7e308, -5]},
+        {"open_rate": [1.5, 0, -1]},
+        {"conversion_value": [2**53 + 1, 2**63, 2**64 - 1]},
+        {"conversion_value": [10**30, 0, 0]},
+    ],
+)
+@pytest.mark.parametrize("compact", [False, True])
+def test_a_long_series_is_what_its_numbers_say(statistics: dict[str, Any], compact: bool, in_pieces: list[str]) -> None:
+    """Read in pieces or one by one: the same frame, also with nulls, whole numbers among fractions, and brackets."""
+    payload = series_payload(DAYS, *several(**statistics)) | {"links": {"next": None}, "more": [{"a": [1]}]}
+    body = json.dumps(payload, separators=(",", ":") if compact else None)
+    assert 21 == len(same(body))
+    assert 21 == len(same(body.encode()))
+    huge = any(number == 10**30 for array in statistics.values() for number in array)
+    assert ([] if huge else ["in pieces"] * 2) == in_pieces
+
+
+def test_a_repeated_hour_is_the_same_in_a_long_series(in_pieces: list[str]) -> None:
+    """Also with an array missing, or null as a whole."""
+    labels = [f"2026-10-25T0{h}:00:00+00:00" for h in (1, 2, 2, 3)]
+    rows = [result({"clicks": [1, 2, 3, 4]}), result({"clicks": None, "opens": [1, 2, 3, 4]}, flow_message_id="n")]
+    frame = same(json.dumps(series_payload(labels, *rows)))
+    assert 1 == len(in_pieces)
+    assert [1.0, 1.0, 1.0] == (frame["interval_start"].iloc[:4].diff().dropna() / pd.Timedelta(hours=1)).tolist()
+    assert [4, 4] == frame[["clicks", "opens"]].isna().sum().tolist()
+
+
+@pytest.mark.parametrize(
+    ("number", "becomes"),
+    [
+        ("[7, 8, 9]", "[[7], 8, 9]"),
+        ("[7, 8, 9]", "[7, [8], []]"),
+        ("[7, 8, 9]", "[7, [8, 9]]"),
+        ("[7, 8, 9]", "[7, -8, 9]"),
+        ("[7, 8, 9]", "[7, 8.5, 9]"),
+        ("[7, 8, 9]", "[7, 9223372036854775808, 9]"),
+        ("[7, 8, 9]", "[7, NaN, 9]"),
+        ("[7, 8, 9]", '[7, "8", 9]'),
+        ("[7, 8, 9]", "[7, true, 9]"),
+        ("[7, 8, 9]", '[7, {"a": 1}, 9]'),
+        ("[7, 8, 9]", "[7, 8]"),
+        ("[7, 8, 9]", '[7, 8, 9], "clicks": [7, 8, 9]'),
+        ('"send_channel"', '"flow_id"'),
+        ('"results"', '"results": [], "results"'),
+        ('"groupings"', '"\\u005b": 1, "groupings"'),
+        ("}}, {", "}},, {"),
+        ("}}]", "}},]"),
+        ("}}]", "}]"),
+        ('"date_times": [', '"date_times": [1, '),
+    ],
+)  # fmt: skip
+def test_a_long_series_hides_no_error(number: str, becomes: str, in_pieces: list[str]) -> None:
+    """What the quick reader would flatten, drop or bend is refused or read as the standard library's reader does."""
+    body = json.dumps(series_payload(DAYS, *several(clicks=[7, 8, 9]))).replace(number, becomes, 1)
+    errors = []
+    for short in (0, 10**9):
+        payloads._SHORT = short
+        try:
+            errors.append(series_frame(body).to_dict())
+        except PayloadError as error:
+            errors.append((str(error), error.place))
+    assert errors[0] == errors[1]
+    assert isinstance(errors[0], tuple) or "005b" in becomes
+
+
+@pytest.mark.parametrize(
+    "name", ["a}}, {b", "}},", "}}]", '"results": [', '\\"results\\": [0]', "\ud83d", "\u00e6[\u0301]", ""]
+)
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_names_that_look_like_json_are_names(name: str, ascii_only: bool, in_pieces: list[str]) -> None:
+    """Wherever a name would cut the answer into pieces, nothing of it is lost."""
+    rows = several()
+    rows[3]["groupings"]["flow_name"] = rows[6]["groupings"]["tag_name"] = name
+    body = json.dumps(series_payload(DAYS, *rows), ensure_ascii=ascii_only)
+    shown = name.replace("\ud83d", "\ufffd")
+    assert [shown] * 3 == same(body)["flow_name"].iloc[9:12].tolist()
+    assert shown == same(body.encode("utf-8", "surrogatepass"))["tag_name"].iloc[-1]
+
+
+def test_pages_of_a_long_series_join(in_pieces: list[str]) -> None:
+    """Two pages read in pieces are one frame, which may be written to."""
+    rows = several()
+    pages = [json.dumps(series_payload(DAYS, *part)).encode() for part in (rows[:4], rows[4:])]
+    frame = series_frame(join_pages(pages))
+    pd.testing.assert_frame_equal(series_frame(series_payload(DAYS, *rows)), frame)
+    assert 2 == len(in_pieces)
+    frame.loc[0, ["clicks", "open_rate"]] = [5, 0.5]
+    assert [5, 0.5] == [frame["clicks"].iloc[0], frame["open_rate"].iloc[0]]

@@ -19,6 +19,7 @@ import pytest
 
 from flowperf_helpers.account.discovery import fetch_messages
 from flowperf_helpers.errors import ArgumentError, FlowperfError, PayloadError
+from flowperf_helpers.frames import payloads
 from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.frames.provenance import finish_series, finish_values
 from flowperf_helpers.frames.reports import join_pages, series_frame, to_long, values_frame
@@ -244,6 +245,14 @@ def series(body: bytes, rng: random.Random) -> None:
     long(frame)
 
 
+def long_series(body: bytes, rng: random.Random) -> None:
+    """A series as if it were long, in pieces."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(payloads, "_SHORT", 0)
+        patch.setattr(payloads, "_PIECE", rng.choice((50, 400, 10_000)))
+        series(body, rng)
+
+
 def long(frame: pd.DataFrame) -> None:
     try:
         assert len(frame) * len(frame.attrs["statistics"]) == len(to_long(frame))
@@ -327,6 +336,7 @@ def paging(body: bytes, rng: random.Random) -> None:
 DOORS: dict[Callable[[bytes, random.Random], None], Any] = {
     values: report(series=False),
     series: report(series=True),
+    long_series: report(series=True),
     metrics: METRICS,
     flows: METRICS,
     messages: FLOWS,
