@@ -1,7 +1,7 @@
 """The embedded account: an invented shop behind Klaviyo's rules, for trying, testing and teaching.
 
 It needs no key and no network, answers the same numbers today and in a year, and tells its planted stories in
-`STORIES`. It knows nothing of the rest of the package but the catalogue and the timeframes.
+`STORIES`. It knows nothing of the rest of the package but the catalogue of statistics.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
-from flowperf_helpers.sandbox.arrivals import Ledger
+from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.call import Answer, Call, Endpoint
 from flowperf_helpers.sandbox.filters import check_parameters
 from flowperf_helpers.sandbox.handlers import (
@@ -65,7 +65,7 @@ __all__ = [
 ]
 
 
-# Klaviyo's windows: how often an endpoint may be asked, and what the headers say about it (contract, section F).
+# Klaviyo's windows: how often an endpoint may be asked, and what the headers say about it.
 
 TIERS: dict[str, tuple[tuple[int, int], ...]] = {
     "XS": ((1, 1), (15, 60)),
@@ -80,7 +80,7 @@ DAY_SPENT = 61073
 
 
 def headers(tier: str) -> dict[str, str]:
-    """Return the headers of an answer that is no 429, in the form that was recorded: the burst window's figures."""
+    """Return the headers of every answer but a 429, in the form that was recorded: the burst window's figures."""
     windows = TIERS[tier]
     burst = windows[0][0]
     limit = ", ".join([str(burst), *(f"{calls};w={seconds}" for calls, seconds in windows)])
@@ -143,7 +143,7 @@ class Windows:
             self._used.update(used)
 
 
-# The table of endpoints: where each lives and what it needs (contract, section A).
+# The table of endpoints: where each lives and what it needs.
 
 _METRICS, _FLOWS, _POST = ("metrics:read",), ("flows:read",), ("POST",)
 _ACCOUNTS, _TAGS = ("accounts:read",), ("tags:read",)
@@ -241,18 +241,18 @@ class SandboxApp:
         self.page_rows = page_rows
         self._clock = now
         self._windows = Windows(time_scale=time_scale) if enforce_limits else None
-        self._ledger_at = lru_cache(maxsize=4)(self._make_ledger)
+        self._counts_at = lru_cache(maxsize=4)(self._make_counts)
 
     def now(self) -> datetime:
         """Return the account's time, aware, in its zone."""
         return self._clock().astimezone(ZoneInfo(ZONE))
 
-    def ledger(self) -> Ledger:
+    def counts(self) -> Counts:
         """Return the counts as they are known now, to the minute."""
-        return self._ledger_at(self.now().replace(tzinfo=None, second=0, microsecond=0))
+        return self._counts_at(self.now().replace(tzinfo=None, second=0, microsecond=0))
 
-    def _make_ledger(self, wall: datetime) -> Ledger:
-        return Ledger(numbers_of(self.variant, self.seed), wall)
+    def _make_counts(self, wall: datetime) -> Counts:
+        return Counts(numbers_of(self.variant, self.seed), wall)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
@@ -334,7 +334,7 @@ def sandbox_app(
     Raises
     ------
     ValueError
-        An argument that is none of these.
+        An argument is not one of these.
 
     Notes
     -----

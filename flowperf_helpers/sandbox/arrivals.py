@@ -28,7 +28,7 @@ from flowperf_helpers.sandbox.numbers import (
     uniform,
 )
 
-__all__ = ["ATTRIBUTION_DAYS", "Ledger", "hourly"]
+__all__ = ["ATTRIBUTION_DAYS", "Counts", "hourly"]
 
 ATTRIBUTION_DAYS = 5
 _LONGEST = ATTRIBUTION_DAYS * 24.0
@@ -192,7 +192,7 @@ def _later(age: Floats, u: Floats) -> Floats:
     return age + (_LONGEST - age) * u**4
 
 
-class Ledger:
+class Counts:
     """Daily counts as known at a moment: final ones, with the last days replaced by what has arrived.
 
     Parameters
@@ -211,7 +211,7 @@ class Ledger:
         self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, _FIRST)
         self._recent = lru_cache(maxsize=8)(self._make_recent)
 
-    def counts(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
+    def daily(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Everything countable, int64 [cell, day], for the days ``first`` to ``last`` (exclusive, none after today)."""
         first, last = self._inside(first, last)
         final = self.numbers.engagement(first, last) | self.numbers.conversions(metric, first, last)
@@ -223,7 +223,7 @@ class Ledger:
             values[:, since - first :] = recent[name][:, since - self._open_from : last - self._open_from]
         return final
 
-    def hours_of(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
+    def hourly(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Return the same for some days, int64 [cell, day, hour of sending]."""
         first, last = self._inside(first, last)
         engagement = hourly(self.numbers, first, last, self.hours)
@@ -235,5 +235,5 @@ class Ledger:
 
     def _make_recent(self, metric: Metric) -> dict[str, Ints]:
         """Counts of the days on which something may still arrive."""
-        hours = self.hours_of(self._open_from, self.days, metric)
+        hours = self.hourly(self._open_from, self.days, metric)
         return {name: values.sum(axis=2) for name, values in hours.items()}

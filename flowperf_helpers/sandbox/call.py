@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from werkzeug.wrappers import Request
 
-from flowperf_helpers.sandbox.arrivals import Ledger
+from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.model import Flow, Metric, World
 from flowperf_helpers.sandbox.problems import not_found
 
@@ -28,7 +28,7 @@ class Account(Protocol):
     def now(self) -> datetime:
         """Return the account's time."""
 
-    def ledger(self) -> Ledger:
+    def counts(self) -> Counts:
         """Return the counts as known now."""
 
 
@@ -71,7 +71,7 @@ class Endpoint:
     answer : callable
         Takes the call and the ids in the path.
     tier : str
-        Of `limits.TIERS`.
+        Of `app.TIERS`.
     needed : tuple of str
         Scopes.
     since : str

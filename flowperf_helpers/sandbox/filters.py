@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-# Klaviyo's filter language, as far as reports and lists use it (contract, section C).
+# Klaviyo's filter language, as far as reports and lists use it.
 #
 # ::
 #

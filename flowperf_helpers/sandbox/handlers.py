@@ -64,7 +64,7 @@ __all__ = [
 ]
 
 
-# Metrics, the flows they trigger, and what the account says about itself (contract, sections A.1, A.2, A.7, A.8).
+# Metrics, the flows they trigger, and what the account says about itself.
 
 METRICS_PER_PAGE = 200
 _MAPPED = {"revenue": "RplOrd", "added_to_cart": "RplCrt", "started_checkout": "RplChk", "viewed_product": "RplVwd",
@@ -170,7 +170,7 @@ def _meant(call: Call, name: str) -> Metric | None:
     return call.world.metric(_MAPPED[name])
 
 
-# Flows, their actions, messages and tags (contract, sections A.3 and A.4).
+# Flows, their actions, messages and tags.
 
 FLOWS_PER_PAGE = 50
 
@@ -342,7 +342,7 @@ def tag(call: Call, tag_id: str) -> Answer:
     return {"data": tag_resource(found, call.host, fields), "links": {"self": call.url}}
 
 
-# The two report endpoints (contract, sections A.5 and A.6).
+# The two report endpoints.
 
 
 def values_report(call: Call) -> Answer:
@@ -365,7 +365,7 @@ def _report(call: Call, kind: str) -> Answer:
         body, kind=kind, revision=call.revision, world=call.world, now=wall, week_starts=account.week_starts
     )
     results, date_times = make_report(
-        asked, account.ledger(), denominator=account.denominator, week_starts=account.week_starts
+        asked, account.counts(), denominator=account.denominator, week_starts=account.week_starts
     )
     page, links = page_of(results, account.page_rows, args, call.url, parameter="page_cursor")
     attributes: Answer = {"results": page}

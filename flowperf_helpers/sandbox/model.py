@@ -1,6 +1,6 @@
 """What the invented account is made of: metrics, flows, messages, variations.
 
-Only shapes; who and what is invented stands in `shop_metrics` and `shop_flows`, what happens to them in `stories`.
+Only shapes; what is invented, and what happens to it, stands in `shop`.
 """
 
 from __future__ import annotations

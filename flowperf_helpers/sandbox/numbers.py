@@ -300,11 +300,11 @@ class Numbers:
             if _TOUCHES.get(story.statistic) != name:
                 continue
             last = _FOREVER if story.last_day is None else day_number(story.last_day) + 1
-            told = (day_number(story.first_day) <= days) & (days < last)
+            holds = (day_number(story.first_day) <= days) & (days < last)
             for row, cell in enumerate(self.cells):
                 arm = None if cell.variation is None else cell.variation.id
                 if cell.message.id == story.flow_message_id and story.variation in (None, arm):
-                    factors[row, told] *= story.size
+                    factors[row, holds] *= story.size
         return factors
 
 

@@ -1,4 +1,4 @@
-"""Everything the sandbox refuses, as JSON:API error objects in the forms that were recorded (contract, section H)."""
+"""Everything the sandbox refuses, as JSON:API error objects in the forms that were recorded."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from flowperf_helpers.frames.catalog import STATISTICS, has_meaning
-from flowperf_helpers.sandbox.arrivals import Ledger
+from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.filters import Condition
 from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
 from flowperf_helpers.sandbox.numbers import Floats, Ints, day_number
@@ -31,7 +31,7 @@ Grouping = tuple[str | None, ...]
 
 
 def make_report(
-    asked: Asked, ledger: Ledger, *, denominator: str = "delivered", week_starts: str = "monday"
+    asked: Asked, counts: Counts, *, denominator: str = "delivered", week_starts: str = "monday"
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Answer a report request.
 
@@ -39,7 +39,7 @@ def make_report(
     ----------
     asked : Asked
         The checked request.
-    ledger : Ledger
+    counts : Counts
         The counts as known now.
     denominator : {"delivered", "recipients"}
         What opens, clicks, unsubscribes, complaints and conversions are divided by.
@@ -56,12 +56,12 @@ def make_report(
     starts = [asked.period.start]
     if asked.interval is not None:
         starts = buckets(asked.period, asked.interval, week_starts)
-    rows = _rows(ledger.numbers.cells, asked)
-    summed = _Summed(ledger, asked, starts, rows)
+    rows = _rows(counts.numbers.cells, asked)
+    summed = _Summed(counts, asked, starts, rows)
     sums = summed.sums
     sent = sums["recipients"].sum(axis=1) > 0
     shown = [row for row, is_sent in zip(rows.items(), sent, strict=True) if is_sent]
-    channels = [ledger.numbers.cells[cells[0]].message.channel for _, cells in shown]
+    channels = [counts.numbers.cells[cells[0]].message.channel for _, cells in shown]
     columns = [
         _shown(name, channels, _column(name, sums, denominator)[sent], asked.interval is None)
         for name in asked.statistics
@@ -117,8 +117,8 @@ def _holds(condition: Condition, cell: Cell) -> bool:
 class _Summed:
     """Counts per row and bucket: sums for events, people counted once for uniques."""
 
-    def __init__(self, ledger: Ledger, asked: Asked, starts: list[datetime], rows: dict[Grouping, list[int]]) -> None:
-        self._ledger = ledger
+    def __init__(self, counts: Counts, asked: Asked, starts: list[datetime], rows: dict[Grouping, list[int]]) -> None:
+        self._counts = counts
         self._asked = asked
         lengths = np.array([len(cells) for cells in rows.values()], dtype=np.int64)
         self._row_starts = np.cumsum(lengths) - lengths
@@ -128,7 +128,7 @@ class _Summed:
         bucket = np.searchsorted(np.array(starts, dtype="datetime64[s]"), times, side="right") - 1
         bucket = np.maximum(bucket, 0)  # an hour that the clock skips has no bucket of its own
         self.sums = {name: self._total(name, values, bucket) for name, values in parts.items()}
-        per_text = np.array([c.message.segments for c in ledger.numbers.cells], dtype=np.int64)
+        per_text = np.array([c.message.segments for c in counts.numbers.cells], dtype=np.int64)
         self.sums["segments"] = self._total("segments", parts["delivered"] * per_text[:, None], bucket)
 
     def _pieces(self) -> tuple[np.ndarray, dict[str, Ints]]:
@@ -138,8 +138,8 @@ class _Summed:
         first_hour = int((period.start - midnight) / timedelta(hours=1))
         last_hour = int((period.end - midnight) / timedelta(hours=1))
         first = max(first_hour // 24, day_number(FIRST_DAY))
-        last = max(min(-(-last_hour // 24), self._ledger.days), first)
-        counts = self._ledger.counts(first, last, asked.metric)
+        last = max(min(-(-last_hour // 24), self._counts.days), first)
+        counts = self._counts.daily(first, last, asked.metric)
         if last == first:
             return np.zeros(0, dtype="datetime64[s]"), counts
         cut = [day for day in {first, last - 1} if first_hour > day * 24 or last_hour < day * 24 + 24]
@@ -155,7 +155,7 @@ class _Summed:
         for day in sorted(cut):
             inside = [hour for hour in range(24) if first_hour <= day * 24 + hour < last_hour]
             times += [day * 24 + hour for hour in inside]
-            for name, values in self._ledger.hours_of(day, day + 1, asked.metric).items():
+            for name, values in self._counts.hourly(day, day + 1, asked.metric).items():
                 parts[name].append(values[:, 0, inside])
         order = np.argsort(times)
         seconds = np.datetime64(EPOCH, "s") + np.array(times)[order] * np.timedelta64(3600, "s")
@@ -212,6 +212,6 @@ def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -
         for index in np.flatnonzero(np.isnan(kept).any(axis=1)).tolist():
             values[index] = [None if value != value else value for value in values[index]]  # NaN differs from itself
     nothing = [None if name in _NULL_WITHOUT_MEANING else (0 if entry.is_count else 0.0)] * column.shape[1]
-    told = iter(values)
-    rows = [next(told) if means else nothing for means in has.tolist()]
+    remaining = iter(values)
+    rows = [next(remaining) if means else nothing for means in has.tolist()]
     return [row[0] for row in rows] if alone else rows

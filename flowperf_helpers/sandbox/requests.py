@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 
-# Klaviyo's timeframes and intervals on the account's wall clock (contract, sections D.1 to D.4).
+# Klaviyo's timeframes and intervals on the account's wall clock.
 #
-# Where Klaviyo tells nothing the sandbox decides: a first or last bucket is clipped to the timeframe and labelled
-# with the clipped start; lengths are measured on the wall clock; a window may reach into the future and shows zeros
-# there.
+# Where Klaviyo's documentation is silent the sandbox decides: a first or last bucket is clipped to the timeframe and
+# labelled with the clipped start; lengths are measured on the wall clock; a window may reach into the future and shows
+# zeros there.
 
 CAPS = {
     "hourly": timedelta(days=7),
@@ -131,7 +131,7 @@ def _months_back(day: date, months: int) -> date:
     return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
-# Klaviyo's revisions and what each of them brought to reports and flows (contract, section B).
+# Klaviyo's revisions and what each of them brought to reports and flows.
 
 REVISIONS = (
     "2024-02-15", "2024-05-15", "2024-06-15", "2024-07-15", "2024-10-15", "2025-01-15", "2025-04-15", "2025-07-15",
@@ -172,7 +172,7 @@ def check_revision(value: str | None) -> str:
     Raises
     ------
     Problem
-        400: none, or one that never was.
+        400: missing, or never published.
     """
     if not value:
         raise Problem(
@@ -217,10 +217,10 @@ def statistics_of(revision: str) -> tuple[str, ...]:
     return tuple(name for name in STATISTICS if name not in _TEXT_COSTS)
 
 
-# What a report request must look like: the body of section A.5 and A.6, checked field by field.
+# What the body of a report request must look like, checked field by field.
 
 FIXED_GROUP_BY = ("flow_id", "send_channel", "flow_message_id")
-"""What is grouped by when nothing is said, in the order of the guide's answers."""
+"""What is grouped by when nothing is said, in the order of Klaviyo's documented answers."""
 
 MAX_ITEMS = 100
 _AT = "/data/attributes/"

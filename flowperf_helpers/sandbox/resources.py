@@ -95,7 +95,7 @@ class Sent:
     flow: Flow
 
     def attributes(self, revision: str) -> dict[str, Any]:
-        """Attributes, whose shape changed twice (contract, section A.4)."""
+        """Attributes, whose shape changed at 2025-10-15 and at 2026-01-15."""
         times = {"created": self.flow.created, "updated": self.flow.updated}
         channel = _CHANNELS[self.message.channel]
         if revision < "2025-10-15":
@@ -195,7 +195,7 @@ def sparse(kind: str, args: Mapping[str, str], revision: str, *more: str) -> Fie
     Raises
     ------
     Problem
-        400 for a name that is no field at this revision.
+        400 for a name that is not a field at this revision.
     """
     asked = args.get(f"fields[{kind}]")
     if asked is None:

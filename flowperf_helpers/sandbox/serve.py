@@ -40,7 +40,7 @@ def make_sandbox_server(
     with socket.create_server((HOST, port)) as bound:
         port = bound.getsockname()[1]
         server = make_server(HOST, port, app, threaded=True, request_handler=_Handler, fd=bound.fileno())
-    server.server_port = port  # not told to a server that was given a socket
+    server.server_port = port  # a server that was given a socket does not look it up
     return server
 
 

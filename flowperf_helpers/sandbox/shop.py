@@ -34,7 +34,7 @@ _API = _integration("7FtS4J", "api", "API", "API")
 _JUDGE = _integration("0qJdMe", "judgeme", "Judge.me", "Reviews")
 _LOYALTY = _integration("0lOyAl", "loyaltylion", "LoyaltyLion", "Loyalty")
 _RECHARGE = _integration("0rEcHa", "recharge", "Recharge", "Subscriptions")
-# the guide's app: its integration shows an id and a name and nothing else
+# the app of Klaviyo's integration guide: its integration shows an id and a name and nothing else
 _YOURS: dict[str, str | None] = {"id": "0rG4eQ", "name": "YourIntegration"}
 _ODD: dict[str, str | None] = {"object": "integration", "id": None, "key": None, "name": None, "category": None}
 
