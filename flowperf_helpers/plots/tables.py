@@ -42,7 +42,6 @@ __all__ = [
 ]
 
 NAME_WIDTH = 90
-TERMINAL_WIDTH = 48
 
 
 # -- how a value is read ----------------------------------------------------------------------------------------------
@@ -223,7 +222,7 @@ class Table:
         notes = Markup("").join(Markup("<p>{}</p>").format(note) for note in self.notes)
         return f'<style>{style()}</style><div class="fp-table">{over}{self.__html__()}{notes}</div>'
 
-    def text(self, width: int = TERMINAL_WIDTH) -> str:
+    def text(self, width: int = 48) -> str:
         """Lines for a terminal: cells cut to a width, nothing in them that steers it."""
         lines = [[short_name(text, width) if text else "" for text in line] for line in
                  [self.heads, *([str(cell.text) for cell in row] for row in self.rows)]]  # fmt: skip
@@ -292,10 +291,6 @@ def tables_by(
 _SHARES = ("rate", "share", "probability", "low", "high", "mix_effect", "within_effect", "total_effect")
 
 
-def _bare(column: str) -> str:
-    return column.removesuffix("_before").removesuffix("_after")
-
-
 def _kind_of(bare: str, values: pd.Series) -> str:
     dtype, known = values.dtype, values.dropna()
     if pd.api.types.is_datetime64_any_dtype(dtype):
@@ -318,7 +313,7 @@ def frame_columns(frame: pd.DataFrame) -> list[Column]:
     """Columns for a frame that no list was written for: each with the kind that its name and its values tell."""
     columns = []
     for number, (name, values) in enumerate(frame.items()):
-        bare = _bare(str(name))
+        bare = str(name).removesuffix("_before").removesuffix("_after")
         label = formats.statistic_label(bare.removesuffix("_name")) + str(name).removeprefix(bare).replace("_", " ")
         columns.append(Column(label, f"#{number}", _kind_of(bare, values), bare))
     return columns
@@ -359,8 +354,6 @@ _WHO = (
     Column("Channel", "send_channel"),
 )  # fmt: skip
 
-SANDBOX_NOTE = "SANDBOX · invented numbers"
-
 
 def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: int = 100) -> Table:
     """Before, now, the change with its interval as numbers and picture, and the verdict; real changes first.
@@ -383,7 +376,7 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     notes = [str(note) for note in compared.attrs.get("notes") or []]
     title = f"{formats.statistic_label(rate)}, before and now"
     if compared.attrs.get("sandbox"):
-        title += f" · {SANDBOX_NOTE}"
+        title += " · SANDBOX · invented numbers"
     if shown.empty:
         notes.append("There is nothing to compare: no group is in both periods.")
     columns = [*who, *COMPARISON, Column("Rests on", "sample", "words")]
