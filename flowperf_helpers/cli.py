@@ -16,16 +16,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flowperf_helpers.errors import ArgumentError, FlowperfError
-from flowperf_helpers.frames.formats import clean_name
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "discovered",
+    "echo_frame",
     "main",
     "moment",
-    "print_frame",
 ]
 
 
@@ -104,7 +103,7 @@ def discover(account: str, integration: str | None, category: str | None, shape:
     """List an account's metrics and the flows they trigger."""
     from flowperf_helpers import connect
 
-    print_frame(discovered(connect(account), integration=integration, category=category), shape)
+    echo_frame(discovered(connect(account), integration=integration, category=category), shape)
 
 
 @main.command()
@@ -231,7 +230,7 @@ def status(account: str, shape: str) -> None:
     """Show the quota used and left today, and the snapshots kept."""
     from flowperf_helpers import connect
 
-    print_frame(connect(account).status(), shape)
+    echo_frame(connect(account).status(), shape)
 
 
 @main.command()
@@ -252,8 +251,6 @@ def app(account: str, week: str | None, conversion_metric: str | None, port: int
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 """What a terminal would obey instead of showing it."""
 
-_WIDTH = 48
-
 
 def discovered(account: Any, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
     """Metrics with the flows they trigger: one row per metric × flow, and one for a metric without flows."""
@@ -263,7 +260,7 @@ def discovered(account: Any, *, integration: str | None = None, category: str | 
     return metrics.merge(flows[[c for c in kept if c in flows]], on="metric_id", how="left")
 
 
-def print_frame(frame: pd.DataFrame, shape: str) -> None:
+def echo_frame(frame: pd.DataFrame, shape: str) -> None:
     """Print a frame as ``table``, ``csv`` or ``json`` (one object per row); no text of it steers a terminal."""
     import click
 
@@ -275,7 +272,9 @@ def print_frame(frame: pd.DataFrame, shape: str) -> None:
     elif frame.empty:
         click.echo("nothing to show")
     else:
-        click.echo(_table(frame))
+        from flowperf_helpers.plots.tables import frame_table
+
+        click.echo(frame_table(frame, plain=True).text())
 
 
 def _inert(value: Any) -> Any:
@@ -283,32 +282,13 @@ def _inert(value: Any) -> Any:
 
     Spreadsheets look past what cannot be seen, and read the wide forms of East Asian keyboards as the plain signs.
     """
+    from flowperf_helpers.frames.formats import clean_name
+
     if not isinstance(value, str):
         return value
     text = _CONTROL.sub(" ", value)
     is_formula = unicodedata.normalize("NFKC", clean_name(text)[:1]) in ("=", "+", "-", "@")
     return f"'{text}" if is_formula or value[:1] in ("\t", "\r") else text
-
-
-def _table(frame: pd.DataFrame) -> str:
-    cells = [[_cell(v) for v in row] for row in frame.itertuples(index=False)]
-    heads = [str(c) for c in frame.columns]
-    widths = [max(len(h), *(len(row[i]) for row in cells)) for i, h in enumerate(heads)]
-    lines = [
-        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        for row in [heads, *cells]
-    ]
-    lines.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join(lines)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and value != value):
-        return "–"
-    if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d %H:%M %Z}".strip()
-    text = _CONTROL.sub(" ", str(value))
-    return text if len(text) <= _WIDTH else text[: _WIDTH - 1] + "…"
 
 
 def moment(text: str) -> datetime:

@@ -6,18 +6,20 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
 
-from flowperf_helpers.cli import print_frame
+from flowperf_helpers.cli import echo_frame
 
 STEERING = ["\x1b]0;owned\x07", "\x1b[2J", "a\x9b31m", "\x7f", "left\u202eright", "\u2066x", "line\nline"]
 CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def _printed(names: list[str], shape: str, capsys: pytest.CaptureFixture[str]) -> str:
-    print_frame(pd.DataFrame({"flow_name": pd.Series(names, dtype="object")}), shape)
+    echo_frame(pd.DataFrame({"flow_name": pd.Series(names, dtype="object")}), shape)
     return capsys.readouterr().out
 
 
@@ -47,3 +49,13 @@ def test_plain_names_are_printed_as_they_are(capsys: pytest.CaptureFixture[str])
     names = ["Welcome, again", 'a "b"', "1 = 1", "欢迎", "مرحبا", "👩‍👩‍👧", "ne\u0301e"]
     rows = csv.DictReader(io.StringIO(_printed(names, "csv", capsys)))
     assert names == [row["flow_name"] for row in rows]
+
+
+def test_a_table_for_the_terminal_draws_no_pictures() -> None:
+    """Printing a frame loads neither matplotlib nor a template engine, which cost more than the table."""
+    code = (
+        "import sys, pandas as pd\nfrom flowperf_helpers.cli import echo_frame\n"
+        "echo_frame(pd.DataFrame({'a': [1]}), 'table')\nprint({'matplotlib', 'jinja2'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ["a", "-", "1", "set()"] == done.stdout.split("\n")[:4]

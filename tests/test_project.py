@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-CONDA_NAMES = {"great_tables": "great-tables", "matplotlib-base": "matplotlib", "python-tzdata": "tzdata"}
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "python-tzdata": "tzdata"}
 
 
 def project() -> dict:

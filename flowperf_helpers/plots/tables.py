@@ -1,209 +1,362 @@
-"""Tables for people: units, right-aligned numbers, the verdict in words, one look."""
+"""Tables: columns declared as data, and one engine that prints them for a notebook, a page, a terminal, a spreadsheet.
+
+A `Column` says what stands over it, which columns of a frame it reads and how (`KINDS`); `make_table` reads a frame by
+a list of columns. Another look is another list, another kind, or another line of ``table.html.j2`` and ``tables.css``.
+Everything that a stranger typed is escaped where it is printed.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import html
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
+from markupsafe import Markup
 
-from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.frames.catalog import STATISTICS, has_meaning, how_to_read
+from flowperf_helpers.frames import formats
+from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import NAMES, require_columns
-from flowperf_helpers.frames.formats import MISSING, axis_title, difference_text, statistic_label, unit_of
-from flowperf_helpers.plots import cells
-from flowperf_helpers.plots.svg import sparkline_svg
+from flowperf_helpers.frames.formats import MISSING, NO_NAME, clean_name, short_name
+from flowperf_helpers.plots.svg import interval_mark
 
 if TYPE_CHECKING:
-    from great_tables import GT
+    import jinja2
 
 __all__ = [
-    "Sheet",
-    "add_dates",
-    "add_names",
-    "add_text",
+    "COMPARISON",
+    "KINDS",
+    "Cell",
+    "Column",
+    "Kind",
+    "Table",
     "comparison_table",
-    "first_rows",
-    "flows_table",
-    "honest_table",
-    "how_to_read_table",
-    "metrics_table",
-    "signals_table",
-    "values_table",
+    "frame_columns",
+    "frame_table",
+    "make_table",
+    "sheet_format",
+    "style",
+    "tables_by",
 ]
 
-
-# Finished cells as a printable table: one look, notes under it, SANDBOX over it where the numbers are invented.
-
-SANDBOX_NOTE = "SANDBOX · invented numbers"
+NAME_WIDTH = 90
 
 
-@dataclass
-class Sheet:
-    """Columns of finished HTML, collected before great_tables sees them."""
-
-    title: str
-    attrs: dict[Any, Any]
-    labels: dict[str, str] = field(default_factory=dict)
-    columns: dict[str, list[str]] = field(default_factory=dict)
-    align: dict[str, Literal["left", "right"]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    def add(self, name: str, label: str, made: Iterable[str], *, right: bool = False) -> None:
-        """Put a column at the right; ``made`` is HTML of `flowperf_helpers.plots.cells`."""
-        self.labels[name], self.columns[name], self.align[name] = label, list(made), "right" if right else "left"
-
-    def draw(self, empty: str) -> GT:
-        """Make the table; one without rows says ``empty`` in their place."""
-        from great_tables import GT
-        from great_tables import html as as_html
-
-        columns, labels = self.columns, self.labels
-        if not next(iter(columns.values()), []):
-            columns, labels = {"nothing": [html.escape(empty)]}, {"nothing": ""}
-        content = hashlib.sha256(repr((self.title, columns)).encode("utf-8", "replace")).hexdigest()[:10]
-        table = GT(pd.DataFrame(columns, dtype="object"), id=f"fp-{content}").fmt(str, columns=list(columns))
-        table = table.cols_label(cases=dict(labels))
-        for side in ("left", "right"):
-            chosen = [name for name in columns if self.align.get(name, "left") == side]
-            if chosen:
-                table = table.cols_align(align=side, columns=chosen)
-        mark = SANDBOX_NOTE if self.attrs.get("sandbox") else None
-        flag = '<mark style="background:#F0E442;color:#000;font-weight:600;padding:1px 5px">{}</mark>'
-        table = table.tab_header(
-            title=as_html(f"<b>{html.escape(self.title)}</b>"), subtitle=as_html(flag.format(mark)) if mark else None
-        )
-        for note in self.notes:
-            table = table.tab_source_note(note)
-        return table.opt_align_table_header("left").tab_options(
-            table_font_size="14px", heading_title_font_size="16px",
-            column_labels_font_weight="bold", data_row_padding="5px", container_overflow_x="auto",
-            table_margin_left="0px",
-        )  # fmt: skip
+# -- how a value is read ----------------------------------------------------------------------------------------------
 
 
-def first_rows(frame: pd.DataFrame, top: int, sheet: Sheet, noun: str = "row") -> pd.DataFrame:
-    """Return the first rows, and note on the sheet how many are left."""
-    left = len(frame) - top
-    if left > 0:
-        sheet.notes.append(f"{left:,} more {noun}{'' if left == 1 else 's'} of {len(frame):,} not shown.")
-    return frame.head(top)
+@dataclass(frozen=True)
+class Kind:
+    """How the values of a column are read.
+
+    Attributes
+    ----------
+    text : callable
+        What is printed, from the row's values, the statistic whose unit they have, and the currency.
+    is_number : bool
+        Numbers stand at the right.
+    sort : callable, optional
+        The number that a reader sorts by, from the first value; left out: by the text.
+    sheet : str
+        The spreadsheet's number format; empty: that of the statistic's unit.
+    """
+
+    text: Callable[[Sequence[Any], str, str | None], str]
+    is_number: bool = False
+    sort: Callable[[Any], float] | None = None
+    sheet: str = "@"
 
 
-def add_names(sheet: Sheet, frame: pd.DataFrame) -> None:
-    """Add a column per thing that the rows are about: names where there are any, their ids folded away."""
-    labels = {
-        "flow_name": "Flow", "flow_message_name": "Message", "variation_name": "Variation", "tag_name": "Tag",
-    }  # fmt: skip
-    for name, label in labels.items():
-        identifier = NAMES[name]
-        if name in frame.columns:
-            ids = frame[identifier] if identifier in frame.columns else [None] * len(frame)
-            sheet.add(name, label, (cells.name_cell(n, i) for n, i in zip(frame[name], ids, strict=True)))
-        elif identifier in frame.columns:
-            sheet.add(identifier, label, (cells.text_cell(i) for i in frame[identifier]))
-    if "send_channel" in frame.columns:
-        sheet.add("send_channel", "Channel", (cells.text_cell(c, 20) for c in frame["send_channel"]))
+def _is_missing(value: Any) -> bool:
+    return bool(pd.api.types.is_scalar(value) and pd.isna(value))
 
 
-def add_text(sheet: Sheet, frame: pd.DataFrame, columns: dict[str, str], width: int = 60) -> None:
-    """Add those columns of words that the frame has."""
-    for name, label in columns.items():
-        if name in frame.columns:
-            sheet.add(name, label, (cells.text_cell(value, width) for value in frame[name]))
+def _or_dash(words: Callable[[Any], str]) -> Callable[[Sequence[Any], str, str | None], str]:
+    return lambda v, unit, currency: MISSING if _is_missing(v[0]) else words(v[0])
 
 
-def add_dates(sheet: Sheet, frame: pd.DataFrame, columns: dict[str, str]) -> None:
-    """Add those columns of moments that the frame has, as days of the account's clock."""
-    for name, label in columns.items():
-        if name in frame.columns:
-            sheet.add(
-                name,
-                label,
-                (
-                    cells.missing_cell() if pd.isna(d) else f'<span style="white-space:nowrap">{d:%Y-%m-%d}</span>'
-                    for d in frame[name]
-                ),
+def _number(words: Callable[[Any], str], sheet: str = "0.000%") -> Kind:
+    return Kind(lambda v, unit, currency: words(v[0]), True, float, sheet)
+
+
+def _points_interval(low: Any, high: Any) -> str:
+    if _is_missing(low):
+        return MISSING
+    return f"{formats.points_text(low).split(formats.SPACE)[0]} to {formats.points_text(high)}"
+
+
+def _mark(low: Any, high: Any, difference: Any, verdict: str, reach: float) -> str:
+    words = f"{formats.points_text(difference)}, {_points_interval(low, high)}"
+    return interval_mark(difference, low, high, reach=reach, words=words, verdict=verdict)
+
+
+_NAMED, _NAMELESS = Markup("<bdi>{}</bdi>"), Markup("<em>{}</em>")
+_FOLD = Markup("{} <details><summary>id</summary><code>{}</code></details>")
+
+
+def _name(name: Any, identifier: Any) -> str:
+    """A name, and its id folded away: opened by mouse or keyboard, taken whole by one click."""
+    shown = (_NAMELESS if clean_name(name) == NO_NAME else _NAMED).format(short_name(name, 48))
+    return shown if _is_missing(identifier) else _FOLD.format(shown, short_name(identifier, 200))
+
+
+def _moment(value: pd.Timestamp) -> str:
+    return f"{value:%Y-%m-%d %H:%M %Z}".strip()
+
+
+KINDS: Mapping[str, Kind] = {
+    # words
+    "text": Kind(_or_dash(lambda v: short_name(v, NAME_WIDTH))),
+    "words": Kind(_or_dash(lambda v: ("met" if v else "not met") if isinstance(v, bool) else str(v))),
+    "flag": Kind(_or_dash(lambda v: "yes" if v else "no")),
+    "label": Kind(_or_dash(formats.statistic_label)),
+    "verdict": Kind(lambda v, unit, currency: formats.verdict_text(v[0])),
+    "name": Kind(lambda v, unit, currency: _name(*v)),
+    "plain": Kind(_or_dash(lambda v: _moment(v) if isinstance(v, pd.Timestamp) else str(v))),
+    # moments
+    "date": Kind(_or_dash(lambda v: f"{v:%Y-%m-%d}"), sort=lambda v: v.timestamp(), sheet="yyyy-mm-dd"),
+    "time": Kind(_or_dash(lambda v: f"{v:%Y-%m-%d %H:%M}"), sort=lambda v: v.timestamp(), sheet="yyyy-mm-dd hh:mm"),
+    "day": Kind(_or_dash(lambda v: f"{v:%-d %B %Y}"), sort=lambda v: v.timestamp()),
+    "days": Kind(_or_dash(lambda v: f"{v} day{'' if v == 1 else 's'}"), sort=float),
+    # numbers, in the unit of a statistic or in their own
+    "statistic": Kind(lambda v, unit, currency: formats.statistic_text(v[0], unit, currency), True, float, ""),
+    "change": Kind(lambda v, unit, currency: formats.difference_text(v[0], unit, currency), True, float, ""),
+    "share": _number(formats.percent_text),
+    "points": _number(formats.points_text),
+    "probability": _number(formats.probability_text),
+    "p": _number(lambda v: MISSING if _is_missing(v) else f"{v:.4f}", "0.0000"),
+    "decimal": _number(lambda v: MISSING if _is_missing(v) else f"{v:,.2f}", "0.00"),
+    # several numbers in one cell
+    "interval": Kind(lambda v, unit, currency: formats.interval_text(v[0], v[1], unit, currency), True),
+    "points interval": Kind(lambda v, unit, currency: _points_interval(*v), True),
+    "counts": Kind(lambda v, unit, currency: " and ".join(map(formats.count_text, v)), True),
+    "mark": Kind(lambda v, unit, currency: _mark(*v)),
+}
+
+
+# -- columns and tables -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table.
+
+    Attributes
+    ----------
+    head : str
+    source : str or tuple of str
+        Columns of the frame; one that the frame lacks is missing in every row.
+    kind : str
+        A key of `KINDS`; it also tells the alignment.
+    unit : str
+        The statistic whose unit the numbers have, or the frame's column that names one per row; empty: the source.
+    meaning : str
+        What the numbers mean, as a tooltip of the head.
+    """
+
+    head: str
+    source: str | tuple[str, ...]
+    kind: str = "text"
+    unit: str = ""
+    meaning: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Columns of the frame."""
+        return (self.source,) if isinstance(self.source, str) else self.source
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it stands at the right."""
+        return KINDS[self.kind].is_number
+
+    def cells(self, frame: pd.DataFrame, currency: str | None = None) -> list[Cell]:
+        """Read a frame, one cell per row."""
+        kind, unit, blank = KINDS[self.kind], self.unit or self.sources[0], [None] * len(frame)
+        values = zip(*(frame[c].tolist() if c in frame else blank for c in self.sources), strict=True)
+        per_row = bool(self.unit) and unit not in STATISTICS and unit in frame
+        units = frame[unit].tolist() if per_row else [unit] * len(frame)
+        return [
+            Cell(
+                kind.text(row, of, currency),
+                None if kind.sort is None or _is_missing(row[0]) else kind.sort(row[0]),
+                kind.is_number,
             )
+            for row, of in zip(values, units, strict=True)
+        ]
 
 
-# Tables for people: units, right-aligned numbers, the verdict in words, ids folded away, nothing that can run.
-#
-# Each function takes a frame and returns a `great_tables.GT`, which shows itself as a notebook cell's last line.
-# Rows keep the frame's order; what does not fit is counted in a note, never dropped in silence. A comparison puts
-# real changes first, so that none is among those left out.
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its text, and the number a reader may sort by (None: sorted by text)."""
+
+    text: str
+    number: float | None = None
+    is_number: bool = False
 
 
-def values_table(
-    frame: pd.DataFrame, *, statistics: Sequence[str] | None = None, trend: pd.DataFrame | None = None, top: int = 50
-) -> GT:
-    """Statistics per row, each with a bar against the column's largest value.
+@dataclass(frozen=True)
+class Table:
+    """A printable table: put into a page as ``{{ table }}``, shown by a notebook, printed to a terminal by `text`."""
+
+    columns: Sequence[Column]
+    rows: list[list[Cell]] = field(default_factory=list)
+    caption: str = ""
+    title: str = ""
+    notes: Sequence[str] = ()
+    sortable: bool = False
+
+    @property
+    def heads(self) -> list[str]:
+        """What stands over the columns."""
+        return [column.head for column in self.columns]
+
+    def __html__(self) -> str:
+        """HTML for a page that has the style already."""
+        return _template().render(t=self)
+
+    def _repr_html_(self) -> str:
+        over = Markup("<p><b>{}</b></p>").format(self.title) if self.title else ""
+        notes = Markup("").join(Markup("<p>{}</p>").format(note) for note in self.notes)
+        return f'<style>{style()}</style><div class="fp-table">{over}{self.__html__()}{notes}</div>'
+
+    def text(self, width: int = 48) -> str:
+        """Lines for a terminal: cells cut to a width, nothing in them that steers it."""
+        lines = [[short_name(text, width) if text else "" for text in line] for line in
+                 [self.heads, *([str(cell.text) for cell in row] for row in self.rows)]]  # fmt: skip
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        lines.insert(1, ["-" * most for most in widths])
+        return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+@functools.cache
+def style() -> str:
+    """The style sheet of tables and their small pictures."""
+    return (Path(__file__).parent / "tables.css").read_text(encoding="utf-8")
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+    import jinja2
+
+    source = (Path(__file__).parent / "table.html.j2").read_text(encoding="utf-8")
+    return jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(source)
+
+
+def make_table(
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    *,
+    currency: str | None = None,
+    limit: int | None = None,
+    rest: str = ".",
+    **looks: Any,
+) -> Table:
+    """Read a frame by a list of columns.
 
     Parameters
     ----------
-    frame : DataFrame
-        Values frame; ``attrs["why_na"]`` (of `roll_up`) is told under the table.
-    statistics : sequence of str, optional
-        Columns in this order; left out: all that the frame has.
-    trend : DataFrame, optional
-        Series frame; adds a line of the first statistic per flow (or message, where both frames have them).
-    top : int
-        Rows shown.
+    columns : sequence of Column
+    currency : str, optional
+        ISO code for money.
+    limit : int, optional
+        Rows printed; a caption counts them where there are more.
+    rest : str
+        How that caption ends.
+    **looks
+        Further fields of `Table`.
     """
-    chosen = list(statistics) if statistics is not None else [c for c in frame.columns if c in STATISTICS]
-    require_columns(frame, chosen, "values_table")
-    sheet = Sheet("Values", dict(frame.attrs))
-    shown, currency = first_rows(frame, top, sheet), frame.attrs.get("currency")
-    add_names(sheet, shown)
-    if not sheet.columns and not chosen:
-        raise ArgumentError("values_table finds neither names nor statistics: give a frame of flow values.")
-    channels = shown["send_channel"] if "send_channel" in shown.columns else pd.Series([None] * len(shown))
-    why = frame.attrs.get("why_na") or {}
-    for name in chosen:
-        most = float(frame[name].max()) if frame[name].notna().any() else 0.0
-        reasons = [_reason(name, channel, why) for channel in channels]
-        made = [cells.bar_cell(v, most, name, currency, reason=r) for v, r in zip(shown[name], reasons, strict=True)]
-        sheet.add(name, axis_title(name, currency), made, right=True)
-        if name in why and frame[name].isna().any():
-            sheet.notes.append(f"{MISSING} {statistic_label(name)}: {why[name]}")
-    if trend is not None and chosen:
-        _add_trend(sheet, shown, trend, chosen[0], currency)
-    return sheet.draw("Nothing was sent in this window, or nothing fits the filter.")
+    if limit is not None and len(frame) > limit:
+        looks["caption"] = f"The first {limit} of {len(frame)} rows{rest}"
+        frame = frame.head(limit)
+    cells = [column.cells(frame, currency) for column in columns]
+    return Table(columns, [list(row) for row in zip(*cells, strict=True)], **looks)
 
 
-def _reason(statistic: str, channel: Any, why: dict[str, str]) -> str:
-    if channel is not None and not pd.isna(channel) and not has_meaning(statistic, str(channel)):
-        return f"no meaning on {channel}"
-    return str(why.get(statistic, "not known"))
+def tables_by(
+    frame: pd.DataFrame, key: str, columns: Sequence[Column], *, currency: str | None = None, **looks: Any
+) -> dict[str, Table]:
+    """One table per value of a key, read in one go; without a frame per group."""
+    whole = make_table(frame, columns, currency=currency, **looks)
+    rows: dict[str, list[list[Cell]]] = {}
+    for value, row in zip(frame[key], whole.rows, strict=True):
+        rows.setdefault(str(value), []).append(row)
+    return {value: replace(whole, rows=chosen) for value, chosen in rows.items()}
 
 
-def _add_trend(sheet: Sheet, shown: pd.DataFrame, trend: pd.DataFrame, statistic: str, currency: str | None) -> None:
-    require_columns(trend, ["interval_start", statistic], "The trend of values_table")
-    keys = [k for k in ("flow_id", "flow_message_id", "send_channel", "variation") if k in shown and k in trend]
-    if not keys:
-        raise ArgumentError("The trend has no identifier in common with the frame: give one with flow_id.")
-    times = sorted(trend["interval_start"].unique())
-    groups = {
-        k: g.drop_duplicates("interval_start").set_index("interval_start") for k, g in trend.groupby(keys, dropna=False)
-    }
-    made = []
-    for row in shown[keys].itertuples(index=False):
-        group = groups.get(tuple(row))
-        if group is None:
-            made.append(cells.missing_cell("nothing sent in these intervals"))
-            continue
-        group = group.reindex(times)
-        soft = group["is_provisional"].eq(True).tolist() if "is_provisional" in group else None
-        made.append(sparkline_svg(group[statistic], label=statistic_label(statistic), statistic=statistic,
-                                  currency=currency, provisional=soft))  # fmt: skip
-    sheet.add("trend", f"{statistic_label(statistic)} over time", made)
+# -- columns of any frame ---------------------------------------------------------------------------------------------
+
+_SHARES = ("rate", "share", "probability", "low", "high", "mix_effect", "within_effect", "total_effect")
 
 
-def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: int = 100) -> GT:
-    """Before, after, the change with its interval as number and picture, and the verdict in words; real changes first.
+def _kind_of(bare: str, values: pd.Series) -> str:
+    dtype, known = values.dtype, values.dropna()
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return "date" if len(known) and (known == known.dt.normalize()).all() else "time"
+    if pd.api.types.is_bool_dtype(dtype):
+        return "flag"
+    if not pd.api.types.is_numeric_dtype(dtype):
+        return "text"
+    if bare in ("p_value", "q_value"):
+        return "p"
+    if bare == "difference":
+        return "points"
+    if bare in _SHARES or bare.startswith(("share_", "probability_")):
+        return "share"
+    is_broken = pd.api.types.is_float_dtype(dtype) and formats.unit_of(bare) == "count" and not (known % 1 == 0).all()
+    return "decimal" if is_broken else "statistic"
+
+
+def frame_columns(frame: pd.DataFrame) -> list[Column]:
+    """Columns for a frame that no list was written for: each with the kind that its name and its values tell."""
+    columns = []
+    for number, (name, values) in enumerate(frame.items()):
+        bare = str(name).removesuffix("_before").removesuffix("_after")
+        label = formats.statistic_label(bare.removesuffix("_name")) + str(name).removeprefix(bare).replace("_", " ")
+        columns.append(Column(label, f"#{number}", _kind_of(bare, values), bare))
+    return columns
+
+
+def frame_table(frame: pd.DataFrame, *, plain: bool = False, currency: str | None = None, **looks: Any) -> Table:
+    """Any frame as a table; ``plain`` keeps heads and values as they are."""
+    columns = frame_columns(frame)
+    if plain:
+        columns = [replace(c, head=str(name), kind="plain") for c, name in zip(columns, frame, strict=True)]
+    return make_table(frame.set_axis([c.source for c in columns], axis=1), columns, currency=currency, **looks)
+
+
+def sheet_format(column: Column, currency: str | None = None) -> str:
+    """The spreadsheet's number format of a column."""
+    if KINDS[column.kind].sheet:
+        return KINDS[column.kind].sheet
+    code = "".join(c for c in currency or "" if c.isalnum())[:8]  # anything else would end the format, or the file
+    money = f'#,##0.00 "{code}"' if code else "#,##0.00"
+    return {"fraction": "0.00%", "money": money, "count": "#,##0"}.get(formats.unit_of(column.unit), "0.00")
+
+
+# -- two periods side by side -----------------------------------------------------------------------------------------
+
+COMPARISON = (
+    Column("Before", "rate_before", "statistic", "statistic"),
+    Column("Now", "rate_after", "statistic", "statistic"),
+    Column("Change", "difference", "points"),
+    Column("95 % interval", ("low", "high"), "points interval"),
+    Column("", ("low", "high", "difference", "verdict", "reach"), "mark"),
+    Column("Verdict", "verdict", "verdict"),
+)
+"""Rates of `compare_rates`, with a ``statistic`` that names the rate and the ``reach`` of the pictures' scale."""
+
+_WHO = (
+    *(Column(head, (name, NAMES[name]), "name") for name, head in (
+        ("flow_name", "Flow"), ("flow_message_name", "Message"), ("variation_name", "Variation"), ("tag_name", "Tag"))),
+    Column("Channel", "send_channel"),
+)  # fmt: skip
+
+
+def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: int = 100) -> Table:
+    """Before, now, the change with its interval as numbers and picture, and the verdict; real changes first.
 
     Parameters
     ----------
@@ -216,114 +369,15 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     """
     require_columns(compared, ["rate_before", "rate_after", "difference", "low", "high", "verdict"], "comparison_table")
     rate = rate or str(compared.attrs.get("rate", "click_rate"))
-    sheet = Sheet(f"{statistic_label(rate)}, before and after", dict(compared.attrs))
     real_first = compared["verdict"].isin(("higher", "lower")).sort_values(ascending=False, kind="stable").index
-    shown = first_rows(compared.loc[real_first], top, sheet)
-    add_names(sheet, shown)
-    blank = pd.Series([None] * len(shown), index=shown.index)
-    for when in ("before", "after"):
-        parts = (shown.get(f"{part}_{when}", blank) for part in ("rate", "numerator", "denominator"))
-        made = [cells.rate_cell(r, n, d, rate) for r, n, d in zip(*parts, strict=True)]
-        sheet.add(f"rate_{when}", when.capitalize(), made, right=True)
-    ends = list(zip(shown["difference"], shown["low"], shown["high"], strict=True))
-    said = [
-        f"{difference_text(d, rate)}, 95 % interval {difference_text(a, rate)} to {difference_text(b, rate)}"
-        for d, a, b in ends
-    ]
-    unit = " (points)" if unit_of(rate) == "fraction" else ""
-    numbers = [html.escape(difference_text(d, rate).replace("\N{NO-BREAK SPACE}points", "")) for d, _, _ in ends]
-    sheet.add("difference", f"Change{unit}", numbers, right=True)
-    reach = float(shown[["low", "high"]].abs().max().max()) if len(shown) else 0.0
-    pictures = [cells.interval_cell(d, a, b, reach, s) for (d, a, b), s in zip(ends, said, strict=True)]
-    sheet.add("interval", "95 % interval, line: no change", pictures)
-    sheet.add("verdict", "Verdict", (cells.verdict_cell(v) for v in shown["verdict"]))
-    if "denominator_before" not in shown.columns:
-        add_text(sheet, shown, {"sample": "Rests on"}, 80)
-    sheet.notes += [str(note) for note in compared.attrs.get("notes") or []]
-    return sheet.draw("There is nothing to compare: no group is in both periods.")
-
-
-def flows_table(flows: pd.DataFrame, *, top: int = 500) -> GT:
-    """Flows with status, trigger and dates; archived ones say so."""
-    require_columns(flows, ["flow_id"], "flows_table")
-    sheet = Sheet("Flows", dict(flows.attrs))
-    shown = first_rows(flows, top, sheet, "flow")
-    add_names(sheet, shown)
-    if "archived" in shown.columns and "flow_status" in shown.columns:
-        gone = shown["archived"].fillna(False).astype(bool)
-        states = shown["flow_status"].astype("object")
-        shown = shown.assign(flow_status=states.mask(gone, states.fillna("status unknown").astype(str) + " · archived"))
-    add_text(sheet, shown, {"flow_status": "Status", "trigger_type": "Trigger", "metric_name": "Metric"})
-    add_dates(sheet, shown, {"created": "Created", "updated": "Updated"})
-    return sheet.draw("The account has no flows that fit.")
-
-
-def metrics_table(metrics: pd.DataFrame, *, top: int = 500) -> GT:
-    """Metrics with the integration that owns them."""
-    require_columns(metrics, ["metric_id"], "metrics_table")
-    sheet = Sheet("Metrics", dict(metrics.attrs))
-    shown = first_rows(metrics, top, sheet, "metric")
-    names = shown["metric_name"] if "metric_name" in shown.columns else [None] * len(shown)
-    made = (cells.name_cell(n, i) for n, i in zip(names, shown["metric_id"], strict=True))
-    sheet.add("metric_name", "Metric", made)
-    add_text(sheet, shown, {"integration_name": "Integration", "integration_category": "Category"})
-    return sheet.draw("The account has no metrics that fit.")
-
-
-def honest_table(rows: pd.DataFrame, *, top: int = 200) -> GT:
-    """Everything that was discovered, with the reason why it has numbers or none.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Of `honest_rows`.
-    top : int
-        Rows shown.
-    """
-    require_columns(rows, ["reason"], "honest_table")
-    sheet = Sheet("Every flow and message, and why it has numbers or none", dict(rows.attrs))
-    shown = first_rows(rows, top, sheet)
-    add_names(sheet, shown)
-    add_text(sheet, shown, {"flow_status": "Flow status", "action_status": "Message status", "reason": "Reason"})
-    if "recipients" in shown.columns:
-        made = (
-            cells.number_cell(v, "recipients", reason=str(r))
-            for v, r in zip(shown["recipients"], shown["reason"], strict=True)
-        )
-        sheet.add("recipients", "Recipients", made, right=True)
-    return sheet.draw("Nothing was discovered: the account has no flows that fit.")
-
-
-def signals_table(signals: pd.DataFrame, *, top: int = 100) -> GT:
-    """What is out of the ordinary: when, where, and a sentence.
-
-    Parameters
-    ----------
-    signals : DataFrame
-        Of `find_signals`.
-    top : int
-        Rows shown.
-    """
-    require_columns(signals, ["interval_start", "sentence"], "signals_table")
-    sheet = Sheet("Signals", dict(signals.attrs))
-    shown = first_rows(signals, top, sheet, "signal")
-    add_dates(sheet, shown, {"interval_start": "Since"})
-    add_names(sheet, shown)
-    if "statistic" in shown.columns:
-        sheet.add("statistic", "Statistic", (cells.text_cell(statistic_label(str(s))) for s in shown["statistic"]))
-    if "direction" in shown.columns:
-        sheet.add("direction", "What", (cells.verdict_cell(d) for d in shown["direction"]))
-    add_text(sheet, shown, {"sentence": "In words"}, 240)
-    return sheet.draw("No signals: everything moved as it usually does.")
-
-
-def how_to_read_table(statistics: Sequence[str] | None = None) -> GT:
-    """Definitions of the statistics; all of them where none are named."""
-    told = how_to_read(None if statistics is None else list(statistics))
-    sheet = Sheet("How to read the numbers", {})
-    sheet.add(
-        "label", "Statistic", (cells.name_cell(n, i) for n, i in zip(told["label"], told["statistic"], strict=True))
-    )
-    heads = {"definition": "What it says", "unit": "Unit", "may_be_summed": "May be summed", "channels": "Channels"}
-    add_text(sheet, told, heads, 200)
-    return sheet.draw("No statistic was named.")
+    shown = compared.loc[real_first].assign(statistic=rate)
+    reach = shown[["low", "high"]].abs().max(axis=None)
+    who = [column for column in _WHO if {*column.sources} & {*shown.columns}]
+    notes = [str(note) for note in compared.attrs.get("notes") or []]
+    title = f"{formats.statistic_label(rate)}, before and now"
+    if compared.attrs.get("sandbox"):
+        title += " · SANDBOX · invented numbers"
+    if shown.empty:
+        notes.append("There is nothing to compare: no group is in both periods.")
+    columns = [*who, *COMPARISON, Column("Rests on", "sample", "words")]
+    return make_table(shown.assign(reach=reach), columns, limit=top, title=title, notes=notes)

@@ -25,8 +25,7 @@ from flowperf_helpers.report.findings import (
     to_frame,
 )
 from flowperf_helpers.report.html import Section, render
-from flowperf_helpers.report.own import own_section
-from flowperf_helpers.report.tables import FlowView, flow_views
+from flowperf_helpers.report.tables import FlowView, flow_list, flow_views, own_section
 from flowperf_helpers.report.tiles import AFTERWARDS, HEADLINE, Tile, make_tiles
 
 __all__ = ["WeeklyReport"]
@@ -228,7 +227,8 @@ class WeeklyReport:
     def flow_sections(self) -> Section:
         """The ranked table, and a block per flow."""
         shown = self.views[:DETAILED_FLOWS]
-        return render("flows", report=self, views=self.views, shown=shown, rest=len(self.views) - len(shown))
+        listing = flow_list(self.views, len(shown))
+        return render("flows", report=self, listing=listing, shown=shown, rest=len(self.views) - len(shown))
 
     def signal_section(self) -> Section:
         """Signals in full."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import math
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ import pandas as pd
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.formats import clean_name
+from flowperf_helpers.plots.tables import frame_columns, sheet_format
 from flowperf_helpers.report.data import WeekAnswers
 from flowperf_helpers.report.tiles import HEADLINE
 
@@ -48,7 +50,6 @@ CELL_LIMIT = 32_767
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _SHEET = re.compile(r"[\[\]:*?/\\]")
-_POINTS = ("difference", "low", "high", "mix_effect", "within_effect", "total_effect")
 
 
 def _full(path: Path, error: Exception) -> StorageError:
@@ -125,59 +126,29 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
     made = io.BytesIO()
     with xlsxwriter.Workbook(made, options) as book:
         book.set_properties({"title": _CONTROL.sub("", title)[:250], "comments": "Made by flowperf"})
-        formats = _formats(book, currency)
+        head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
+        looks = functools.cache(lambda pattern: book.add_format({"num_format": pattern}))
         for name, frame in tables.items():
-            _sheet(book, _SHEET.sub(" ", _CONTROL.sub("", name))[:31], frame, formats)
+            _sheet(book, _SHEET.sub(" ", _CONTROL.sub("", name))[:31], frame, head, looks, currency)
     try:
         path.write_bytes(made.getvalue())
     except OSError as error:
         raise _full(path, error) from error
 
 
-def _formats(book: Any, currency: str | None) -> dict[str, Any]:
-    # a code of letters; anything else would end the format, or the file
-    code = "".join(c for c in currency or "" if c.isalnum())[:8]
-    money = f'#,##0.00 "{code}"' if code else "#,##0.00"
-    patterns = {
-        "fraction": "0.00%", "small": "0.000%", "count": "#,##0", "money": money, "ratio": "0.00",
-        "date": "yyyy-mm-dd", "time": "yyyy-mm-dd hh:mm", "p": "0.0000", "text": "@",
-    }  # fmt: skip
-    made = {name: book.add_format({"num_format": pattern}) for name, pattern in patterns.items()}
-    made["head"] = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
-    return made
-
-
-def _sheet(book: Any, name: str, frame: pd.DataFrame, formats: Mapping[str, Any]) -> None:
+def _sheet(
+    book: Any, name: str, frame: pd.DataFrame, head: Any, looks: Callable[[str], Any], currency: str | None
+) -> None:
     sheet = book.add_worksheet(name)
     sheet.freeze_panes(1, 0)
     if frame.shape[1]:
         sheet.autofilter(0, 0, max(len(frame), 1), frame.shape[1] - 1)
-    for number, column in enumerate(frame.columns):
-        values = frame[column]
-        look = formats[_look(str(column), values)]
-        sheet.write_string(0, number, _CONTROL.sub("", str(column)), formats["head"])
+    for number, (described, (column, values)) in enumerate(zip(frame_columns(frame), frame.items(), strict=True)):
+        look = looks(sheet_format(described, currency))
+        sheet.write_string(0, number, _CONTROL.sub("", str(column)), head)
         sheet.set_column(number, number, _width(str(column), values))
         for line, value in enumerate(values.array, start=1):
-            _write(sheet, line, number, value, look, formats)
-
-
-def _look(column: str, values: pd.Series) -> str:
-    from flowperf_helpers.frames.formats import unit_of
-
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        known = values.dropna()
-        return "date" if len(known) and (known == known.dt.normalize()).all() else "time"
-    if not pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype):
-        return "text"
-    if column in ("p_value", "q_value"):
-        return "p"
-    if column in _POINTS or column.startswith(("rate", "share", "probability")):
-        return "small"
-    bare = column.removesuffix("_before").removesuffix("_after")
-    unit = unit_of(bare)
-    if unit == "count" and pd.api.types.is_float_dtype(values.dtype) and not (values.dropna() % 1 == 0).all():
-        return "ratio"
-    return {"fraction": "fraction", "money": "money", "count": "count"}.get(unit, "ratio")
+            _write(sheet, line, number, value, look)
 
 
 def _width(column: str, values: pd.Series) -> float:
@@ -187,7 +158,7 @@ def _width(column: str, values: pd.Series) -> float:
     return max(10, min(max(longest, len(column)) + 2, 60))
 
 
-def _write(sheet: Any, line: int, number: int, value: Any, look: Any, formats: Mapping[str, Any]) -> None:
+def _write(sheet: Any, line: int, number: int, value: Any, look: Any) -> None:
     if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
         sheet.write_blank(line, number, None, look)
     elif isinstance(value, pd.Timestamp):
@@ -197,7 +168,7 @@ def _write(sheet: Any, line: int, number: int, value: Any, look: Any, formats: M
     elif isinstance(value, int | float) or hasattr(value, "dtype"):
         sheet.write_number(line, number, float(value), look)
     else:
-        sheet.write_string(line, number, _CONTROL.sub("", str(value))[:CELL_LIMIT], formats["text"])
+        sheet.write_string(line, number, _CONTROL.sub("", str(value))[:CELL_LIMIT], look)
 
 
 # The report's numbers in the shapes that other programs read.

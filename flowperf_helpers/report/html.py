@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.frames.formats import clean_name, short_name
+from flowperf_helpers.plots import tables
 
 __all__ = [
     "Section",
@@ -45,6 +46,11 @@ _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 def templates_folder() -> Path:
     """Where the templates, the style and the script of the page lie."""
     return Path(__file__).parent / "templates"
+
+
+def _style() -> str:
+    """Return the style of tables, then that of the page, which goes before it."""
+    return tables.style() + (templates_folder() / "report.css").read_text(encoding="utf-8")
 
 
 def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
@@ -82,7 +88,7 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
     resources = {
         "flowperf": {
             "title": title,
-            "style": (templates_folder() / "report.css").read_text(encoding="utf-8"),
+            "style": _style(),
             "script": script,
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         }
@@ -203,5 +209,5 @@ def render(name: str, *, style: bool = False, **context: Any) -> Section:
     html = _environment().get_template(f"{name}.html.j2").render(**context)
     sheet = ""
     if style:
-        sheet = "<style>" + (templates_folder() / "report.css").read_text(encoding="utf-8") + "</style>\n"
+        sheet = "<style>" + _style() + "</style>\n"
     return Section(name, f'{sheet}<div class="fp">\n{html}</div>\n')

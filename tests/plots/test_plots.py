@@ -33,7 +33,6 @@ from flowperf_helpers.plots import (
     style,
 )
 from flowperf_helpers.plots.figure import SANDBOX_MARK
-from flowperf_helpers.plots.svg import sparkline_svg
 
 NB = "\N{NO-BREAK SPACE}"
 NASTY = [
@@ -686,20 +685,3 @@ def test_names_that_differ_at_their_ends_stay_different() -> None:
 def test_percent_never_invents_a_zero(value: Any, text: str) -> None:
     """Missing is a dash, zero is zero, small rates keep their digits."""
     assert text == formats.percent_text(value)
-
-
-def test_sparkline_breaks_at_gaps_and_speaks() -> None:
-    """A gap splits the line, a lone value is a dot, the numbers are in the label, markup in it is inert."""
-    svg = sparkline_svg([0.01, 0.02, None, 0.03, np.nan, 0.02, 0.04], label='<b>"x"', statistic="click_rate")
-    assert 2 == svg.count("<polyline")
-    assert 2 == svg.count("<circle")
-    assert "&lt;b&gt;&quot;x&quot;: 7 intervals between" in svg
-    assert f"the last known 4.00{NB}%, 2 without a value" in svg
-    assert "<b>" not in svg
-
-
-def test_sparkline_of_nothing_says_so() -> None:
-    """Without values there is no line, and the words say it."""
-    svg = sparkline_svg(pd.array([pd.NA, pd.NA], dtype="Int64"), label="Clicks")
-    assert "<polyline" not in svg
-    assert "Clicks: no values" in svg

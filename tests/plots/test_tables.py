@@ -5,20 +5,21 @@ from __future__ import annotations
 from html.parser import HTMLParser
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.plots import cells
+from flowperf_helpers.plots.svg import interval_mark, strip
 from flowperf_helpers.plots.tables import (
+    KINDS,
+    Column,
+    Table,
     comparison_table,
-    flows_table,
-    honest_table,
-    how_to_read_table,
-    metrics_table,
-    signals_table,
-    values_table,
+    frame_columns,
+    frame_table,
+    make_table,
+    sheet_format,
+    tables_by,
 )
 
 NB = "\N{NO-BREAK SPACE}"
@@ -28,7 +29,7 @@ NASTY = [
 ]  # fmt: skip
 ALLOWED = {
     "div", "style", "table", "thead", "tbody", "tfoot", "tr", "td", "th", "span", "bdi", "details", "summary", "code",
-    "small", "br", "svg", "title", "line", "circle", "g", "polyline", "em", "mark", "b",
+    "p", "small", "br", "svg", "title", "line", "circle", "g", "polyline", "em", "mark", "b",
 }  # fmt: skip
 
 
@@ -72,29 +73,12 @@ class Reader(HTMLParser):
             self.rows[-1][-1] += data
 
 
-def read(table: Any) -> Reader:
-    return Reader(table.as_raw_html())
+def read(table: Table) -> Reader:
+    return Reader(table._repr_html_())
 
 
-def body(table: Any) -> list[list[str]]:
-    page = read(table)
-    return [row for row, kinds in zip(page.rows, page.classes, strict=True) if kinds and kinds[0].startswith("gt_row")]
-
-
-def values(names: list[Any], **attrs: Any) -> pd.DataFrame:
-    count = len(names)
-    frame = pd.DataFrame(
-        {
-            "flow_id": pd.Series([f"Fl{i}" for i in range(count)], dtype="str"),
-            "flow_name": pd.Series(names, dtype="str"),
-            "send_channel": pd.Series(["email", *["sms"] * (count - 1)][:count], dtype="str"),
-            "recipients": pd.array([1000 * (i + 1) for i in range(count)], dtype="Int64"),
-            "open_rate": [0.4, *[np.nan] * (count - 1)][:count],
-            "conversion_value": [1234.5] * count,
-        }
-    )
-    frame.attrs = {"currency": "EUR", "sandbox": False, **attrs}
-    return frame
+def body(table: Table) -> list[list[str]]:
+    return read(table).rows[1:]
 
 
 def compared(names: list[Any]) -> pd.DataFrame:
@@ -112,103 +96,147 @@ def compared(names: list[Any]) -> pd.DataFrame:
     return frame
 
 
-def every_table(names: list[Any]) -> list[Any]:
-    flows = values(names).assign(
-        flow_status=names,
-        archived=False,
-        trigger_type=names,
-        created=pd.Timestamp("2026-01-05", tz="UTC"),
-        updated=pd.NaT,
-    )
-    metrics = pd.DataFrame({"metric_id": names, "metric_name": names, "integration_name": names})
-    signals = pd.DataFrame(
-        {"flow_id": names, "flow_name": names, "flow_message_name": names, "statistic": names, "direction": names,
-         "interval_start": pd.Timestamp("2026-11-18", tz="Europe/Copenhagen"), "sentence": names}
-    )  # fmt: skip
-    told = values(names, why_na={"open_rate": names[0]})
-    return [
-        values_table(told), comparison_table(compared(names)), flows_table(flows), metrics_table(metrics),
-        honest_table(values(names).assign(reason=names)), signals_table(signals), how_to_read_table(),
-    ]  # fmt: skip
-
-
-def test_names_of_strangers_are_inert_in_every_table() -> None:
-    """Whatever a name holds, the page has only our elements, no handler, no address, no mark that turns text."""
-    for table in every_table(NASTY):
-        text = table.as_raw_html()
+def test_names_of_strangers_are_inert_in_every_kind_of_column() -> None:
+    """Whatever a text holds, the page has only our elements, no handler, no address, no mark that turns text."""
+    frame = pd.DataFrame({"flow_name": NASTY, "flow_id": NASTY})
+    words = [name for name in ("text", "label", "verdict", "plain") if name in KINDS]
+    columns = [Column(NASTY[0], "flow_name", kind, meaning=NASTY[1]) for kind in words]
+    listed = make_table(frame, [*columns, Column("Flow", ("flow_name", "flow_id"), "name")], title=NASTY[0])
+    for table in (comparison_table(compared(NASTY)), listed, frame_table(frame)):
+        text = table._repr_html_()
         page = Reader(text)
         assert page.tags <= ALLOWED
         assert not [name for name in page.attributes if name.startswith("on")]
         assert [] == page.links
-        assert "\u202e" not in text
-        assert "x" * 1000 not in text
+    text = comparison_table(compared(NASTY))._repr_html_()
+    assert "\u202e" not in text
+    assert "x" * 1000 not in text
 
 
 def test_nasty_names_are_shown_as_they_are() -> None:
     """Inert does not mean lost: the reader sees the characters."""
-    shown = body(values_table(values(NASTY)))
+    shown = body(comparison_table(compared(NASTY)))
     assert shown[0][0].startswith("<script>alert(1)</script>")
     assert "&lt;" in shown[7][0]
     assert shown[5][0].startswith("x" * 40)
 
 
-def test_numbers_have_units_and_stand_right() -> None:
-    """Counts with thousands set apart, rates as percent, money with currency, all right-aligned."""
-    page = read(values_table(values(["Welcome"])))
-    head, cells_of_row = page.rows[1], page.rows[2]
-    assert ["Flow", "Channel", "Recipients (count)", "Open rate (% of delivered)", "Conversion value (EUR)"] == head
-    assert ["1,000", f"40.0{NB}%", "€1,234"] == cells_of_row[2:]
-    assert ["gt_left", "gt_left", "gt_right", "gt_right", "gt_right"] == [c.split()[-1] for c in page.classes[2]]
+@pytest.mark.parametrize(
+    ("kind", "values", "unit", "text", "number"),
+    [
+        ("text", ["Welcome"], "", "Welcome", None),
+        ("words", [True], "", "met", None),
+        ("words", [None], "", "–", None),
+        ("flag", [False], "", "no", None),
+        ("label", ["click_rate"], "", "Click rate", None),
+        ("verdict", ["higher"], "", "▲ higher", None),
+        ("verdict", ["too few to say"], "", "◦ too few to say", None),
+        ("plain", [0.5], "", "0.5", None),
+        ("plain", [pd.Timestamp("2026-11-18 06:00", tz="UTC")], "", "2026-11-18 06:00 UTC", None),
+        ("date", [pd.Timestamp("2026-11-18", tz="UTC")], "", "2026-11-18", 1794960000.0),
+        ("time", [pd.Timestamp("2026-11-18 06:00", tz="UTC")], "", "2026-11-18 06:00", 1794981600.0),
+        ("day", [pd.Timestamp("2026-11-08", tz="UTC")], "", "8 November 2026", 1794096000.0),
+        ("days", [1], "", "1 day", 1.0),
+        ("days", [3], "", "3 days", 3.0),
+        ("statistic", [1234], "delivered", "1,234", 1234.0),
+        ("statistic", [0.0421], "click_rate", "4.21 %", 0.0421),
+        ("statistic", [12.5], "conversion_value", "€12.50", 12.5),
+        ("statistic", [pd.NA], "delivered", "–", None),
+        ("change", [-0.0042], "click_rate", "−0.42 points", -0.0042),
+        ("change", [120], "delivered", "+120", 120.0),
+        ("share", [0.331], "", "33.1 %", 0.331),
+        ("points", [0.012], "", "+1.20 points", 0.012),
+        ("probability", [0.9999], "", "over 99.9 %", 0.9999),
+        ("p", [0.00012], "", "0.0001", 0.00012),
+        ("p", [float("nan")], "", "–", None),
+        ("decimal", [2.5], "", "2.50", 2.5),
+        ("interval", [0.04, 0.05], "click_rate", "4.00 % to 5.00 %", None),
+        ("points interval", [-0.037, -0.003], "", "−3.70 to −0.30 points", None),
+        ("points interval", [float("nan"), float("nan")], "", "–", None),
+        ("counts", [1000, pd.NA], "", "1,000 and –", None),
+    ],
+)
+def test_each_kind_reads_its_values(kind: str, values: list[Any], unit: str, text: str, number: float | None) -> None:
+    """What is printed, in which unit, and the number that a reader sorts by."""
+    names = tuple(f"c{i}" for i in range(len(values)))
+    frame = pd.DataFrame({name: pd.Series([value], dtype="object") for name, value in zip(names, values, strict=True)})
+    ((cell,),) = make_table(frame, [Column("Head", names, kind, unit)], currency="EUR").rows
+    assert (text, number) == (cell.text.replace(NB, " "), cell.number)
 
 
-def test_a_missing_value_is_a_dash_with_its_reason() -> None:
-    """A text has no open rate: a dash that says so, never a zero."""
-    table = values_table(values(["Welcome", "Text"]))
-    assert "–" == body(table)[1][3]
-    assert 'title="no meaning on sms"' in table.as_raw_html()
+def test_a_unit_may_stand_in_the_frame() -> None:
+    """A row of the click rate is printed as percent, one of deliveries as a count."""
+    frame = pd.DataFrame({"statistic": ["click_rate", "delivered"], "value": [0.05, 1200.0]})
+    assert [[f"5.00{NB}%"], ["1,200"]] == body(make_table(frame, [Column("Value", "value", "statistic", "statistic")]))
 
 
-def test_reasons_of_a_roll_up_stand_under_the_table() -> None:
-    """Why a statistic is NA is told in a note."""
-    frame = values(["Welcome", "Text"], why_na={"open_rate": "people do not add up over time"})
-    assert any("– Open rate: people do not add up over time" in "".join(row) for row in read(values_table(frame)).rows)
+def test_a_column_that_the_frame_lacks_is_missing_in_every_row() -> None:
+    """A dash for each, never a zero."""
+    frame = pd.DataFrame({"flow_name": ["a", "b"]})
+    assert [["a", "–"], ["b", "–"]] == body(make_table(frame, [Column("Flow", "flow_name"),
+                                                               Column("Opens", "opens", "statistic")]))  # fmt: skip
 
 
-def test_ids_are_folded_away_and_copyable() -> None:
-    """The id is in the page, in a fold that opens without a mouse, selected whole by one click."""
-    text = values_table(values(["Welcome"])).as_raw_html()
-    assert '<summary style="cursor:pointer">id</summary><code style="user-select:all">Fl0</code></details>' in text
+def test_numbers_stand_right_and_heads_tell_their_meaning() -> None:
+    """The head stands over its numbers."""
+    columns = [Column("Flow", "flow_name"), Column("Opens", "opens", "statistic", meaning="People, once each")]
+    page = read(make_table(pd.DataFrame({"flow_name": ["a"], "opens": [3]}), columns))
+    assert [["", "fp-n"], ["", "fp-n"]] == page.classes
+    assert "title" in page.attributes
 
 
-def test_bars_follow_the_largest_value() -> None:
-    """The largest value of a column has a full bar, half of it half a bar."""
-    text = values_table(values(["a", "b"]), statistics=["recipients"]).as_raw_html()
-    assert text.index("width:50.0%") < text.index("width:100.0%")
+def test_groups_are_read_in_one_go() -> None:
+    """A table per flow holds its rows in the frame's order."""
+    frame = pd.DataFrame({"flow_id": ["x", "y", "x"], "opens": [1, 2, 3]})
+    found = tables_by(frame, "flow_id", [Column("Opens", "opens", "statistic")])
+    assert {"x": [["1"], ["3"]], "y": [["2"]]} == {key: body(table) for key, table in found.items()}
 
 
-def test_a_trend_adds_a_line_per_flow() -> None:
-    """With a series beside it, each row has a line whose gaps are those of the series."""
-    starts = pd.date_range("2026-11-02", periods=3, freq="W-MON", tz="Europe/Copenhagen")
-    trend = pd.DataFrame(
-        {"flow_id": ["Fl0"] * 3, "interval_start": starts, "recipients": pd.array([5, pd.NA, 7], dtype="Int64"),
-         "is_provisional": [False, False, True]}
+def test_what_does_not_fit_is_counted() -> None:
+    """Rows beyond the limit are told in the caption."""
+    table = make_table(pd.DataFrame({"opens": range(60)}), [Column("Opens", "opens", "statistic")], limit=50)
+    assert 50 == len(body(table))
+    assert "<caption>The first 50 of 60 rows.</caption>" in table.__html__()
+
+
+def test_any_frame_has_columns() -> None:
+    """Names and values tell the kind, for the page and for a spreadsheet; equal and odd names are no hindrance."""
+    day = pd.Timestamp("2026-11-16", tz="Europe/Copenhagen")
+    frame = pd.DataFrame(
+        [["a", 0.04, 0.1, 1.5, 3.0, 12.5, 0.01, day, True, 7]],
+        columns=["flow_name", "click_rate", "rate_before", "opens", "opens", "conversion_value", "p_value", "week",
+                 "is_best", 0],
     )  # fmt: skip
-    table = values_table(values(["Welcome", "Text"]), statistics=["recipients"], trend=trend)
-    text = table.as_raw_html()
-    assert "Recipients: 3 intervals between 5 and 7, the last known 7, 1 without a value" in text
-    assert "nothing sent in these intervals" in text
-    assert 1 == text.count("<svg")
+    columns = frame_columns(frame)
+    assert ["text", "statistic", "share", "decimal", "statistic", "statistic", "p", "date", "flag", "statistic"] == [
+        column.kind for column in columns
+    ]
+    formats = ["@", "0.00%", "0.000%", "0.00", "#,##0", '#,##0.00 "EUR"', "0.0000", "yyyy-mm-dd", "@", "#,##0"]
+    assert formats == [sheet_format(column, 'E"U;R') for column in columns]
+    (row,) = body(frame_table(frame, currency="EUR"))
+    assert ["a", "4.00 %", "10.0 %", "1.50", "3", "€12.50", "0.0100", "2026-11-16", "yes", "7"] == [
+        text.replace(NB, " ") for text in row
+    ]
+
+
+def test_a_terminal_gets_aligned_lines() -> None:
+    """Heads, a rule, and one line per row, each cut to a width and without what a terminal would obey."""
+    frame = pd.DataFrame({"flow_name": ["Welcome", "x" * 60 + "\x1b[2J"], "share": [0.5, None]})
+    lines = frame_table(frame, plain=True).text().split("\n")
+    assert ["flow_name" + " " * 41 + "share", "-" * 48 + "  -----"] == lines[:2]
+    assert ["Welcome" + " " * 43 + "0.5", "x" * 47 + "…  –"] == lines[2:]
 
 
 def test_comparison_says_the_verdict_in_words_and_by_a_sign() -> None:
-    """Counts, rates, the change with its interval, and the verdict; colour is not needed."""
+    """Rates, the change with its interval as words and picture, the verdict, the counts it rests on."""
     table = comparison_table(compared(["Welcome"]))
-    ((name, before, after, change, picture, verdict),) = body(table)
-    assert name.startswith("Welcome")
-    assert (f"5.00{NB}%50 of 1,000", f"3.00{NB}%30 of 1,000") == (before, after)
-    assert ("−2.00", "", "▼ lower") == (change, picture, verdict)
-    points = f"−2.00{NB}points, 95 % interval −3.70{NB}points to −0.30{NB}points"
-    assert f'aria-label="{points.replace(NB, " ")}"' in table.as_raw_html()
+    ((name, before, after, change, interval, picture, verdict, rests),) = body(table)
+    assert "Welcome idFl0" == name
+    assert (f"5.00{NB}%", f"3.00{NB}%") == (before, after)
+    assert (f"−2.00{NB}points", f"−3.70 to −0.30{NB}points", "", "▼ lower") == (change, interval, picture, verdict)
+    assert "1,000 and 1,000 delivered" == rests
+    assert f"<title>−2.00{NB}points, −3.70 to −0.30{NB}points</title>" in table._repr_html_()
+    assert "Click rate, before and now · SANDBOX · invented numbers" in table._repr_html_()
 
 
 def test_a_real_change_is_never_among_the_rows_left_out() -> None:
@@ -219,79 +247,22 @@ def test_a_real_change_is_never_among_the_rows_left_out() -> None:
     assert row[0].startswith("Fallen")
 
 
-@pytest.mark.parametrize(
-    ("verdict", "said"),
-    [
-        ("higher", "▲ higher"),
-        ("no evidence of a change", "• no evidence of a change"),
-        ("too few to say", "◦ too few to say"),
-    ],
-)
-def test_each_verdict_has_its_own_sign(verdict: str, said: str) -> None:
-    """Every verdict is told by another sign."""
-    assert said in cells.verdict_cell(verdict)
-
-
-def test_sandbox_is_said_over_the_table() -> None:
-    """Tables of invented numbers say so, others do not."""
-    assert "SANDBOX · invented numbers" in values_table(values(["a"], sandbox=True)).as_raw_html()
-    assert "SANDBOX" not in values_table(values(["a"])).as_raw_html()
-
-
-def test_what_does_not_fit_is_counted() -> None:
-    """Rows beyond the top are told in a note."""
-    table = values_table(values([f"Flow {i}" for i in range(60)]), top=50)
-    assert 50 == len(body(table))
-    assert "10 more rows of 60 not shown." in "".join(read(table).rows[-1])
-
-
-def test_tables_without_rows_say_a_sentence() -> None:
+def test_a_comparison_without_rows_says_a_sentence() -> None:
     """An empty frame gives words in place of rows."""
-    empty = values(["a"]).head(0)
-    assert [["Nothing was sent in this window, or nothing fits the filter."]] == body(values_table(empty))
-    assert "no flows" in body(flows_table(empty))[0][0]
-    assert "nothing to compare" in body(comparison_table(compared([])))[0][0].lower()
+    assert "There is nothing to compare" in comparison_table(compared([]))._repr_html_()
+    with pytest.raises(ArgumentError, match="needs the column"):
+        comparison_table(pd.DataFrame({"something": [1]}))
 
 
-def test_archived_flows_say_so() -> None:
-    """Status and archive are two facts, shown as one cell."""
-    frame = values(["a", "b"]).assign(flow_status=["live", None], archived=[True, True], created=pd.NaT)
-    rows = body(flows_table(frame))
-    assert ["live · archived", "status unknown · archived"] == [row[2] for row in rows]
-    assert "–" == rows[0][3]
+def test_strips_break_at_gaps_and_speak() -> None:
+    """Missing values leave gaps, the last interval is hollow while it moves, words are escaped."""
+    svg = strip([5, None, 7], [0.1, float("nan"), 0.2], words="<b>", provisional=[False, False, True], labels=["a"] * 3)
+    assert (2, 2) == (svg.count("<rect"), svg.count("M"))
+    assert "fp-hollow" in svg
+    assert "<title>&lt;b&gt;</title>" in svg
 
 
-def test_honest_rows_give_their_reason_with_the_dash() -> None:
-    """A draft has no recipients because it is a draft."""
-    frame = values(["a"]).assign(reason="draft")
-    frame["recipients"] = pd.array([pd.NA], dtype="Int64")
-    text = honest_table(frame).as_raw_html()
-    assert 'title="draft"' in text
-    assert ["draft", "–"] == body(honest_table(frame))[0][-2:]
-
-
-def test_how_to_read_defines_every_statistic_asked() -> None:
-    """All 31 by default, else those that were named."""
-    assert 31 == len(body(how_to_read_table()))
-    ((label, definition, *_),) = body(how_to_read_table(["delivered"]))
-    assert label.startswith("Delivered")
-    assert definition == "Recipients less those that bounced or failed."
-
-
-def test_missing_columns_are_named() -> None:
-    """A frame without what a table needs is refused in words."""
-    for table in (comparison_table, honest_table, signals_table, flows_table, metrics_table):
-        with pytest.raises(ArgumentError, match="needs the column"):
-            table(pd.DataFrame({"something": [1]}))
-
-
-def test_the_same_table_is_the_same_text() -> None:
-    """No random ids: a table made twice is equal, so that a report made twice is."""
-    assert values_table(values(["a"])).as_raw_html() == values_table(values(["a"])).as_raw_html()
-
-
-def test_empty_cells_and_names_are_dashes() -> None:
-    """None, NA and blank text are no text."""
-    for nothing in (None, pd.NA, float("nan"), "", " \u200f "):
-        assert "–" in cells.text_cell(nothing)
-        assert "(no name)" in cells.name_cell(nothing, "id1")
+def test_an_interval_is_drawn_on_the_common_scale() -> None:
+    """The dot stands where the difference is; without an interval there is no picture."""
+    assert 'cx="88.0"' in interval_mark(0.05, 0.0, 0.1, reach=0.1, words="", verdict="higher")
+    assert "" == interval_mark(0.05, None, 0.1, reach=0.1, words="")

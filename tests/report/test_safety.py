@@ -233,14 +233,14 @@ def test_notebook_asks_for_no_secret() -> None:
 
 def test_discovery_prints_no_escape_codes(tmp_path: Path) -> None:
     """What strangers typed cannot move the terminal's cursor or start a formula in the CSV."""
-    from flowperf_helpers.cli import print_frame
+    from flowperf_helpers.cli import echo_frame
 
     frame = pd.DataFrame({"name": HOSTILE})
     code = (
-        "import json, sys, pandas as pd\nfrom flowperf_helpers.cli import print_frame\n"
-        "print_frame(pd.DataFrame({'name': json.load(sys.stdin)}), sys.argv[1])"
+        "import json, sys, pandas as pd\nfrom flowperf_helpers.cli import echo_frame\n"
+        "echo_frame(pd.DataFrame({'name': json.load(sys.stdin)}), sys.argv[1])"
     )
-    assert callable(print_frame)
+    assert callable(echo_frame)
     for shape in ("table", "csv", "json"):
         done = subprocess.run(
             [sys.executable, "-c", code, shape],
