@@ -4,8 +4,8 @@ Every function takes the frame first and the rest by keyword, makes axes only wh
 its title and SANDBOX where the numbers are invented, and leaves a sentence for those who do not see it (`alt_text`).
 """
 
-from flowperf_helpers.plots.comparison import plot_comparison, plot_duel
-from flowperf_helpers.plots.conversion_lag import plot_forecast, plot_settling
+from flowperf_helpers.plots.comparison import plot_comparison, plot_variations
+from flowperf_helpers.plots.conversion_lag import plot_forecast
 from flowperf_helpers.plots.decomposition import plot_effects
 from flowperf_helpers.plots.figure import alt_text
 from flowperf_helpers.plots.heatmap import plot_heatmap
@@ -15,13 +15,12 @@ from flowperf_helpers.plots.values import plot_funnel, plot_values
 __all__ = [
     "alt_text",
     "plot_comparison",
-    "plot_duel",
     "plot_effects",
     "plot_forecast",
     "plot_funnel",
     "plot_heatmap",
     "plot_series",
-    "plot_settling",
     "plot_small_multiples",
     "plot_values",
+    "plot_variations",
 ]

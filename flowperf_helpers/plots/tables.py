@@ -276,7 +276,7 @@ def honest_table(rows: pd.DataFrame, *, top: int = 200) -> GT:
     Parameters
     ----------
     rows : DataFrame
-        Of `honest_rows`.
+        Of `coverage_table`.
     top : int
         Rows shown.
     """
