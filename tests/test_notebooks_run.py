@@ -15,7 +15,7 @@ from notebook_cells import FOLDER, run_cells
 from flowperf_helpers import connect
 from flowperf_helpers.report import WeeklyReport, fetch_week
 from flowperf_helpers.sandbox import VARIANTS
-from flowperf_helpers.stats.ab_tests import recent_duel
+from flowperf_helpers.stats.ab_tests import compare_recent_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.widgets.board import as_html
 from flowperf_helpers.widgets.notebook import COMPARED, PER_VARIATION, same_basis
@@ -150,7 +150,7 @@ def test_notebook_and_report_judge_from_one_basis() -> None:
         counts = ["numerator_before", "denominator_before", "numerator_after", "denominator_after", "p_value"]
         pd.testing.assert_frame_equal(ours[counts], theirs[counts])
     keys = ["flow_id", "flow_message_id", "variation"]
-    ours, theirs = (d.set_index(keys).sort_index() for d in (recent_duel(recent), report.duels))
+    ours, theirs = (d.set_index(keys).sort_index() for d in (compare_recent_variations(recent), report.duels))
     assert len(ours)
     numbers = ["numerator", "denominator", "rate", "probability_best", "verdict"]
     pd.testing.assert_frame_equal(ours[numbers], theirs[numbers])

@@ -330,7 +330,7 @@ class Account(Directory):
         Returns
         -------
         DataFrame
-            One row per moment of asking, message, channel and interval, see `reconciliation.merge_answers`:
+            One row per moment of asking, message, channel and interval, see `merge_answers`:
             variations are summed: ``fetched_at``, ``query``, then the columns of the frame.
         """
         endpoints = {"series": SERIES, "values": VALUES}

@@ -227,11 +227,11 @@ class Collector:
                 frame[name] = text_column(name, [None] * len(frame))
         if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
             named = self.flow_names().set_index("flow_id")["flow_name"]
-            frame["flow_name"] = text_column("flow_name", frame["flow_id"].map(named).astype(object))
+            frame["flow_name"] = text_column("flow_name", frame["flow_id"].map(named).tolist())
         if DEFINITIONS_SINCE <= self.revision < GROUP_BY_SINCE and "flow_message_name" not in frame.columns:
             messages = self.message_names().drop_duplicates("flow_message_id").set_index("flow_message_id")
             named = frame["flow_message_id"].map(messages["flow_message_name"])
-            frame["flow_message_name"] = text_column("flow_message_name", named.astype(object))
+            frame["flow_message_name"] = text_column("flow_message_name", named.tolist())
         groups = [g for g in GROUPINGS if g in frame.columns]
         frame = frame[[*groups, *(c for c in frame.columns if c not in groups)]]
         frame.attrs = dict(raw.attrs)

@@ -10,8 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from flowperf_helpers.plots.comparison import plot_comparison, plot_duel
-    from flowperf_helpers.plots.conversion_lag import plot_forecast, plot_settling
+    from flowperf_helpers.plots.comparison import plot_comparison, plot_variations
+    from flowperf_helpers.plots.conversion_lag import plot_forecast
     from flowperf_helpers.plots.decomposition import plot_effects
     from flowperf_helpers.plots.figure import alt_text
     from flowperf_helpers.plots.heatmap import plot_heatmap
@@ -21,27 +21,25 @@ if TYPE_CHECKING:
 __all__ = [
     "alt_text",
     "plot_comparison",
-    "plot_duel",
     "plot_effects",
     "plot_forecast",
     "plot_funnel",
     "plot_heatmap",
     "plot_series",
-    "plot_settling",
     "plot_small_multiples",
     "plot_values",
+    "plot_variations",
 ]
 
 _HOMES = {
     "alt_text": "figure",
     "plot_comparison": "comparison",
-    "plot_duel": "comparison",
+    "plot_variations": "comparison",
     "plot_effects": "decomposition",
     "plot_forecast": "conversion_lag",
     "plot_funnel": "values",
     "plot_heatmap": "heatmap",
     "plot_series": "series",
-    "plot_settling": "conversion_lag",
     "plot_small_multiples": "series",
     "plot_values": "values",
 }

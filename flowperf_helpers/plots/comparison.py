@@ -40,7 +40,7 @@ from flowperf_helpers.plots.style import COLORS, INK, MUTED, PALE, VERDICT_LOOKS
 
 __all__ = [
     "plot_comparison",
-    "plot_duel",
+    "plot_variations",
 ]
 
 
@@ -185,13 +185,13 @@ def _alt(known: pd.DataFrame, name: str, rate: str, noun: str) -> str:
 
 
 @styled
-def plot_duel(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
+def plot_variations(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
     """Dots with 95 % intervals, variations of one message together, the likely best one filled.
 
     Parameters
     ----------
     duel : DataFrame
-        Of `variation_duel`: per message and variation ``rate, low, high, probability_best, klaviyo_rule, verdict``.
+        Of `compare_variations`: per message and variation ``rate, low, high, probability_best, klaviyo_rule, verdict``.
     rate : str, optional
         The statistic; left out: ``attrs["rate"]``.
     top : int
@@ -201,8 +201,8 @@ def plot_duel(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: 
     """
     attrs = dict(duel.attrs)
     rate = rate or str(attrs.get("rate", "click_rate"))
-    require_columns(duel, ["rate", "low", "high", "probability_best"], "plot_duel")
-    by = label_column(duel, None, "plot_duel")
+    require_columns(duel, ["rate", "low", "high", "probability_best"], "plot_variations")
+    by = label_column(duel, None, "plot_variations")
     known = duel[duel["rate"].notna()].reset_index(drop=True)
     key = next((c for c in ("flow_message_id", "flow_message_name", "flow_id") if c in known and c != by), None)
     known["contest"] = "all" if key is None else known[key].astype("str")

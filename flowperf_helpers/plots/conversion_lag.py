@@ -1,4 +1,4 @@
-"""Recent days: how much of the final count is in after how many days, and where they will end."""
+"""Where recent days will end, beside what is in so far."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import matplotlib.dates as mdates
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import PercentFormatter
 
 from flowperf_helpers.frames.columns import require_columns
-from flowperf_helpers.frames.formats import axis_title, interval_text, percent_text, statistic_label, statistic_text
+from flowperf_helpers.frames.formats import axis_title, interval_text, statistic_label, statistic_text
 from flowperf_helpers.plots.figure import (
     below,
     canvas,
@@ -23,58 +22,7 @@ from flowperf_helpers.plots.figure import (
 from flowperf_helpers.plots.style import COLORS, HATCH, MUTED, PALE, styled
 from flowperf_helpers.plots.time_axis import date_axis, interval_name, middle_width, wall_times
 
-__all__ = ["plot_forecast", "plot_settling"]
-
-SETTLED = 0.95
-
-
-@styled
-def plot_settling(curve: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Share of the final count that is in at each age, with its interval.
-
-    Parameters
-    ----------
-    curve : DataFrame
-        Of `settling_curve`, one group: ``age_days, share`` and, where known, ``low, high`` (fractions);
-        ``attrs`` may tell ``statistic`` and a ``note`` that says why there is no curve.
-    ax : Axes, optional
-        To draw on.
-    """
-    attrs = dict(curve.attrs)
-    require_columns(curve, ["age_days", "share"], "plot_settling")
-    label = statistic_label(str(attrs.get("statistic", "conversions")))
-    known = curve[curve["share"].notna()].sort_values("age_days")
-    if not len(known):
-        reason = str(
-            attrs.get("note") or "Too few snapshots of the same days at different ages: nothing can be said yet."
-        )
-        return nothing_to_draw(canvas(ax, height=2.4), reason, attrs)
-    ax = canvas(ax, height=3.6, grid="y")
-    age, share = (known[c].astype("float64").to_numpy() for c in ("age_days", "share"))
-    if {"low", "high"} <= set(known.columns):
-        low, high = (known[c].astype("float64").to_numpy() for c in ("low", "high"))
-        ax.fill_between(age, low, high, color=COLORS["sky"], alpha=0.35, linewidth=0)
-    ax.plot(age, share, color=COLORS["blue"], marker="o", markersize=5)
-    ax.axhline(SETTLED, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set_ylim(0, max(1.05, float(np.nanmax(share)) * 1.05))
-    ax.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0, symbol="\N{NO-BREAK SPACE}%"))
-    few_ticks(ax, "x", whole=True, most=10)
-    ax.set_xlabel("Age of the day when asked (days)", color=MUTED)
-    ax.set_ylabel("Share of the final count (%)", color=MUTED)
-    enough = known[known["share"] >= SETTLED]
-    first = f"{percent_text(share[0])} at {plural(int(age[0]), 'day')}"
-    if len(enough):
-        day = int(enough["age_days"].iloc[0])
-        finding = f"{label}: 95 % are in after {plural(day, 'day')}"
-        ax.plot([age[age == day][0]], [share[age == day][0]], "o", markersize=12, markerfacecolor="none",
-                markeredgecolor=COLORS["vermillion"], markeredgewidth=1.8)  # fmt: skip
-    else:
-        day, finding = int(age[-1]), f"{label} are still coming in after {plural(int(age[-1]), 'day')}"
-    headline(ax, finding, "Share that is in by age, band: 95 % interval, dashed: 95 %", attrs, hang=44)
-    reached = f"95 % are in after {plural(day, 'day')}" if len(enough) else "95 % are not reached"
-    last = f"{percent_text(share[-1])} at {plural(int(age[-1]), 'day')}"
-    put_alt(ax, f"Curve of {label.lower()} that are in by age: {first}, {last}; {reached}.", attrs)
-    return ax
+__all__ = ["plot_forecast"]
 
 
 @styled

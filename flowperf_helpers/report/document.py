@@ -86,12 +86,12 @@ class WeeklyReport:
     @cached_property
     def duels(self) -> pd.DataFrame:
         """Variations of the last four weeks against each other."""
-        from flowperf_helpers.stats.ab_tests import recent_duel
+        from flowperf_helpers.stats.ab_tests import compare_recent_variations
 
         weekly = self.answers.weekly
         if "variation" not in weekly or not weekly["variation"].notna().any():
             return pd.DataFrame(columns=["flow_id", "flow_message_id", "variation", "is_best", "verdict"])
-        return recent_duel(weekly, last=self._last_week)
+        return compare_recent_variations(weekly, last=self._last_week)
 
     @cached_property
     def signals(self) -> list[Signal]:

@@ -91,12 +91,12 @@ def change_signals(table: pd.DataFrame, names: Mapping[str, str]) -> list[Signal
 
 
 def duels_won(duels: pd.DataFrame) -> pd.DataFrame:
-    """The winning rows of `variation_duel`: best of their message, and better than the others beyond chance."""
+    """The winning rows of `compare_variations`: best of their message, and better than the others beyond chance."""
     return duels[duels["is_best"].fillna(False).astype(bool) & duels["verdict"].eq("higher")] if len(duels) else duels
 
 
 def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) -> list[Signal]:
-    """Variations that win their test; ``duels`` is the frame of `variation_duel`."""
+    """Variations that win their test; ``duels`` is the frame of `compare_variations`."""
     found = []
     for row in duels_won(duels).to_dict("records"):
         name = row.get("variation_name")

@@ -98,14 +98,14 @@ def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame |
 
 def rate_counts(frame: pd.DataFrame, rates: Sequence[str] = RATES) -> dict[str, tuple[float, float]]:
     """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
-    from flowperf_helpers.stats.rate_parts import find_denominators, sum_trials
+    from flowperf_helpers.stats.rate_parts import find_denominators, sum_rate_parts
 
     parts = find_denominators(frame)
     everything = frame.assign(everything="all")
     found = {}
     for rate in rates:
         if rate in parts and len(frame):
-            counts = sum_trials(everything, rate, parts[rate], ["everything"], provisional="mark", what=rate).counts
+            counts = sum_rate_parts(everything, rate, parts[rate], ["everything"], what=rate).counts
             found[rate] = (float(counts["numerator"].iloc[0]), float(counts["denominator"].iloc[0]))
     return found
 
@@ -269,9 +269,9 @@ class Settling:
 
 def unsent(answers: WeekAnswers) -> pd.DataFrame:
     """Flows and messages that have no number this week, with the reason."""
-    from flowperf_helpers.stats.data_quality import honest_rows
+    from flowperf_helpers.stats.data_quality import coverage_table
 
-    table = honest_rows(answers.flows, answers.messages, answers.current)
+    table = coverage_table(answers.flows, answers.messages, answers.current)
     keep = [
         c
         for c in (
@@ -378,7 +378,7 @@ def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:
 
 def settling(answers: WeekAnswers) -> Settling:
     """How many days are open, and where the week's conversions will end."""
-    from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
+    from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 
     starts, ends = answers.window.bounds(answers.account["timezone"])
     days = answers.daily[(answers.daily["interval_start"] >= starts) & (answers.daily["interval_start"] < ends)]
@@ -390,7 +390,8 @@ def settling(answers: WeekAnswers) -> Settling:
     history = _daily(answers.history)
     curve = empty
     if len(history):
-        curve = settling_curve(history, statistic="conversions", attribution_days=answers.account["attribution_days"])
+        window = answers.account["attribution_days"]
+        curve = completeness_curve(history, statistic="conversions", attribution_days=window)
     note = str(curve.attrs.get("note") or "")
     if not curve["share"].notna().any():
         return Settling(

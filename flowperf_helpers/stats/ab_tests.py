@@ -11,16 +11,16 @@ import pandas as pd
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import require_columns
-from flowperf_helpers.stats.rate_parts import parts_of, sum_trials
+from flowperf_helpers.stats.rate_parts import Floats, parts_of, sum_rate_parts
 from flowperf_helpers.stats.rates import q_values, rate_difference, rate_interval, verdicts
 
 __all__ = [
     "KLAVIYO_PROBABILITY",
     "KLAVIYO_RECIPIENTS",
     "TEST_WEEKS",
+    "compare_recent_variations",
+    "compare_variations",
     "probability_best",
-    "recent_duel",
-    "variation_duel",
 ]
 
 KLAVIYO_PROBABILITY = 0.90
@@ -30,10 +30,8 @@ TEST_WEEKS = 4
 
 _POINTS = 400
 
-Floats = npt.NDArray[np.float64]
 
-
-def variation_duel(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.DataFrame:
+def compare_variations(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.DataFrame:
     """Compare the variations of each message.
 
     Parameters
@@ -60,17 +58,17 @@ def variation_duel(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.DataF
     """
     if rate not in STATISTICS or STATISTICS[rate].kind != "rate":
         raise ArgumentError(
-            f"{rate!r} is no rate of the catalogue: variations are compared by one, such as click_rate."
+            f"{rate!r} is not a rate of the catalogue: variations are compared by one, such as click_rate."
         )
-    require_columns(frame, ["flow_id", "flow_message_id", "variation"], "variation_duel")
-    parts = parts_of(frame, rate, "variation_duel")
-    duel = ["flow_id", "flow_message_id"]
-    keys = [*duel, "variation"]
-    side = sum_trials(frame[frame["variation"].notna()], rate, parts, keys, provisional="mark", what="variation_duel")
+    require_columns(frame, ["flow_id", "flow_message_id", "variation"], "compare_variations")
+    parts = parts_of(frame, rate, "compare_variations")
+    message = ["flow_id", "flow_message_id"]
+    keys = [*message, "variation"]
+    side = sum_rate_parts(frame[frame["variation"].notna()], rate, parts, keys, what="compare_variations")
     counts = side.counts.merge(side.names, on=keys, how="left")
     x, n = counts["numerator"].to_numpy(dtype=float), counts["denominator"].to_numpy(dtype=float)
     x = np.where((x > n) | (x < 0), np.nan, x)
-    group = counts.groupby(duel, dropna=False, sort=False).ngroup().to_numpy()
+    group = counts.groupby(message, dropna=False, sort=False).ngroup().to_numpy()
     own = rate_interval(x, n)
     known = np.isfinite(x) & (n > 0)
     others = [_sum_of_others(np.where(known, v, 0.0), group) for v in (x, n)]
@@ -104,7 +102,9 @@ def variation_duel(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.DataF
     return result
 
 
-def recent_duel(weekly: pd.DataFrame, *, last: pd.Timestamp | None = None, rate: str = "click_rate") -> pd.DataFrame:
+def compare_recent_variations(
+    weekly: pd.DataFrame, *, last: pd.Timestamp | None = None, rate: str = "click_rate"
+) -> pd.DataFrame:
     """Compare the variations of each message over the last `TEST_WEEKS` weeks, all sends of them together.
 
     A person mailed in two weeks is two trials: right for variations, which are drawn anew for every send.
@@ -119,11 +119,11 @@ def recent_duel(weekly: pd.DataFrame, *, last: pd.Timestamp | None = None, rate:
     Returns
     -------
     DataFrame
-        Of `variation_duel`.
+        Of `compare_variations`.
     """
     starts = weekly["interval_start"].drop_duplicates().sort_values()
     starts = (starts if last is None else starts[starts <= last]).tail(TEST_WEEKS)
-    return variation_duel(weekly[weekly["interval_start"].isin(starts)], rate=rate)
+    return compare_variations(weekly[weekly["interval_start"].isin(starts)], rate=rate)
 
 
 def probability_best(x: Floats, n: Floats, group: npt.NDArray[np.integer]) -> Floats:

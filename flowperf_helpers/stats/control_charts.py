@@ -1,8 +1,8 @@
 """Limits that a series keeps to while nothing happens: for rates with changing volume, and for counts.
 
 Rates: Laney's p′ chart (Quality Engineering 14, 2002). A plain p-chart knows the noise of counting only; real rates
-also wander from day to day, so its limits are too narrow and everything is an alarm. Laney takes the wander from the
-moving ranges of the standardised points and widens the limits by it (never narrows them). Where few events are
+also vary from day to day, so its limits are too narrow and everything is an alarm. Laney takes this overdispersion from
+the moving ranges of the standardised points and widens the limits by it (never narrows them). Where few events are
 expected the limits are those of the binomial, as the normal's would be wrong at both ends. Counts: the same with the
 Poisson; daily counts are held against the mean of their weekday, or every Sunday would be a signal.
 """
@@ -10,7 +10,6 @@ Poisson; daily counts are held against the mean of their weekday, or every Sunda
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +17,18 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import NAMES, carries, groupings_of, keep_names, numbers, require_columns
-from flowperf_helpers.stats.rate_parts import parts_of
+from flowperf_helpers.frames.columns import groupings_of, keep_names, require_columns
+from flowperf_helpers.stats.rate_parts import (
+    Codes,
+    Floats,
+    Parts,
+    any_of,
+    bare,
+    group_rows,
+    parts_of,
+    sum_parts,
+    without_names,
+)
 
 __all__ = ["LEAST_INTERVALS", "RUN", "WIDTH", "control_limits", "overdispersion"]
 
@@ -32,9 +41,7 @@ _WEEKDAY_FROM = 21
 _WEEKDAYS = 3
 _LEAST_FOR_RUNS = 4.0
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-Codes = npt.NDArray[np.integer[Any]]
 
 
 def control_limits(
@@ -116,42 +123,32 @@ def control_limits(
     return table
 
 
-def counted(series: pd.DataFrame, statistic: str, columns: Sequence[str]) -> tuple[pd.DataFrame, Codes, Codes]:
+def counted(
+    series: pd.DataFrame, statistic: str, columns: Sequence[str], parts: Parts | None = None
+) -> tuple[pd.DataFrame, Codes, Codes]:
     """Sum a statistic's counts per group and interval, sorted; with group numbers and places among all intervals.
 
     The frame has ``columns``, ``interval_start, numerator, denominator`` (of a count: itself and 1), ``is_partial,
-    is_provisional, is_tested``.
+    is_provisional, is_tested``. ``parts`` of a rate, left out, are read off the rows.
     """
+    series = bare(series)
     require_columns(series, [*columns, "interval_start"], "The control chart")
-    keys = [c for c in columns if NAMES.get(c) not in columns]
-    if STATISTICS[statistic].kind == "rate":
-        parts = parts_of(series, statistic, "The control chart")
-        top, bottom = numbers(series, parts.numerator), numbers(series, parts.denominator)
+    keys = without_names(columns)
+    is_rate = STATISTICS[statistic].kind == "rate"
+    if is_rate:
+        parts = parts or parts_of(series, statistic, "The control chart")
     else:
         require_columns(series, [statistic], "The control chart")
-        top, bottom = numbers(series, statistic), np.ones(len(series))
-    known = carries(series, statistic) & ~np.isnan(top) & ~np.isnan(bottom)
-    flags = {
-        f: series[f].to_numpy(dtype=bool) if f in series.columns else False for f in ("is_partial", "is_provisional")
-    }
-    rows = series[[*keys, "interval_start"]].assign(
-        numerator=np.where(known, top, np.nan), denominator=np.where(known, bottom, np.nan), **flags
-    )
-    grouped = rows.groupby([*keys, "interval_start"], dropna=False, sort=True, observed=True)
-    table = grouped[["numerator", "denominator"]].sum(min_count=1)
-    table[list(flags)] = grouped[list(flags)].any().astype(bool)
-    table = table.reset_index()
-    if STATISTICS[statistic].kind != "rate":
-        table["denominator"] = table["denominator"].clip(upper=1)
+    groups, table = group_rows(series, [*keys, "interval_start"], sort=True)
+    table["numerator"], table["denominator"] = sum_parts(series, statistic, parts, groups, len(table))
+    for flag in ("is_partial", "is_provisional"):
+        table[flag] = any_of(series, flag, groups, len(table))
     names = [c for c in columns if c not in keys]
     if names:
         table = table.merge(series[[*keys, *names]].drop_duplicates(keys, keep="last"), on=keys, how="left")
     x, n = table["numerator"].to_numpy(), table["denominator"].to_numpy()
-    table["is_tested"] = (
-        np.isfinite(x) & (n > 0) & (x >= 0) & ~table["is_partial"].to_numpy() & ~table["is_provisional"].to_numpy()
-    )
-    if STATISTICS[statistic].kind == "rate":
-        table["is_tested"] &= x <= n
+    soft = table["is_partial"].to_numpy() | table["is_provisional"].to_numpy()
+    table["is_tested"] = np.isfinite(x) & (n > 0) & (x >= 0) & ~soft & ((x <= n) | (not is_rate))
     code = table.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
     labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
     return table, code, labels.get_indexer(pd.DatetimeIndex(table["interval_start"]))
@@ -177,7 +174,7 @@ def _one_of(rate: str | None, count: str | None) -> str:
     kinds = ("rate",) if rate else ("count", "unique")
     if statistic not in STATISTICS or STATISTICS[statistic].kind not in kinds:
         fitting = ", ".join(name for name, s in STATISTICS.items() if s.kind in kinds)
-        raise ArgumentError(f"{statistic!r} is no {kinds[0]} of the catalogue: give one of {fitting}.")
+        raise ArgumentError(f"{statistic!r} is not a {kinds[0]} of the catalogue: give one of {fitting}.")
     return statistic
 
 

@@ -16,10 +16,10 @@ from flowperf_helpers.frames.columns import group_keys, numbers, require_columns
 __all__ = [
     "arrival_chances",
     "at_equal_age",
+    "completeness_curve",
     "forecast",
     "linked_ages",
     "overdispersion",
-    "settling_curve",
     "share_errors",
 ]
 
@@ -137,7 +137,7 @@ _SAME_AGE, _INTERPOLATED = 2 / 24, 2.0
 """Days: how far apart two ages may be and still count as the same, and two answers to interpolate between them."""
 
 
-def settling_curve(
+def completeness_curve(
     history: pd.DataFrame,
     *,
     statistic: str = "conversions",
@@ -177,7 +177,7 @@ def settling_curve(
         Columns that are missing, or an attribution window that is not 1 to 90 days.
     """
     by = [by] if isinstance(by, str) else list(by)
-    require_columns(history, ["interval_start", "interval_end", "fetched_at", statistic, *by], "settling_curve")
+    require_columns(history, ["interval_start", "interval_end", "fetched_at", statistic, *by], "completeness_curve")
     if not 1 <= attribution_days <= 90:
         raise ArgumentError(f"attribution_days is {attribution_days!r}: Klaviyo's windows have 1 to 90 days.")
     length = _length_days(history)
@@ -214,7 +214,7 @@ def forecast(recent: pd.DataFrame, curve: pd.DataFrame, *, statistic: str | None
         Rows of a series with ``interval_start``, ``interval_end`` and the statistic, asked at ``fetched_at`` (a column,
         or in ``attrs``). Intervals as long as the curve's.
     curve : DataFrame
-        Of `settling_curve`.
+        Of `completeness_curve`.
     statistic : str, optional
         Left out: the curve's.
 
@@ -284,7 +284,7 @@ def at_equal_age(history: pd.DataFrame, age_days: float) -> pd.DataFrame:
     Parameters
     ----------
     history : DataFrame
-        As for `settling_curve`.
+        As for `completeness_curve`.
     age_days : float
         Days since the interval's end; negative while it ran.
 

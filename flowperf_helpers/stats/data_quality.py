@@ -15,7 +15,7 @@ from flowperf_helpers.stats.rollup import roll_up
 
 __all__ = [
     "REASONS",
-    "honest_rows",
+    "coverage_table",
     "merge_answers",
     "reconcile",
     "restatements",
@@ -223,7 +223,7 @@ REASONS = (
     "not permitted",
     "request failed",
 )
-"""Why a row of `honest_rows` has the numbers it has, or none."""
+"""Why a row of `coverage_table` has the numbers it has, or none."""
 
 _REFUSAL = "does not support querying for values"
 _PEOPLE = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "send_channel"]
@@ -232,7 +232,7 @@ _PEOPLE = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "send
 # --- nothing disappears -------------------------------------------------------------------------------------------
 
 
-def honest_rows(
+def coverage_table(
     flows: pd.DataFrame,
     messages: pd.DataFrame,
     answer: pd.DataFrame,
@@ -269,11 +269,11 @@ def honest_rows(
     ArgumentError
         Columns that are missing.
     """
-    require_columns(flows, ["flow_id", "flow_name", "flow_status", "archived"], "honest_rows (flows)")
+    require_columns(flows, ["flow_id", "flow_name", "flow_status", "archived"], "coverage_table (flows)")
     require_columns(
-        messages, ["flow_id", "flow_message_id", "flow_message_name", "send_channel"], "honest_rows (messages)"
+        messages, ["flow_id", "flow_message_id", "flow_message_name", "send_channel"], "coverage_table (messages)"
     )
-    require_columns(answer, ["flow_id", "flow_message_id"], "honest_rows (answer)")
+    require_columns(answer, ["flow_id", "flow_message_id"], "coverage_table (answer)")
     known_flows = flows.drop_duplicates("flow_id").set_index("flow_id")
     known_messages = messages.drop_duplicates(["flow_id", "flow_message_id"])
     silent = _silent(known_flows, known_messages, answer)
@@ -349,7 +349,7 @@ def _reasons(
     if isinstance(refused_values, bool):
         refused = np.full(len(rows), refused_values)
     else:
-        require_columns(rows, ["conversion_metric_id"], "honest_rows (answer)")
+        require_columns(rows, ["conversion_metric_id"], "coverage_table (answer)")
         refused = rows["conversion_metric_id"].isin(list(refused_values)).to_numpy()
     valued = [c for c in VALUE_STATISTICS if c in rows.columns]
     refused = refused & rows[valued].isna().all(axis=1).to_numpy()

@@ -14,6 +14,7 @@ makes the sign of a single mix effect readable. A message of one period only has
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +22,19 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import carries, group_keys, keep_names, numbers, require_columns
-from flowperf_helpers.stats.rate_parts import find_denominators
+from flowperf_helpers.frames.columns import carries, keep_names, numbers, require_columns
+from flowperf_helpers.stats.rate_parts import (
+    Parts,
+    bare,
+    each_message_once,
+    find_denominators,
+    group_rows,
+    rows_of_both,
+    sum_parts,
+)
 
 __all__ = ["decompose"]
 
-_TAGS = ("tag_id", "tag_name")
 _MEASURES = ("share_before", "share_after", "rate_before", "rate_after", "mix_effect", "within_effect", "total_effect")
 
 
@@ -36,7 +44,6 @@ def decompose(
     *,
     rate: str = "click_rate",
     by: str | Sequence[str] = "flow_message_id",
-    denominator: str | None = None,
 ) -> pd.DataFrame:
     """Split the change of a rate of the whole into a mix and a within effect per message.
 
@@ -51,9 +58,6 @@ def decompose(
         A rate or ratio of the catalogue.
     by : str or sequence of str, optional
         What the whole is split into.
-    denominator : str, optional
-        ``"delivered"`` or ``"recipients"``; left out: what the frames' ``attrs["denominators"]`` say, else what the
-        rows themselves say (`find_denominators`).
 
     Returns
     -------
@@ -85,11 +89,12 @@ def decompose(
     keys = [by] if isinstance(by, str) else list(by)
     if not keys:
         raise ArgumentError('decompose needs at least one column in by, such as "flow_message_id".')
-    top, bottom = _parts(rate, before, after, denominator)
+    parts = _parts(rate, before, after)
+    top, bottom = parts.numerator, parts.denominator
     sides, not_counted = {}, []
     for period, frame in (("before", before), ("after", after)):
         require_columns(frame, [*keys, top, bottom], f"decompose ({period})")
-        sides[period], left_out = _summed(frame, keys, top, bottom, rate, period)
+        sides[period], left_out = _summed(bare(frame), keys, parts, rate, period)
         not_counted += left_out
     joined = sides["before"].add_suffix("_before").join(sides["after"].add_suffix("_after"), how="outer", sort=True)
     sums = joined.fillna(0.0)
@@ -99,7 +104,7 @@ def decompose(
     found = joined.index.to_frame(index=False).astype(
         {k: before[k].dtype if len(before) else after[k].dtype for k in keys}
     )
-    found = _named(found, keys, before, after)
+    found = _named(found, keys, bare(before), bare(after))
     for name in _MEASURES:
         found[name] = measures[name]
     n0, n1 = sums["bottom_before"].to_numpy(), sums["bottom_after"].to_numpy()
@@ -116,49 +121,47 @@ def decompose(
     return found
 
 
-def _parts(rate: str, before: pd.DataFrame, after: pd.DataFrame, denominator: str | None) -> tuple[str, str]:
+def _parts(rate: str, before: pd.DataFrame, after: pd.DataFrame) -> Parts:
+    """What the frames' ``attrs`` say the rate is divided by, else what their rows say."""
     entry = STATISTICS.get(rate)
     if entry is None or not entry.denominators:
         rates = ", ".join(name for name, s in STATISTICS.items() if s.denominators)
-        raise ArgumentError(f"{rate!r} is no rate that can be rebuilt from counts: give one of {rates}.")
-    if denominator is not None and denominator not in entry.denominators:
-        raise ArgumentError(f"{rate} is never divided by {denominator}: give {' or '.join(entry.denominators)}.")
-    told = (frame.attrs.get("denominators") for frame in (after, before))
-    known = [
-        parts[rate]["denominator"] for parts in told if isinstance(parts, dict) and isinstance(parts.get(rate), dict)
-    ]
-    shared = [c for c in before.columns if c in after.columns and (c in STATISTICS or c == "send_channel")]
-    read = find_denominators(pd.concat([before[shared], after[shared]], ignore_index=True)).get(rate)
-    top = read.numerator if read else entry.numerators[0]
-    return top, denominator or (known[0] if known else read.denominator if read else entry.denominators[0])
+        raise ArgumentError(f"{rate!r} is not a rate that can be rebuilt from counts: give one of {rates}.")
+    read = find_denominators(rows_of_both(before, after, rate), [rate]).get(rate)
+    parts = read or Parts(entry.numerators[0], entry.denominators[0], "")
+    known = [frame.attrs.get("denominators", {}).get(rate) for frame in (after, before)]
+    return next((replace(parts, denominator=found["denominator"]) for found in known if found), parts)
 
 
 def _summed(
-    frame: pd.DataFrame, keys: list[str], top: str, bottom: str, rate: str, period: str
+    frame: pd.DataFrame, keys: list[str], parts: Parts, rate: str, period: str
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Return numerator and denominator per key, and the rows that were left out with the reason."""
-    once = [c for c in group_keys(frame) if c not in _TAGS or c in keys]
-    if any(tag in frame.columns and tag not in keys for tag in _TAGS) and once:
-        frame = frame.drop_duplicates(subset=once)
-    counts = pd.DataFrame({"top": numbers(frame, top), "bottom": numbers(frame, bottom)})
-    if (counts < 0).any(axis=None):
-        place = int(np.flatnonzero((counts < 0).any(axis=1))[0])
-        raise ArgumentError(f"Row {place} of the frame given as {period!r} has a negative {top} or {bottom}.")
-    reason = np.full(len(frame), "", dtype=object)
-    reason[~carries(frame, rate)] = f"{rate} means nothing on this channel"
-    for name, column in (("bottom", bottom), ("top", top)):
-        reason[(reason == "") & counts[name].isna().to_numpy()] = f"{column} is not known"
+    frame = each_message_once(frame, keys)
+    top, bottom = numbers(frame, parts.numerator), numbers(frame, parts.denominator)
+    negative = np.flatnonzero((top < 0) | (bottom < 0))
+    if len(negative):
+        raise ArgumentError(
+            f"Row {negative[0]} of the frame given as {period!r} has a negative {parts.numerator} or "
+            f"{parts.denominator}."
+        )
+    cases = {
+        f"{rate} means nothing on this channel": ~carries(frame, rate),
+        f"{parts.denominator} is not known": np.isnan(bottom),
+        f"{parts.numerator} is not known": np.isnan(top),
+    }
+    reason = np.select(list(cases.values()), list(cases), "").astype(object)
     out = reason != ""
-    told = frame.loc[out, keys].astype("object").where(frame.loc[out, keys].notna(), None)
+    rows = frame.loc[out, keys].astype("object").where(frame.loc[out, keys].notna(), None)
     left_out = [
         {str(k): None if v is None else str(v) for k, v in row.items()} | {"period": period, "reason": str(why)}
-        for row, why in zip(told.to_dict("records"), reason[out], strict=True)
+        for row, why in zip(rows.to_dict("records"), reason[out], strict=True)
     ]
-    # Series, not bare arrays: pandas takes a single array beside a single row for a list of column names
-    groups = [frame.loc[~out, k].set_axis(counts.index[~out]) for k in keys]
-    summed = counts[~out].groupby(groups, dropna=False, sort=False, observed=True).sum()
-    summed.index = pd.MultiIndex.from_frame(summed.index.to_frame(index=False).set_axis(keys, axis=1).astype("object"))
-    return summed, left_out
+    counted = frame[~out]
+    codes, groups = group_rows(counted, keys)
+    above, below = sum_parts(counted, rate, parts, codes, len(groups))
+    index = pd.MultiIndex.from_frame(groups.astype("object"))
+    return pd.DataFrame({"top": above, "bottom": below}, index=index), left_out
 
 
 def _tuples(not_counted: list[dict[str, Any]], keys: list[str], period: str) -> list[tuple[Any, ...]]:

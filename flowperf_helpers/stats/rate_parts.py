@@ -1,10 +1,15 @@
-"""Numerator and denominator of each rate: which parts Klaviyo divided, and their sums per group."""
+"""Numerator and denominator of each rate: which parts Klaviyo divided, and their sums per group.
+
+Klaviyo's documentation and its answers disagree on whether rates stand on delivered or on recipients. A row that has
+the rate, the count and both candidates tells: only the true one gives the count back within the rate's rounding.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,20 +29,18 @@ from flowperf_helpers.frames.columns import (
 )
 
 __all__ = [
+    "GroupSums",
     "Parts",
-    "Trials",
+    "bare",
     "find_denominators",
+    "group_rows",
     "parts_of",
-    "sum_trials",
+    "sum_groups",
+    "sum_parts",
+    "sum_rate_parts",
 ]
 
-
-# Which parts Klaviyo divided by which, read off the rows themselves.
-#
-# Klaviyo's own sources disagree on whether rates stand on delivered or on recipients (contract, section E). A row
-# that has the rate, the count and both candidates tells: only the true one gives the count back within the rate's
-# rounding.
-
+TAGS = ("tag_id", "tag_name")
 _AGREED = 0.95
 _HALF = 0.5
 _LEAST_DECIMALS = 4
@@ -45,6 +48,7 @@ _COARSE_DECIMALS = 2
 _MOST_DECIMALS = 12
 
 Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.integer[Any]]
 
 
 @dataclass(frozen=True)
@@ -65,28 +69,31 @@ class Parts:
 
     def to_dict(self) -> dict[str, str]:
         """For ``attrs``."""
-        return {"numerator": self.numerator, "denominator": self.denominator, "evidence": self.evidence}
+        return asdict(self)
 
 
-def find_denominators(frame: pd.DataFrame) -> dict[str, Parts]:
-    """Parts of every rate and ratio that the frame's columns allow.
+def find_denominators(frame: pd.DataFrame, rates: Iterable[str] = STATISTICS) -> dict[str, Parts]:
+    """Parts of the rates and ratios that the frame's columns allow.
 
     A candidate fits a row if rate × denominator gives the numerator within half a unit of the rate's last decimal. Rows
     that all candidates fit (nothing bounced) tell nothing. Where at least 95 % of the telling rows fit one candidate
     best, it is inferred; otherwise the catalogue's first (delivered) is assumed and the evidence says why.
 
+    Parameters
+    ----------
+    rates : iterable of str, optional
+        The rates to judge; left out: all of the catalogue.
+
     Returns
     -------
     dict of str to Parts
-        Keyed by rate, in the catalogue's order; a rate without any numerator or denominator column is left out.
+        Keyed by rate, in the order given; a rate without any numerator or denominator column is left out.
     """
     found = {}
-    for name, entry in STATISTICS.items():
-        candidates = [
-            (n, d)
-            for n, d in product(entry.numerators, entry.denominators)
-            if n in frame.columns and d in frame.columns
-        ]
+    for name in rates:
+        entry = STATISTICS[name]
+        pairs = product(entry.numerators, entry.denominators)
+        candidates = [(n, d) for n, d in pairs if n in frame.columns and d in frame.columns]
         if candidates:
             found[name] = _judge(frame, name, candidates)
     return found
@@ -102,20 +109,23 @@ def parts_of(frame: pd.DataFrame, rate: str, what: str) -> Parts:
     """
     if rate not in STATISTICS or not STATISTICS[rate].numerators:
         rates = ", ".join(name for name, entry in STATISTICS.items() if entry.numerators)
-        raise ArgumentError(f"{rate!r} is no rate of the catalogue: give one of {rates}.")
-    found = find_denominators(frame).get(rate)
+        raise ArgumentError(f"{rate!r} is not a rate of the catalogue: give one of {rates}.")
+    found = find_denominators(frame, [rate]).get(rate)
     if found is None:
         entry = STATISTICS[rate]
-        require_columns(
-            frame,
-            [
-                next((c for c in names if c in frame.columns), names[0])
-                for names in (entry.numerators, entry.denominators)
-            ],
-            f"{what} of {rate}",
-        )
+        needed = (entry.numerators, entry.denominators)
+        first = [next((c for c in names if c in frame.columns), names[0]) for names in needed]
+        require_columns(frame, first, f"{what} of {rate}")
         raise ArgumentError(f"{what} of {rate} cannot tell its parts.")
     return found
+
+
+def rows_of_both(before: pd.DataFrame, after: pd.DataFrame, rate: str) -> pd.DataFrame:
+    """Columns of two periods that tell a rate's parts, one below the other."""
+    entry = STATISTICS[rate]
+    wanted = {rate, "send_channel", *entry.numerators, *entry.denominators}
+    shared = [c for c in before.columns if c in after.columns and c in wanted]
+    return pd.concat([bare(before)[shared], bare(after)[shared]], ignore_index=True)
 
 
 def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) -> Parts:
@@ -125,10 +135,9 @@ def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) ->
             *first, "only candidate" if len(candidates) == 1 else "assumed: the frame has no such rate to check"
         )
     given = numbers(frame, rate)
-    meaning = carries(frame, rate)
     numerators = np.stack([numbers(frame, n) for n, _ in candidates])
     denominators = np.stack([numbers(frame, d) for _, d in candidates])
-    usable = meaning & np.isfinite(given) & np.isfinite(numerators + denominators).all(axis=0)
+    usable = carries(frame, rate) & np.isfinite(given) & np.isfinite(numerators + denominators).all(axis=0)
     usable &= (denominators > 0).all(axis=0)
     given, numerators, denominators = given[usable], numerators[:, usable], denominators[:, usable]
     off = np.abs(given * denominators - numerators) - 1e-9 * (1 + np.abs(numerators))
@@ -149,8 +158,8 @@ def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) ->
         why = "no candidate gives the rows' rates back" if none else "no row tells the candidates apart"
         return Parts(*first, f"assumed: {why}")
     if votes[best] < _AGREED * n or np.delete(votes, best).max() >= votes[best]:
-        told = ", ".join(f"{v} for {d}" for v, (_, d) in zip(votes, candidates, strict=True))
-        return Parts(*first, f"assumed: {n} rows disagree ({told})")
+        split = ", ".join(f"{v} for {d}" for v, (_, d) in zip(votes, candidates, strict=True))
+        return Parts(*first, f"assumed: {n} rows disagree ({split})")
     return Parts(*candidates[best], f"inferred from {n} row{'s' if n > 1 else ''}")
 
 
@@ -164,17 +173,66 @@ def _slack(given: Floats, least: int) -> float:
     return 0.5 * 10.0**-_MOST_DECIMALS
 
 
-# What a rate rests on: successes and trials per group, summed from a report's rows.
-#
-# Unlike `roll_up`, several intervals may be summed: each interval's sends are trials of their own, so someone
-# mailed in two weeks is tried twice and may succeed twice. That is a rate per send. It is no count of people, and
-# the notes say so.
+# --- sums per group -----------------------------------------------------------------------------------------------
 
-_TAGS = ("tag_id", "tag_name")
+
+def bare(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame without ``attrs``, which pandas would copy deeply at every step of a calculation."""
+    frame = frame.copy(deep=False)
+    frame.attrs = {}
+    return frame
+
+
+def group_rows(frame: pd.DataFrame, by: Sequence[str], *, sort: bool = False) -> tuple[Codes, pd.DataFrame]:
+    """Number of each row's group, and the groups: in order of appearance, or sorted; all rows where ``by`` is empty."""
+    if not by:
+        return np.zeros(len(frame), dtype=np.intp), pd.DataFrame(index=pd.RangeIndex(min(1, len(frame))))
+    codes = frame.groupby(list(by), dropna=False, sort=sort, observed=True).ngroup().to_numpy(dtype=np.intp)
+    places = np.unique(codes, return_index=True)[1]
+    return codes, frame[list(by)].iloc[places].reset_index(drop=True)
+
+
+def sum_groups(values: Floats, codes: Codes, groups: int) -> Floats:
+    """Sum per group; NaN where nothing is known."""
+    known = ~np.isnan(values)
+    total = np.bincount(codes[known], values[known], groups)
+    return np.where(np.bincount(codes[known], minlength=groups) > 0, total, np.nan)
+
+
+def sum_parts(
+    frame: pd.DataFrame, statistic: str, parts: Parts | None, codes: Codes, groups: int
+) -> tuple[Floats, Floats]:
+    """Sum numerator and denominator per group, over the rows that have both and whose channel carries the statistic.
+
+    Parameters
+    ----------
+    parts : Parts or None
+        None for a count: its own sum over 1.
+    codes : array of int
+        Number of each row's group, of `group_rows`.
+    groups : int
+        How many groups there are.
+
+    Returns
+    -------
+    tuple of two arrays of float64 [group]
+        NaN for a group of which nothing is known.
+    """
+    top, bottom = rate_rows(frame, statistic, parts)
+    below = sum_groups(bottom, codes, groups)
+    return sum_groups(top, codes, groups), below if parts else np.minimum(below, 1.0)
+
+
+def rate_rows(frame: pd.DataFrame, statistic: str, parts: Parts | None) -> tuple[Floats, Floats]:
+    """Numerator and denominator per row, both NaN where the row has no share in the rate."""
+    top = numbers(frame, parts.numerator if parts else statistic)
+    bottom = numbers(frame, parts.denominator) if parts else np.ones(len(frame))
+    known = carries(frame, statistic) & ~np.isnan(top) & ~np.isnan(bottom)
+    return np.where(known, top, np.nan), np.where(known, bottom, np.nan)
 
 
 @dataclass(frozen=True)
-class Trials:
+class GroupSums:
     """Successes and trials per group.
 
     Attributes
@@ -182,7 +240,7 @@ class Trials:
     counts : DataFrame
         Group columns, ``numerator, denominator, recipients`` (float64) and ``is_provisional`` (bool).
     names : DataFrame
-        Group columns and the names that go with them, as last told.
+        Group columns and the names that go with them, the last ones of the frame.
     notes : list of str
         What was left out or is to be known.
     """
@@ -192,46 +250,49 @@ class Trials:
     notes: list[str] = field(default_factory=list)
 
 
-def sum_trials(
-    frame: pd.DataFrame, rate: str, parts: Parts, keys: Sequence[str], *, provisional: str, what: str
-) -> Trials:
-    """Sum per group what carries the rate; a row without numerator or denominator has no share in it.
+def sum_rate_parts(frame: pd.DataFrame, rate: str, parts: Parts, keys: Sequence[str], *, what: str) -> GroupSums:
+    """Sum per group what carries the rate.
 
-    Partial intervals are left out, provisional ones marked or left out (``provisional="drop"``); rows that only repeat
-    a message under another tag count once.
+    Unlike in `roll_up`, several intervals may be summed: someone mailed in two weeks is tried twice and may succeed
+    twice. That is a rate per send and not a count of people, and the notes say so. Partial intervals are left out,
+    provisional ones marked; rows that only repeat a message under another tag count once.
     """
-    keys = list(keys)
+    keys, frame = list(keys), bare(frame)
     require_columns(frame, [*keys, parts.numerator, parts.denominator], what)
     require_once(frame, keys, what)
     notes: list[str] = []
     if "is_partial" in frame.columns and frame["is_partial"].any():
         notes.append(f"{what}: {int(frame['is_partial'].sum())} rows of unfinished intervals were left out.")
         frame = frame[~frame["is_partial"].to_numpy(dtype=bool)]
-    young = np.zeros(len(frame), dtype=bool)
-    if "is_provisional" in frame.columns:
-        young = frame["is_provisional"].to_numpy(dtype=bool)
-        if provisional == "drop" and young.any():
-            notes.append(f"{what}: {int(young.sum())} rows of provisional intervals were left out.")
-            frame, young = frame[~young], young[~young]
-    if any(c in frame.columns and c not in keys for c in _TAGS):
-        first = ~frame.duplicated([c for c in row_keys(frame) if c not in _TAGS]).to_numpy()
-        frame, young = frame[first], young[first]
-    top, bottom = numbers(frame, parts.numerator), numbers(frame, parts.denominator)
-    known = carries(frame, rate) & ~np.isnan(top) & ~np.isnan(bottom)
-    sent = numbers(frame, "recipients") if "recipients" in frame.columns else bottom
-    rows = frame[keys].assign(
-        numerator=np.where(known, top, np.nan), denominator=np.where(known, bottom, np.nan),
-        recipients=np.where(known, sent, np.nan), is_provisional=young,
+    frame = each_message_once(frame, keys)
+    codes, counts = group_rows(frame, keys)
+    top, bottom = sum_parts(frame, rate, parts, codes, len(counts))
+    sent = numbers(frame, "recipients" if "recipients" in frame.columns else parts.denominator)
+    sent = np.where(np.isnan(rate_rows(frame, rate, parts)[0]), np.nan, sent)
+    counts = counts.assign(
+        numerator=top, denominator=bottom, recipients=sum_groups(sent, codes, len(counts)),
+        is_provisional=any_of(frame, "is_provisional", codes, len(counts)),
     )  # fmt: skip
-    grouped = rows.groupby(keys, dropna=False, sort=False, observed=True)
-    counts = grouped[["numerator", "denominator", "recipients"]].sum(min_count=1)
-    counts["is_provisional"] = grouped["is_provisional"].any().astype(bool)
     times = [c for c in TIMES if c in frame.columns and c not in keys]
     if times and len(frame[times].drop_duplicates()) > 1:
         notes.append(f"{what}: several intervals together; a person counts once per message and interval.")
-    labels = keep_names(frame, keys)
-    names = frame[[*keys, *labels]].drop_duplicates(keys, keep="last")
-    return Trials(counts.reset_index(), names.reset_index(drop=True), notes)
+    names = frame[[*keys, *keep_names(frame, keys)]].drop_duplicates(keys, keep="last")
+    return GroupSums(counts, names.reset_index(drop=True), notes)
+
+
+def any_of(frame: pd.DataFrame, flag: str, codes: Codes, groups: int) -> npt.NDArray[np.bool_]:
+    """Whether any row of a group has a flag; False where the frame does not have the column."""
+    if flag not in frame.columns:
+        return np.zeros(groups, dtype=bool)
+    return np.asarray(np.bincount(codes[frame[flag].to_numpy(dtype=bool)], minlength=groups) > 0, dtype=bool)
+
+
+def each_message_once(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Leave out rows that repeat a message under another tag, unless the tags are asked for."""
+    own = [c for c in row_keys(frame) if c not in TAGS or c in keys]
+    if own and any(c in frame.columns and c not in keys for c in TAGS):
+        return frame[~frame.duplicated(own).to_numpy()]
+    return frame
 
 
 def without_names(by: Sequence[str]) -> list[str]:

@@ -23,19 +23,25 @@ from flowperf_helpers.frames.columns import (
     require_once,
     statistics_of,
 )
-from flowperf_helpers.stats.rate_parts import Parts, find_denominators
+from flowperf_helpers.stats.rate_parts import (
+    TAGS,
+    Codes,
+    Floats,
+    Parts,
+    bare,
+    find_denominators,
+    group_rows,
+    rate_rows,
+    sum_groups,
+)
 
 __all__ = ["roll_up"]
 
-_TAGS = ("tag_id", "tag_name")
 _CONTEXT = ("account", "conversion_metric_id", "currency", *TIMES)
 _OVER_TIME = (
     "people cannot be added over time: one person may stand in several intervals; give values= of the whole period"
 )
 _PARTS_OVER_TIME = "its numerator counts people, and those cannot be added over time; give values= of the whole period"
-
-Floats = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.integer[Any]]
 
 
 def roll_up(frame: pd.DataFrame, by: Sequence[str] | str, *, values: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -81,22 +87,23 @@ def roll_up(frame: pd.DataFrame, by: Sequence[str] | str, *, values: pd.DataFram
     wrong = [c for c in by if c in STATISTICS]
     if wrong:
         raise ArgumentError(f"roll_up groups by columns that tell whose row it is, not by the statistic {wrong[0]}.")
-    frame, notes = _each_once(frame, by, statistics)
-    codes, keys = _groups(frame, by)
-    sums = _Sums(frame, codes, len(keys), notes)
+    attrs = frame.attrs
+    frame, notes = _each_once(bare(frame), by, statistics)
+    codes, keys = group_rows(frame, by)
+    sums = _Sums(frame, codes, len(keys), attrs.get("narrower", []))
     parts = find_denominators(frame)
     columns: dict[str, Any] = {}
     for name in [*statistics, *(r for r in parts if r not in statistics)]:
         columns[name] = sums.rate(name, parts.get(name)) if STATISTICS[name].numerators else sums.count(name, by)
     result = pd.concat([keys, pd.DataFrame(columns, index=keys.index)], axis=1)
     result.attrs = {
-        **{k: v for k, v in frame.attrs.items() if k != "notes"},
+        **attrs,
         "statistics": list(columns),
         "denominators": {rate: found.to_dict() for rate, found in parts.items()},
         "why_na": sums.why_na,
         "missing_parts": sums.missing_parts,
         "narrower": sums.narrower,
-        "notes": [*frame.attrs.get("notes", []), *notes],
+        "notes": [*attrs.get("notes", []), *notes],
     }
     return result if values is None else _with_values(result, values, by)
 
@@ -114,13 +121,13 @@ def _each_once(frame: pd.DataFrame, by: list[str], statistics: list[str]) -> tup
         notes.append(
             f"Flows with {metrics} different conversion metrics are together: their conversions differ in kind."
         )
-    tags = [c for c in _TAGS if c in frame.columns]
+    tags = [c for c in TAGS if c in frame.columns]
     if not tags:
         return frame, notes
-    if any(c in by for c in _TAGS):
+    if any(c in by for c in TAGS):
         notes.append("A message with two tags counts in both: rows of tags do not add up to a total.")
         return frame, notes
-    bare = [k for k in keys if k not in _TAGS]
+    bare = [k for k in keys if k not in TAGS]
     once = frame.drop_duplicates([*bare, *statistics]) if bare else frame
     if bare and once.duplicated(bare).any():
         raise ArgumentError(
@@ -134,21 +141,14 @@ def _each_once(frame: pd.DataFrame, by: list[str], statistics: list[str]) -> tup
     return once, notes
 
 
-def _groups(frame: pd.DataFrame, by: list[str]) -> tuple[Codes, pd.DataFrame]:
-    if not by:
-        return np.zeros(len(frame), dtype=np.intp), pd.DataFrame(index=pd.RangeIndex(min(1, len(frame))))
-    codes = frame.groupby(by, dropna=False, sort=False, observed=True).ngroup().to_numpy(dtype=np.intp)
-    return codes, frame[by].drop_duplicates().reset_index(drop=True)
-
-
 # --- sums ---------------------------------------------------------------------------------------------------------
 
 
 class _Sums:
     """Sums per group, and the reasons for what has none."""
 
-    def __init__(self, frame: pd.DataFrame, codes: Codes, groups: int, notes: list[str]) -> None:
-        self.frame, self.codes, self.groups, self.notes = frame, codes, groups, notes
+    def __init__(self, frame: pd.DataFrame, codes: Codes, groups: int, narrowed: Sequence[str]) -> None:
+        self.frame, self.codes, self.groups, self.narrowed = frame, codes, groups, narrowed
         self.why_na: dict[str, str] = {}
         self.missing_parts: dict[str, int] = {}
         self.narrower: list[str] = []
@@ -158,10 +158,7 @@ class _Sums:
         self._idle = sent == 0
 
     def add(self, values: Floats) -> Floats:
-        """Sum per group; NaN where nothing is known."""
-        known = ~np.isnan(values)
-        total = np.bincount(self.codes[known], values[known], self.groups)
-        return np.where(np.bincount(self.codes[known], minlength=self.groups) > 0, total, np.nan)
+        return sum_groups(values, self.codes, self.groups)
 
     def several_moments(self, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Groups whose known rows lie in more than one interval."""
@@ -201,14 +198,14 @@ class _Sums:
         if parts is None:
             return self._as_given(name)
         meaning = carries(self.frame, name)
-        top, bottom = numbers(self.frame, parts.numerator), numbers(self.frame, parts.denominator)
-        both = meaning & ~np.isnan(top) & ~np.isnan(bottom)
-        above, below = self.add(np.where(both, top, np.nan)), self.add(np.where(both, bottom, np.nan))
+        top, bottom = rate_rows(self.frame, name, parts)
+        both = ~np.isnan(top)
+        above, below = self.add(top), self.add(bottom)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.where(below > 0, above / below, np.nan)
-        if name in self.frame.attrs.get("narrower", []) and name in self.frame.columns:
+        if name in self.narrowed and name in self.frame.columns:
             return self._as_given(name)
-        if (self.add(bottom)[np.isfinite(below)] != below[np.isfinite(below)]).any():
+        if (self.add(numbers(self.frame, parts.denominator))[np.isfinite(below)] != below[np.isfinite(below)]).any():
             self.narrower.append(name)
         if name == "text_message_roi" and parts.evidence.startswith("assumed") and name in self.frame.columns:
             return self._as_given(name)

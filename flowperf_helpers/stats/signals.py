@@ -12,7 +12,7 @@ import pandas as pd
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import NAMES, keep_names, numbers, require_columns, statistics_of
 from flowperf_helpers.stats.control_charts import LEAST_INTERVALS, control_limits, counted, overdispersion
-from flowperf_helpers.stats.rate_parts import find_denominators
+from flowperf_helpers.stats.rate_parts import Codes, Floats, Parts, bare, find_denominators, without_names
 from flowperf_helpers.stats.rates import q_values, rate_difference
 
 __all__ = [
@@ -66,8 +66,9 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
         Missing columns.
     """
     by = [by] if isinstance(by, str) else list(by)
-    keys = [c for c in by if NAMES.get(c) not in by]
+    keys = without_names(by)
     require_columns(series, [*by, "interval_start", "recipients"], "stopped_flows")
+    attrs, series = dict(series.attrs), bare(series)
     if "is_partial" in series.columns:
         series = series[~series["is_partial"].to_numpy(dtype=bool)]
     labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
@@ -102,8 +103,9 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     result["usual"] = found["usual"].astype("float64")
     result["chance"] = ((1 - active) ** silent).astype("float64")
     result["sentence"] = _sentences(result, keys, labels)
-    result.attrs = dict(series.attrs)
-    return result.sort_values("silent_intervals", ascending=False, kind="stable", ignore_index=True)
+    result = result.sort_values("silent_intervals", ascending=False, kind="stable", ignore_index=True)
+    result.attrs = attrs
+    return result
 
 
 def _unit(labels: pd.DatetimeIndex) -> str:
@@ -143,7 +145,7 @@ def _sentences(result: pd.DataFrame, keys: list[str], labels: pd.DatetimeIndex) 
 #
 # A chart with limits per message and statistic would cry wolf: sixty messages, six rates and dozens of days hold a
 # point "out of limits" every week. `find_signals` tests, per message and rate, every stretch of the last days (one
-# interval, or from one interval to the end) against all that came before it; divides by the wander of the series
+# interval, or from one interval to the end) against all that came before it; divides by the series' overdispersion
 # (Laney's sigma-z); corrects for the stretches within a series (Bonferroni) and over all series (Benjamini &
 # Hochberg). What is left is named with the date on which it began. Partial and provisional intervals take no part,
 # except that a flow that sends nothing is silent today: what was sent does not change with age.
@@ -166,8 +168,6 @@ _BEFORE = 14
 _LEVEL = 14
 _NEWS = 2.0
 _WEEKS_OF_NEWS = 3
-
-Floats = npt.NDArray[np.float64]
 
 
 def find_signals(
@@ -201,9 +201,11 @@ def find_signals(
         Missing columns.
     """
     require_columns(daily, [*_WHO, "interval_start"], "find_signals")
+    attrs, daily = dict(daily.attrs), bare(daily)
     parts = [_changes(daily, rates, last_days, "day")]
     if weekly is not None and len(weekly):
         require_columns(weekly, [*_WHO, "interval_start"], "find_signals (weekly)")
+        weekly = bare(weekly)
         parts.append(_changes(weekly, rates, last_days + 7, "week"))
     filled = [p for p in parts if len(p)]
     tested = pd.concat(filled, ignore_index=True) if filled else parts[0]
@@ -214,7 +216,9 @@ def find_signals(
     if "recipients" in statistics_of(daily):
         stops = _stops(daily, weekly, last_days)
         found = pd.concat([f for f in (stops, found) if len(f)], ignore_index=True) if len(stops) else found
-    return _finished(found, daily, weekly)
+    found = _finished(found, daily, weekly)
+    found.attrs = attrs
+    return found
 
 
 # --- rates --------------------------------------------------------------------------------------------------------
@@ -222,8 +226,8 @@ def find_signals(
 
 def _changes(series: pd.DataFrame, rates: Sequence[str], last_days: int, unit: str) -> pd.DataFrame:
     """The likeliest change per message and rate, with its p-value corrected for the stretches that were tried."""
-    there = find_denominators(series)
-    found = [_scan(series, rate, last_days, unit) for rate in rates if rate in there]
+    parts = find_denominators(series, rates)
+    found = [_scan(series, rate, parts[rate], last_days, unit) for rate in parts]
     found = [f for f in found if len(f)]
     empty = pd.DataFrame(
         columns=[*_WHO, "statistic", "interval_start", "direction", "size", "reason", "sentence", "p_value"]
@@ -231,8 +235,8 @@ def _changes(series: pd.DataFrame, rates: Sequence[str], last_days: int, unit: s
     return pd.concat(found, ignore_index=True) if found else empty.astype({"p_value": "float64", "size": "float64"})
 
 
-def _scan(series: pd.DataFrame, rate: str, last_days: int, unit: str) -> pd.DataFrame:
-    table, code, _ = counted(series, rate, _WHO)
+def _scan(series: pd.DataFrame, rate: str, parts: Parts, last_days: int, unit: str) -> pd.DataFrame:
+    table, code, _ = counted(series, rate, _WHO, parts)
     use = table["is_tested"].to_numpy()
     table, code = table[use].reset_index(drop=True), code[use]
     if not len(table):
@@ -241,7 +245,7 @@ def _scan(series: pd.DataFrame, rate: str, last_days: int, unit: str) -> pd.Data
     groups = int(code.max()) + 1
     first = pd.DatetimeIndex(series["interval_start"]).max() - pd.Timedelta(days=last_days - 1, hours=2)
     recent = (table["interval_start"] >= first).to_numpy()
-    wander = np.maximum(1.0, _wander(x, n, code, ~recent, groups))
+    spread = np.maximum(1.0, _overdispersion(x, n, code, ~recent, groups))
     # running sums, so that any stretch is a difference of two of them
     sums = [np.concatenate([[0.0], np.cumsum(v)]) for v in (x, n)]
     begin = np.searchsorted(code, np.arange(groups))
@@ -257,10 +261,10 @@ def _scan(series: pd.DataFrame, rate: str, last_days: int, unit: str) -> pd.Data
     group = code[starts]
     x0, n0 = (s[starts] - s[begin[group]] for s in sums)
     x1, n1 = (s[stop] - s[starts] for s in sums)
-    score = _scores(x0, n0, x1, n1) / wander[group]
+    score = _scores(x0, n0, x1, n1) / spread[group]
     # an old change is in the level of the weeks before already: news differs from those too
     xs, ns = (s[starts] - s[np.maximum(begin[group], starts - _LEVEL)] for s in sums)
-    news = (_scores(xs, ns, x1, n1) / wander[group] >= _NEWS) & (
+    news = (_scores(xs, ns, x1, n1) / spread[group] >= _NEWS) & (
         np.sign(x1 * ns - xs * n1) == np.sign(x1 * n0 - x0 * n1)
     )
     p = np.where(news, _two_sided(score), 1.0) * np.bincount(group, minlength=groups)[group]
@@ -271,9 +275,7 @@ def _scan(series: pd.DataFrame, rate: str, last_days: int, unit: str) -> pd.Data
     return _told(table, rate, unit, starts[at], stop[at], (x0[at], n0[at], x1[at], n1[at]), best["p_value"].to_numpy())
 
 
-def _wander(
-    x: Floats, n: Floats, code: npt.NDArray[np.integer[Any]], used: npt.NDArray[np.bool_], groups: int
-) -> Floats:
+def _overdispersion(x: Floats, n: Floats, code: Codes, used: npt.NDArray[np.bool_], groups: int) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         p = (np.bincount(code[used], x[used], groups) / np.bincount(code[used], n[used], groups))[code]
         z = (x - n * p) / np.sqrt(n * p * (1 - p))
@@ -385,5 +387,4 @@ def _finished(found: pd.DataFrame, daily: pd.DataFrame, weekly: pd.DataFrame | N
     kinds = {c: "str" for c in _COLUMNS if c not in ("interval_start", "size")}
     found = found[[*_COLUMNS, "q_value"]].astype(kinds | {"size": "float64", "q_value": "float64"})
     found["interval_start"] = found["interval_start"].astype(daily["interval_start"].dtype)
-    found.attrs = dict(daily.attrs)
     return found

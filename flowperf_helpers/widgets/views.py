@@ -12,9 +12,9 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.flows import plot_triggers, plot_volume
 from flowperf_helpers.plots.tables import comparison_table
-from flowperf_helpers.stats.ab_tests import recent_duel
-from flowperf_helpers.stats.compare import compare_rates, variation_duel
-from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
+from flowperf_helpers.stats.ab_tests import compare_recent_variations, compare_variations
+from flowperf_helpers.stats.compare import compare_rates
+from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.decomposition import decompose
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
@@ -187,7 +187,7 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
             "A forecast learns from earlier answers about the same days, and the store holds none yet: run this "
             "notebook, or the weekly report, on several days."
         )
-    curve = settling_curve(history, statistic=statistic, attribution_days=frame.attrs.get("attribution_days", 5))
+    curve = completeness_curve(history, statistic=statistic, attribution_days=frame.attrs.get("attribution_days", 5))
     expected = forecast(_all_in_one(frame).tail(14), curve, statistic=statistic)
     return plots.plot_forecast(expected, statistic=statistic)
 
@@ -254,9 +254,12 @@ def view_values(
         return plots.plot_funnel(after, by=by)
     if picture == "duel":
         if recent is None:
-            return plots.plot_duel(_told(variation_duel(after, rate=statistic), after), rate=statistic)
+            return plots.plot_variations(_told(compare_variations(after, rate=statistic), after), rate=statistic)
         rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
-        return [plots.plot_duel(_told(recent_duel(rows, rate=statistic), after), rate=statistic), _TESTS]
+        return [
+            plots.plot_variations(_told(compare_recent_variations(rows, rate=statistic), after), rate=statistic),
+            _TESTS,
+        ]
     basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []
     if picture == "effects":
         split = _told(decompose(before, after, rate=statistic, by=keys[-2]), after)

@@ -17,7 +17,7 @@ import pandas as pd
 from flowperf_helpers import connect
 from flowperf_helpers.account.timeframes import Window
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
+from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 
 HISTORY_DAYS, TEST_DAYS, WINDOW, METRIC = 56, 14, 14, "RplOrd"
 KEYS = ["interval_start", "interval_end"]
@@ -51,7 +51,7 @@ def measure(label: str, every: int) -> list[dict[str, object]]:
             clock["now"] = SANDBOX_NOW - timedelta(days=(last - day).days)
             if offset >= HISTORY_DAYS:
                 past = account.history(kind="series")
-                curve = settling_curve(past)
+                curve = completeness_curve(past)
                 recent = asked(connect("sandbox", now=clock["now"], home=f"{home}/other"), day)
                 for level, by in (("account", []), ("flow", ["flow_id"])):
                     rows = forecast(totals(recent, by), curve).assign(

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flowperf_helpers.frames import payloads
 from flowperf_helpers.errors import ArgumentError, PayloadError
+from flowperf_helpers.frames import payloads
 from flowperf_helpers.frames.provenance import finish_series, finish_values
 from flowperf_helpers.frames.reports import join_pages, series_frame, to_long, values_frame
 

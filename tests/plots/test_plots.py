@@ -21,15 +21,14 @@ from flowperf_helpers.frames import formats
 from flowperf_helpers.plots import (
     alt_text,
     plot_comparison,
-    plot_duel,
     plot_effects,
     plot_forecast,
     plot_funnel,
     plot_heatmap,
     plot_series,
-    plot_settling,
     plot_small_multiples,
     plot_values,
+    plot_variations,
     style,
 )
 from flowperf_helpers.plots.figure import SANDBOX_MARK
@@ -111,7 +110,7 @@ def decomposed(**attrs: Any) -> pd.DataFrame:
     return frame
 
 
-def duel(**attrs: Any) -> pd.DataFrame:
+def variations(**attrs: Any) -> pd.DataFrame:
     frame = pd.DataFrame(
         {
             "flow_message_id": ["m", "m"], "flow_message_name": ["Mail"] * 2, "variation": ["A", "B"],
@@ -120,13 +119,6 @@ def duel(**attrs: Any) -> pd.DataFrame:
         }
     )  # fmt: skip
     frame.attrs = {"rate": "click_rate", **attrs}
-    return frame
-
-
-def curve(**attrs: Any) -> pd.DataFrame:
-    frame = pd.DataFrame({"age_days": [0, 1, 2, 3], "share": [0.4, 0.8, 0.96, 1.0]})
-    frame = frame.assign(low=frame["share"] - 0.02, high=frame["share"] + 0.02)
-    frame.attrs = {"statistic": "conversions", **attrs}
     return frame
 
 
@@ -146,8 +138,7 @@ CASES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame, Axes
     "heatmap": (series, lambda f, ax: plot_heatmap(f, statistic="click_rate", ax=ax)),
     "comparison": (compared, lambda f, ax: plot_comparison(f, ax=ax)),
     "effects": (decomposed, lambda f, ax: plot_effects(f, ax=ax)),
-    "duel": (duel, lambda f, ax: plot_duel(f, ax=ax)),
-    "settling": (curve, lambda f, ax: plot_settling(f, ax=ax)),
+    "variations": (variations, lambda f, ax: plot_variations(f, ax=ax)),
     "forecast": (forecast, lambda f, ax: plot_forecast(f, ax=ax)),
 }
 case = pytest.mark.parametrize("kind", CASES)
@@ -418,7 +409,7 @@ def test_comparison_title_follows_the_verdict() -> None:
     assert f"Fallen: click rate fell beyond chance, 5.00{NB}% → 3.00{NB}% (+1 more)" == finding
 
 
-# --- effects and duel ---------------------------------------------------------------------------------------------
+# --- effects and variations ---------------------------------------------------------------------------------------
 
 
 def test_waterfall_ends_where_the_rate_ended() -> None:
@@ -448,7 +439,7 @@ def test_waterfall_sums_the_rest() -> None:
 
 def test_duel_names_the_leader_and_is_never_certain() -> None:
     """The likely best one comes first with a filled mark; its probability is never 100 %."""
-    ax = plot_duel(duel())
+    ax = plot_variations(variations())
     assert ["Mail", "Text", "Photo"] == labels(ax)
     assert f"over 99.9{NB}% · winner" in words(ax)
     marks = {line.get_xdata()[0]: line.get_marker() for line in ax.lines if line.get_marker() in ("D", "o")}
@@ -613,25 +604,16 @@ def test_heatmap_scale_ignores_cells_of_a_few_recipients() -> None:
     assert "100" not in ax.get_title(loc="left")
 
 
-# --- settling -----------------------------------------------------------------------------------------------------
-
-
-def test_settling_names_the_day_when_it_is_enough() -> None:
-    """The title tells after how many days 95 % are in; the band is the interval."""
-    ax = plot_settling(curve())
-    assert "Conversions: 95 % are in after 2 days" == ax.get_title(loc="left")
-    assert 1 == len(ax.collections)
-    assert f"40{NB}%" == ax.yaxis.get_major_formatter()(0.4)
+# --- forecast -----------------------------------------------------------------------------------------------------
 
 
 def test_too_few_snapshots_forecast_nothing() -> None:
-    """A curve or forecast without numbers gives the reason that came with it."""
-    empty = curve().assign(share=np.nan)
-    empty.attrs = {"note": "Only one snapshot so far."}
-    assert "Only one snapshot so far." == alt_text(plot_settling(empty))
+    """A forecast without numbers gives the reason that came with it, or says that there is none."""
     nothing = forecast().assign(final=np.nan)
     nothing.attrs = {}
     assert "not forecast" in alt_text(plot_forecast(nothing))
+    nothing.attrs = {"note": "Only one snapshot so far."}
+    assert "Only one snapshot so far." == alt_text(plot_forecast(nothing))
 
 
 def test_forecast_stacks_what_is_still_to_come() -> None:

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
-from frames_by_hand import frame_of, messages
+from frames_by_hand import messages
 
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.stats.ab_tests import probability_best
-from flowperf_helpers.stats.compare import compare_groups, compare_money, compare_rates, variation_duel
+from flowperf_helpers.stats.ab_tests import compare_variations, probability_best
+from flowperf_helpers.stats.compare import compare_rates
 
 COLUMNS = [
     "numerator_before", "denominator_before", "rate_before", "numerator_after", "denominator_after", "rate_after",
@@ -76,8 +76,6 @@ def test_unequal_windows_are_refused() -> None:
     with pytest.raises(ArgumentError, match=r"\(6 and 7 days\)"):
         compare_rates(six, seven)
     assert "different lengths" in compare_rates(six, seven, allow_unequal=True).attrs["notes"][0]
-    with pytest.raises(ArgumentError, match="different lengths"):
-        compare_money(six.assign(conversion_value=1.0), seven.assign(conversion_value=1.0))
 
 
 def test_weeks_over_a_clock_change_are_equal() -> None:
@@ -107,15 +105,13 @@ def test_the_accounts_attribution_window_decides_what_is_young() -> None:
         assert noted == any(f"of {days} days" in note for note in compare_rates(before, after).attrs["notes"])
 
 
-def test_provisional_is_marked_or_dropped_and_partial_never_counts() -> None:
-    """Unfinished intervals never count; provisional ones are marked, or left out on request."""
+def test_provisional_is_marked_and_partial_never_counts() -> None:
+    """Unfinished intervals never count; provisional ones are marked."""
     days = pd.date_range("2026-11-16", periods=3, tz="UTC")
     frame = pd.concat([messages([100], [c]).assign(interval_start=d) for d, c in zip(days, [5, 6, 7], strict=True)])
     frame = frame.assign(is_provisional=[False, True, True], is_partial=[False, False, True])
     marked = compare_rates(frame, frame)
     assert (11, True) == (marked["numerator_after"][0], bool(marked["is_provisional"][0]))
-    dropped = compare_rates(frame, frame, provisional="drop")
-    assert (5, False) == (dropped["numerator_after"][0], bool(dropped["is_provisional"][0]))
     assert any("counts once per message and interval" in note for note in marked.attrs["notes"])
 
 
@@ -129,20 +125,16 @@ def test_impossible_counts_claim_nothing() -> None:
 
 
 def test_missing_and_wrong_arguments() -> None:
-    """What is missing is named, a sum is sent to compare_money, an empty by is refused."""
+    """What is missing is named, a sum is refused, an empty by is refused."""
     frame = messages([100], [5])
     with pytest.raises(ArgumentError, match="needs the column clicks_unique"):
         compare_rates(frame.drop(columns="clicks_unique"), frame.drop(columns="clicks_unique"))
-    with pytest.raises(ArgumentError, match="compare_money"):
+    with pytest.raises(ArgumentError, match="not a rate"):
         compare_rates(frame, frame, rate="recipients")
-    with pytest.raises(ArgumentError, match="compare_rates"):
-        compare_money(frame, frame, statistic="click_rate")
     with pytest.raises(ArgumentError, match="tag_id"):
         compare_rates(frame, frame, by=["tag_id"])
     with pytest.raises(ArgumentError, match="at least one column"):
         compare_rates(frame, frame, by=[])
-    with pytest.raises(ArgumentError, match="provisional"):
-        compare_rates(frame, frame, provisional="keep")  # type: ignore[arg-type]
 
 
 def test_messages_that_stand_twice_are_refused() -> None:
@@ -164,33 +156,7 @@ def test_empty_frames() -> None:
     assert ["too few to say"] == list(compare_rates(frame.iloc[:0], frame)["verdict"])
 
 
-def test_groups_against_the_others_and_a_reference() -> None:
-    """A flow is held against all others together, or against the one named."""
-    frame = pd.concat([messages([5_000], [c], flow=f) for f, c in (("A", 250), ("B", 250), ("C", 400))])
-    others = compare_groups(frame, by=["flow_id", "flow_name"]).set_index("flow_id")
-    assert (650, 10_000) == (others.loc["A", "numerator_before"], others.loc["A", "denominator_before"])
-    assert "higher" == others.loc["C", "verdict"]
-    named = compare_groups(frame, by=["flow_id"], reference="A").set_index("flow_id")
-    assert ["too few to say", "no evidence of a change", "higher"] == list(named["verdict"])
-    with pytest.raises(ArgumentError, match="No group"):
-        compare_groups(frame, by=["flow_id"], reference="X")
-
-
-def test_money_claims_nothing() -> None:
-    """Money gets differences, no verdict, and the reason; a flow of one period has NaN, not 0."""
-
-    def week(**flows: float) -> pd.DataFrame:
-        return frame_of(flow_id=list(flows), flow_message_id=list(flows), conversion_value=list(flows.values()))
-
-    found = compare_money(week(A=100.0, B=50.0), week(A=150.0, C=0.0), by="flow_id").set_index("flow_id")
-    assert (50.0, 0.5) == (found.loc["A", "difference"], found.loc["A", "change"])
-    assert np.isnan(found.loc["B", "after"])
-    assert "verdict" not in found.columns
-    assert "not single orders" in found.attrs["why_no_significance"]
-    assert found["why"].str.contains("chance").all()
-
-
-def duel(delivered: list[int], clicks: list[int]) -> pd.DataFrame:
+def variations(delivered: list[int], clicks: list[int]) -> pd.DataFrame:
     """Variations of one message."""
     frame = messages(delivered, clicks, ids=["m"] * len(delivered))
     return frame.assign(variation=pd.array([f"v{i}" for i in range(len(delivered))], dtype="str"))
@@ -198,7 +164,7 @@ def duel(delivered: list[int], clicks: list[int]) -> pd.DataFrame:
 
 def test_a_clear_winner() -> None:
     """A clear winner is best by probability, by Klaviyo's rule and by verdict."""
-    found = variation_duel(duel([2_000, 2_000], [100, 160]))
+    found = compare_variations(variations([2_000, 2_000], [100, 160]))
     assert [False, True] == list(found["is_best"])
     assert ["not the winner", "winner"] == list(found["klaviyo_rule"])
     assert ["lower", "higher"] == list(found["verdict"])
@@ -212,14 +178,14 @@ def test_a_clear_winner() -> None:
 )  # fmt: skip
 def test_klaviyos_rule_says_what_is_missing(delivered: list[int], clicks: list[int], words: str) -> None:
     """Without 90 % and 500 recipients each there is no winner, and the rule tells which is missing."""
-    assert {words} == set(variation_duel(duel(delivered, clicks))["klaviyo_rule"])
+    assert {words} == set(compare_variations(variations(delivered, clicks))["klaviyo_rule"])
 
 
-def test_weeks_of_a_duel_are_summed() -> None:
+def test_weeks_of_a_test_are_summed() -> None:
     """Several intervals are summed as trials, messages without variations take no part."""
-    weeks = pd.concat([duel([500, 500], [20, 30]).assign(interval_start=pd.Timestamp(d, tz="UTC"))
+    weeks = pd.concat([variations([500, 500], [20, 30]).assign(interval_start=pd.Timestamp(d, tz="UTC"))
                        for d in ("2026-11-09", "2026-11-16")])  # fmt: skip
-    found = variation_duel(
+    found = compare_variations(
         pd.concat([weeks, messages([10], [1]).assign(interval_start=pd.Timestamp("2026-11-09", tz="UTC"))])
     )
     assert [40, 60] == list(found["numerator"])
@@ -229,9 +195,9 @@ def test_weeks_of_a_duel_are_summed() -> None:
 def test_no_variations() -> None:
     """A frame whose messages have no variation gives an empty table, one without the column names it."""
     frame = messages([10], [1]).assign(variation=pd.array([None], dtype="str"))
-    assert 0 == len(variation_duel(frame))
+    assert 0 == len(compare_variations(frame))
     with pytest.raises(ArgumentError, match="variation"):
-        variation_duel(messages([10], [1]))
+        compare_variations(messages([10], [1]))
 
 
 def test_probability_best_against_simulation() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from flowperf_helpers import connect
 from flowperf_helpers.errors import ApiError, ArgumentError, ScopeError, TransportError
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.stats.data_quality import REASONS, honest_rows, reconcile, restatements
+from flowperf_helpers.stats.data_quality import REASONS, coverage_table, reconcile, restatements
 
 ZONE = "Europe/Copenhagen"
 
@@ -56,7 +56,7 @@ def reasons(found: pd.DataFrame) -> dict[str, str]:
 
 def test_every_message_has_a_row_and_a_reason() -> None:
     """Discovered and answered rows are all there, each with the reason of its numbers."""
-    found = honest_rows(FLOWS, MESSAGES, ANSWER)
+    found = coverage_table(FLOWS, MESSAGES, ANSWER)
     expected = {"m1": "sent", "m2": "no sends in the window", "m3": "draft", "m4": "draft", "m5": "archived",
                 "bare": "no sends in the window", "m9": "sent"}  # fmt: skip
     assert expected == reasons(found)
@@ -68,7 +68,7 @@ def test_every_message_has_a_row_and_a_reason() -> None:
 
 def test_absent_is_na_and_sent_stays() -> None:
     """Numbers stand as Klaviyo sent them, dtypes too; a row it did not send has NA, never 0."""
-    found = honest_rows(FLOWS, MESSAGES, ANSWER).set_index("flow_message_id")
+    found = coverage_table(FLOWS, MESSAGES, ANSWER).set_index("flow_message_id")
     assert 5 == found.loc["m1", "recipients"]
     assert "Int64" == str(found["recipients"].dtype)
     assert found.loc[["m2", "m3", "m4", "m5"], ["recipients", "opens", "conversion_value"]].isna().all(axis=None)
@@ -78,33 +78,33 @@ def test_absent_is_na_and_sent_stays() -> None:
 def test_failures() -> None:
     """A refused or failed request is the reason of the rows it would have brought, before any status."""
     refusal = ApiError("no", status=400, detail="Metric does not support querying for values data")
-    found = honest_rows(FLOWS, MESSAGES, ANSWER, failures={"live": ScopeError("no"), "draft": refusal})
+    found = coverage_table(FLOWS, MESSAGES, ANSWER, failures={"live": ScopeError("no"), "draft": refusal})
     assert "sent" == reasons(found)["m1"]
     assert "not permitted" == reasons(found)["m2"]
     assert "metric refuses values" == reasons(found)["m4"]
-    everything = honest_rows(FLOWS, MESSAGES, ANSWER, failures={None: TransportError("cut", url="u")})
+    everything = coverage_table(FLOWS, MESSAGES, ANSWER, failures={None: TransportError("cut", url="u")})
     assert {"request failed"} == set(everything.loc[everything["recipients"].isna(), "reason"])
 
 
 @pytest.mark.parametrize("refused", [True, {"M"}])
 def test_refused_values(refused: bool | set[str]) -> None:
     """Rows without values say so where the metric refuses them; rows that have values were sent."""
-    assert "metric refuses values" == reasons(honest_rows(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m1"]
-    assert "sent" == reasons(honest_rows(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m9"]
-    assert "sent" == reasons(honest_rows(FLOWS, MESSAGES, ANSWER, refused_values={"other"}))["m1"]
+    assert "metric refuses values" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m1"]
+    assert "sent" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m9"]
+    assert "sent" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values={"other"}))["m1"]
 
 
 def test_zero_recipients() -> None:
     """A row that Klaviyo sent with no recipients had no sends."""
     zero = ANSWER.assign(recipients=pd.array([0, None], dtype="Int64"))
-    found = reasons(honest_rows(FLOWS, MESSAGES, zero))
+    found = reasons(coverage_table(FLOWS, MESSAGES, zero))
     assert ("no sends in the window", "sent") == (found["m9"], found["m1"])
 
 
 def test_variations_and_duplicates() -> None:
     """Several rows of one message all stay; a flow or message discovered twice makes no second row."""
     two = pd.concat([ANSWER, ANSWER]).assign(variation=pd.array(["a", "a", "b", "b"], dtype="str"))
-    found = honest_rows(pd.concat([FLOWS, FLOWS]), pd.concat([MESSAGES, MESSAGES]), two)
+    found = coverage_table(pd.concat([FLOWS, FLOWS]), pd.concat([MESSAGES, MESSAGES]), two)
     assert 4 == (found["reason"] == "sent").sum()
     assert 9 == len(found)
     assert "variation" in found.columns[:8]
@@ -112,16 +112,16 @@ def test_variations_and_duplicates() -> None:
 
 def test_nothing_at_all() -> None:
     """Empty frames give an empty frame; an account of drafts gives its drafts; attrs stay."""
-    empty = honest_rows(FLOWS.head(0), MESSAGES.head(0), ANSWER.head(0))
+    empty = coverage_table(FLOWS.head(0), MESSAGES.head(0), ANSWER.head(0))
     assert 0 == len(empty)
     assert "Int64" == str(empty["recipients"].dtype)
     answer = ANSWER.head(0)
     answer.attrs = {"account": "sandbox"}
-    drafts = honest_rows(FLOWS.iloc[[1]], MESSAGES.iloc[[3]], answer)
+    drafts = coverage_table(FLOWS.iloc[[1]], MESSAGES.iloc[[3]], answer)
     assert ["draft"] == drafts["reason"].tolist()
     assert {"account": "sandbox"} == drafts.attrs
-    with pytest.raises(ArgumentError, match="honest_rows.*archived"):
-        honest_rows(FLOWS.drop(columns="archived"), MESSAGES, ANSWER)
+    with pytest.raises(ArgumentError, match="coverage_table.*archived"):
+        coverage_table(FLOWS.drop(columns="archived"), MESSAGES, ANSWER)
 
 
 # --- reconcile ----------------------------------------------------------------------------------------------------
@@ -318,7 +318,7 @@ def test_sandbox_reports_agree(week: dict[str, pd.DataFrame], shape: str) -> Non
 
 def test_sandbox_rows_have_reasons(week: dict[str, pd.DataFrame]) -> None:
     """All messages and flows of the account are there, with each reason the week gives."""
-    found = honest_rows(week["flows"], week["messages"], week["values"])
+    found = coverage_table(week["flows"], week["messages"], week["values"])
     assert set(week["flows"]["flow_id"]) <= set(found["flow_id"])
     assert set(week["messages"]["flow_message_id"]) <= set(found["flow_message_id"])
     assert {"sent", "no sends in the window", "draft", "archived"} == set(found["reason"])
@@ -341,6 +341,6 @@ def test_an_account_of_drafts(tmp_path: Path) -> None:
     account = connect("sandbox", variant="drafts_only", home=tmp_path)
     flows = account.flows()
     answer = account.flow_values(conversion_metric_id="RplOrd", timeframe="2026-W47", statistics=["recipients"])
-    found = honest_rows(flows, account.messages(list(flows["flow_id"])), answer)
+    found = coverage_table(flows, account.messages(list(flows["flow_id"])), answer)
     assert {"draft"} == set(found["reason"])
     assert found["recipients"].isna().all()

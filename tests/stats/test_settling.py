@@ -15,7 +15,7 @@ from flowperf_helpers import connect
 from flowperf_helpers.account.timeframes import Window
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.stats.conversion_lag import at_equal_age, forecast, settling_curve
+from flowperf_helpers.stats.conversion_lag import at_equal_age, completeness_curve, forecast
 
 ZONE = "Europe/Copenhagen"
 FIRST = pd.Timestamp("2026-01-01")
@@ -56,7 +56,7 @@ MONDAYS = np.arange(0, 60, 7) + 0.25
 )
 def test_the_curve_is_found(asked: np.ndarray, room: float) -> None:
     """Asked daily, each Monday, every third day or on two days a week, the curve is the true one."""
-    curve = settling_curve(history(finals(60, 500), asked))
+    curve = completeness_curve(history(finals(60, 500), asked))
     assert list(range(6)) == curve["age_days"].tolist()
     assert SHARES == pytest.approx(curve["share"].to_numpy(), abs=room)
     assert ((curve["low"] <= curve["share"]) & (curve["share"] <= curve["high"])).all()
@@ -70,7 +70,7 @@ def test_limits_cover() -> None:
     """In at least nine worlds of ten the truth lies inside the curve's limits, age by age."""
     inside = []
     for seed in range(40):
-        curve = settling_curve(history(finals(30, 60, seed), MONDAYS))
+        curve = completeness_curve(history(finals(30, 60, seed), MONDAYS))
         inside.append(((curve["low"] <= SHARES) & (SHARES <= curve["high"])).to_numpy()[:-1])
     assert np.mean(inside) >= 0.9
 
@@ -85,7 +85,7 @@ def test_complete_askings_are_the_chain_ladder() -> None:
         both = table[[age, age + 1]].dropna().astype(float)
         factors.append(both[age + 1].sum() / both[age].sum())
     expected = np.append(1 / np.cumprod(factors[::-1])[::-1], 1.0)
-    assert expected == pytest.approx(settling_curve(asked)["share"].to_numpy(dtype=float), abs=1e-4)
+    assert expected == pytest.approx(completeness_curve(asked)["share"].to_numpy(dtype=float), abs=1e-4)
 
 
 def test_order_and_names_do_not_matter() -> None:
@@ -94,14 +94,14 @@ def test_order_and_names_do_not_matter() -> None:
     other = asked.assign(flow_message_name=np.where(np.arange(len(asked)) % 2, "Old", "New")).sample(
         frac=1, random_state=3
     )
-    pd.testing.assert_frame_equal(settling_curve(asked), settling_curve(other))
+    pd.testing.assert_frame_equal(completeness_curve(asked), completeness_curve(other))
 
 
 def test_one_curve_per_group() -> None:
     """With by, each group has its own curve, and the forecast reads its own."""
     slow, fast = finals(30, 300), [np.zeros(300) - 0.5] * 30
     both = pd.concat([history(slow, DAILY, send_channel="email"), history(fast, DAILY, send_channel="sms")])
-    curve = settling_curve(both, by="send_channel")
+    curve = completeness_curve(both, by="send_channel")
     shares = curve.set_index(["send_channel", "age_days"])["share"]
     assert 1.0 == shares["sms", 0]
     assert 0.5 == pytest.approx(shares["email", 0], abs=0.02)
@@ -115,23 +115,23 @@ def test_too_few_snapshots_forecast_nothing() -> None:
     """One asking, two of the same days' young ages, or a handful of counts: no shares, no forecast, and a note."""
     world = finals(30, 100)
     for asked in ([30.25], [2.25, 3.25], []):
-        curve = settling_curve(history(world, asked))
+        curve = completeness_curve(history(world, asked))
         assert curve["share"].isna().all()
         assert curve.attrs["note"].startswith("Too few snapshots")
-    curve = settling_curve(history(finals(20, 0.5), [8.25, 15.25]))
+    curve = completeness_curve(history(finals(20, 0.5), [8.25, 15.25]))
     assert curve["share"].isna().all()
     recent = forecast(history(world, [30.25]), curve)
     assert recent.loc[recent["age_days"] < 5, ["final", "low", "high"]].isna().all(axis=None)
     assert recent.attrs["note"].startswith("Too few snapshots")
-    assert settling_curve(history(world, []), by=["flow_id"])["flow_id"].isna().all()
+    assert completeness_curve(history(world, []), by=["flow_id"])["flow_id"].isna().all()
 
 
 def test_unasked_ages() -> None:
     """An age between known ones is interpolated and says so; one younger than all is not known."""
-    curve = settling_curve(history(finals(60, 300), np.arange(60) + 0.25).query("fetched_at.dt.day % 2 == 0"))
+    curve = completeness_curve(history(finals(60, 300), np.arange(60) + 0.25).query("fetched_at.dt.day % 2 == 0"))
     assert (curve["intervals"] > 0).all()
     skipping = history(finals(1, 3000), [2.25, 4.25, 8.25])
-    curve = settling_curve(skipping)
+    curve = completeness_curve(skipping)
     assert np.isnan(curve.loc[0, "share"])
     assert [0, 1, 0, 1, 0, 1] == curve["intervals"].tolist()
     assert curve.loc[2, "share"] == pytest.approx((curve.loc[1, "share"] + curve.loc[3, "share"]) / 2)
@@ -139,7 +139,7 @@ def test_unasked_ages() -> None:
 
 def test_forecast_covers() -> None:
     """The final count lies inside the 95 % limits in 93 of 100 young days or more; settled days stay."""
-    curve = settling_curve(history(finals(60, 300), DAILY))
+    curve = completeness_curve(history(finals(60, 300), DAILY))
     inside = []
     for seed in range(60):
         world = finals(10, 40, seed + 100)
@@ -153,7 +153,7 @@ def test_forecast_covers() -> None:
 
 def test_forecast_of_nothing_yet() -> None:
     """A running day has no forecast; a day of zero may still become something; NA stays NA; empty stays empty."""
-    curve = settling_curve(history(finals(60, 300), DAILY))
+    curve = completeness_curve(history(finals(60, 300), DAILY))
     recent = history([np.zeros(0)] * 3, [2.25])
     recent["conversions"] = pd.array([0, 0, None], dtype="Int64")
     found = forecast(recent, curve)
@@ -171,7 +171,7 @@ def test_money_settles_too() -> None:
     """Money follows the same curve, with limits as wide as its orders scatter."""
     asked = history(finals(60, 300), DAILY)
     asked["conversion_value"] = asked["conversions"].astype(float) * 25.0
-    curve = settling_curve(asked, statistic="conversion_value")
+    curve = completeness_curve(asked, statistic="conversion_value")
     assert SHARES == pytest.approx(curve["share"].to_numpy(), abs=0.02)
     assert curve.loc[0, "overdispersion"] > 10
     assert "conversion_value" == curve.attrs["statistic"]
@@ -182,7 +182,7 @@ def test_corrections_and_gaps() -> None:
     asked = history(finals(40, 300), np.sort(np.append(DAILY[:40], DAILY[:40] + 0.1)))
     asked.loc[asked.index % 11 == 0, "conversions"] = pd.NA
     asked.loc[asked.index % 97 == 5, "conversions"] -= 1
-    curve = settling_curve(asked)
+    curve = completeness_curve(asked)
     assert SHARES == pytest.approx(curve["share"].to_numpy(), abs=0.02)
 
 
@@ -191,7 +191,7 @@ def test_summer_time() -> None:
     world = finals(100, 50)
     frame = history(world, np.arange(80, 100) + 0.25)
     assert {23, 24} == set((frame["interval_end"] - frame["interval_start"]) / pd.Timedelta(hours=1))
-    assert 1 == settling_curve(frame).attrs["interval_days"]
+    assert 1 == completeness_curve(frame).attrs["interval_days"]
 
 
 def test_equal_age() -> None:
@@ -227,11 +227,11 @@ def test_between_two_ages() -> None:
 def test_refusals() -> None:
     """Missing columns, an impossible window, another interval and an unknown moment of asking are named."""
     asked = history(finals(20, 100), DAILY)
-    curve = settling_curve(asked)
-    with pytest.raises(ArgumentError, match="settling_curve.*interval_end.*flow_id"):
-        settling_curve(asked.drop(columns="interval_end"))
+    curve = completeness_curve(asked)
+    with pytest.raises(ArgumentError, match="completeness_curve.*interval_end.*flow_id"):
+        completeness_curve(asked.drop(columns="interval_end"))
     with pytest.raises(ArgumentError, match="1 to 90"):
-        settling_curve(asked, attribution_days=0)
+        completeness_curve(asked, attribution_days=0)
     weekly = asked.assign(interval_end=asked["interval_start"] + pd.Timedelta(days=7))
     with pytest.raises(ArgumentError, match="another length"):
         forecast(weekly, curve)
@@ -243,7 +243,7 @@ def test_refusals() -> None:
 
 def test_a_long_attribution_window() -> None:
     """A window of 90 days is estimated in seconds."""
-    curve = settling_curve(history(finals(120, 20), np.arange(0, 120, 7) + 0.25), attribution_days=90)
+    curve = completeness_curve(history(finals(120, 20), np.arange(0, 120, 7) + 0.25), attribution_days=90)
     assert 91 == len(curve)
     assert 1.0 == curve["share"].iloc[-1]
 
@@ -269,7 +269,7 @@ def test_forecast_on_the_sandbox(tmp_path: Path) -> None:
         moment["now"] = SANDBOX_NOW - timedelta(weeks=weeks)
         ask()
     moment["now"] = SANDBOX_NOW
-    curve = settling_curve(account.history(kind="series"))
+    curve = completeness_curve(account.history(kind="series"))
     found = forecast(account_days(ask()), curve).set_index("interval_start")
     moment["now"] = SANDBOX_NOW + timedelta(days=7)
     truth = account_days(ask()).set_index("interval_start")["conversions"]
@@ -294,5 +294,5 @@ def test_the_curve_is_the_same_whoever_asked(tmp_path: Path) -> None:
                     conversion_metric_id="RplOrd", statistics=["conversions"], interval="daily",
                     timeframe=Window(last - timedelta(days=13), last), group_by=group_by,
                 )  # fmt: skip
-        curves.append(settling_curve(connect("sandbox", home=home).history()))
+        curves.append(completeness_curve(connect("sandbox", home=home).history()))
     pd.testing.assert_frame_equal(*curves)

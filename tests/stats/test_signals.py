@@ -36,11 +36,11 @@ def series(clicks: object, delivered: object, *, freq: str = "D", message: str =
     return frame.assign(interval_start=starts, is_partial=False, is_provisional=False)
 
 
-def steady(days: int = 56, rate: float = 0.05, wander: float = 0.0, seed: int = 1, volume: int = 800) -> pd.DataFrame:
-    """A rate that keeps its level, with a wander of its own beyond counting noise."""
+def steady(days: int = 56, rate: float = 0.05, scatter: float = 0.0, seed: int = 1, volume: int = 800) -> pd.DataFrame:
+    """A rate that keeps its level, with a scatter of its own beyond counting noise."""
     random = np.random.default_rng(seed)
     delivered = random.poisson(volume, days)
-    daily = np.clip(rate * np.exp(random.normal(0, wander, days)), 0, 1)
+    daily = np.clip(rate * np.exp(random.normal(0, scatter, days)), 0, 1)
     return series(random.binomial(delivered, daily), delivered)
 
 
@@ -64,9 +64,9 @@ def test_a_point_out_of_limits_is_named() -> None:
     assert found["lower"][40] > found["value"][40]
 
 
-def test_limits_widen_with_the_wander() -> None:
-    """A rate that wanders by a fifth every day is in control under its own limits, though not under a p-chart's."""
-    frame = steady(wander=0.2, volume=3_000)
+def test_limits_widen_with_overdispersion() -> None:
+    """A rate that varies by a fifth every day is in control under its own limits, though not under a p-chart's."""
+    frame = steady(scatter=0.2, volume=3_000)
     found = control_limits(frame, rate="click_rate")
     p, n = found["centre"], found["denominator"]
     plain = (found["value"] - p).abs() > 3 * np.sqrt(p * (1 - p) / n)
@@ -158,7 +158,7 @@ def test_wrong_arguments() -> None:
     for arguments in ({}, {"rate": "click_rate", "count": "clicks"}):
         with pytest.raises(ArgumentError, match="one statistic"):
             control_limits(frame, **arguments)
-    with pytest.raises(ArgumentError, match="'conversion_value' is no count"):
+    with pytest.raises(ArgumentError, match="'conversion_value' is not a count"):
         control_limits(frame, count="conversion_value")
     with pytest.raises(ArgumentError, match="interval_start"):
         control_limits(frame.drop(columns="interval_start"), rate="click_rate")
@@ -250,8 +250,8 @@ def test_nothing_young_is_reported(flag: str) -> None:
 
 
 def test_false_alarms_are_rare() -> None:
-    """A hundred quiet messages that wander on their own give hardly a signal."""
-    frames = [steady(seed=i, wander=0.1, volume=50 + 15 * i).assign(flow_message_id=f"m{i}") for i in range(100)]
+    """A hundred quiet messages that vary on their own give hardly a signal."""
+    frames = [steady(seed=i, scatter=0.1, volume=50 + 15 * i).assign(flow_message_id=f"m{i}") for i in range(100)]
     assert len(find_signals(pd.concat(frames, ignore_index=True))) <= 1
 
 
@@ -276,7 +276,7 @@ def test_the_planted_stories_are_found(last_days: int) -> None:
     found = find_signals(*asked("default"), last_days=last_days).set_index(["flow_message_id", "statistic"])
     for story in STORIES:
         if story.variation is not None:
-            continue  # a duel's business
+            continue  # the business of a test of variations
         row = found.loc[(story.flow_message_id, story.statistic)]
         assert story.direction == row["direction"]
         assert story.first_day == row["interval_start"].date()

@@ -14,7 +14,7 @@ from flowperf_helpers.account.history import fetch_history
 from flowperf_helpers.account.timeframes import Window
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.plots import alt_text, plot_forecast
-from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
+from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.widgets.board import as_html
 from flowperf_helpers.widgets.lenient import Sentence, explained, explaining, or_sentence
 from flowperf_helpers.widgets.notebook import before_and_after, week_window
@@ -206,11 +206,11 @@ def test_the_accounts_attribution_window_holds_in_pictures(tmp_path: Path) -> No
     daily = account.flow_series("RplOrd", timeframe=days, statistics=["conversions"], interval="daily")
     history = fetch_history(account, "RplOrd", days)
     seen = view_series(daily, daily, history, interval="daily", statistic="conversions", picture="forecast")
-    curve = settling_curve(history, attribution_days=12)
+    curve = completeness_curve(history, attribution_days=12)
     total = daily.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum().tail(14)
     total.attrs = daily.attrs
     assert alt_text(plot_forecast(forecast(total, curve))) == alt_text(seen)
-    assert alt_text(plot_forecast(forecast(total, settling_curve(history)))) != alt_text(seen)
+    assert alt_text(plot_forecast(forecast(total, completeness_curve(history)))) != alt_text(seen)
     refused = account.flow_series("no such metric", timeframe=days, statistics=["conversions"], interval="daily")
     assert [12, 12] == [frame.attrs["attribution_days"] for frame in (daily, refused)]
     plt.close("all")
