@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from flowperf_helpers.account.connection import Opened, open_account
+from flowperf_helpers.account.connection import Connection, open_account
 from flowperf_helpers.account.directory import Directory, Names, ids_of
-from flowperf_helpers.account.discovery import REVENUE, Facts
-from flowperf_helpers.account.executor import Collector
+from flowperf_helpers.account.discovery import REVENUE, AccountInfo
+from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
 from flowperf_helpers.account.queries import SERIES, VALUES, Wish
 from flowperf_helpers.account.reports import Queries, Reports
@@ -48,7 +48,7 @@ def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> 
     **options
         ``timezone`` (str; instead of asking), ``attribution_days`` (int, 1 to 90), ``max_age`` (timedelta: how long an
         answer about an unsettled window is served from the store), ``home`` (folder instead of ``FLOWPERF_HOME``),
-        ``accounts_file``, ``environ``, ``pacing`` (bool or Pacer; instead of ``FLOWPERF_PACING``), ``seconds``
+        ``accounts_file``, ``environ``, ``pacing`` (bool or RateLimiter; instead of ``FLOWPERF_PACING``), ``seconds``
         (float: after so many nothing is asked any more); for the sandbox ``variant``, ``now`` (a moment or a function)
         and ``sandbox`` (other arguments of ``sandbox_app``, as a dict); to replace the machinery
         ``adapter``, ``clock`` (seconds since 1970) and ``sleep``.
@@ -99,7 +99,7 @@ class Account(Directory):
     """
 
     def __init__(
-        self, opened: Opened, *, refresh: bool = False, rebuild: tuple[str, dict[str, Any]] | None = None
+        self, opened: Connection, *, refresh: bool = False, rebuild: tuple[str, dict[str, Any]] | None = None
     ) -> None:
         self.settings = opened.settings
         self.name = opened.settings.name
@@ -114,12 +114,12 @@ class Account(Directory):
             revenue=opened.settings.conversion_metric,
         )
         self._store = opened.store
-        self._pacer = opened.client.pacer
-        self._facts = Facts(opened.settings, opened.client, opened.clock)
+        self._pacer = opened.client.limiter
+        self._facts = AccountInfo(opened.settings, opened.client, opened.clock)
         self._refresh = refresh
         # behind a function: the options may hold an environment, and with it a key that no look inside should show
         self._rebuild = lambda: rebuild
-        collector = Collector(
+        collector = Executor(
             opened.client,
             opened.store,
             zone=lambda: self.timezone,
@@ -128,7 +128,7 @@ class Account(Directory):
             message_names=lambda: self.once("messages", self.messages),
             clock=opened.clock,
         )
-        self._reports = Reports(collector, self._facts, opened.client.pacer, unlimited=opened.unlimited)
+        self._reports = Reports(collector, self._facts, opened.client.limiter, unlimited=opened.unlimited)
 
     def __reduce__(self) -> tuple[Callable[..., Account], tuple[str, dict[str, Any]]]:
         rebuild = self._rebuild()
@@ -152,7 +152,7 @@ class Account(Directory):
 
     @property
     def timezone(self) -> ZoneInfo:
-        """The account's zone; see `flowperf_helpers.account.discovery.Facts.timezone`."""
+        """The account's zone; see `flowperf_helpers.account.discovery.AccountInfo.timezone`."""
         return self._facts.timezone
 
     @property

@@ -17,15 +17,15 @@ from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 
-__all__ = ["Opened", "open_account"]
+__all__ = ["Connection", "open_account"]
 
 
 @dataclass(frozen=True)
-class Opened:
+class Connection:
     """The parts an `Account` stands on."""
 
     settings: AccountSettings
@@ -45,14 +45,14 @@ def open_account(
     adapter: BaseAdapter | None = None,
     clock: Callable[[], float] | None = None,
     sleep: Callable[[float], None] | None = None,
-    pacing: bool | Pacer | None = None,
+    pacing: bool | RateLimiter | None = None,
     seconds: float | None = None,
     max_age: timedelta = MAX_AGE,
     attribution_days: int | None = None,
     timezone: str | None = None,
     accounts_file: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Opened:
+) -> Connection:
     """Return the parts of an account; `flowperf_helpers.connect` says what the options mean.
 
     Raises
@@ -79,11 +79,11 @@ def open_account(
         raise ArgumentError(f"variant, now and sandbox are for the embedded account, and {name!r} is another.")
     limited = app is None or bool((sandbox or {}).get("enforce_limits"))
     clock, sleep = clock or time.time, sleep or time.sleep
-    pacer = pacing if isinstance(pacing, Pacer) else None
-    if pacer is None and limited:
+    limiter = pacing if isinstance(pacing, RateLimiter) else None
+    if limiter is None and limited:
         # the sandbox's windows run on the real clock, whatever day it shows
         ticks = time.time if app is not None else clock
-        pacer = Pacer.from_environment(
+        limiter = RateLimiter.from_environment(
             folder,
             host=settings.host,
             fingerprint=settings.credentials.fingerprint,
@@ -91,11 +91,11 @@ def open_account(
             clock=ticks,
             sleep=sleep,
         )
-    client = Client(settings, pacer=pacer, adapter=adapter, clock=clock, sleep=sleep, seconds=seconds)
+    client = Client(settings, limiter=limiter, adapter=adapter, clock=clock, sleep=sleep, seconds=seconds)
     store = Store(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )
-    return Opened(settings, client, store, clock, unlimited=client.pacer.ledger is None)
+    return Connection(settings, client, store, clock, unlimited=client.limiter.ledger is None)
 
 
 def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from flowperf_helpers.account import discovery
-from flowperf_helpers.errors import ArgumentError, UnknownNameError, near_misses, or_near
+from flowperf_helpers.errors import ArgumentError, UnknownNameError, suggest, suggestion
 
 __all__ = ["Directory", "Names", "OwnTriggers", "ids_of"]
 
@@ -27,7 +27,7 @@ class Directory:
 
     Parameters
     ----------
-    wire : Wire
+    getter : Getter
         A client of the account.
     revision : str
         The revision asked for.
@@ -41,7 +41,7 @@ class Directory:
 
     def __init__(
         self,
-        wire: discovery.Wire,
+        getter: discovery.Getter,
         revision: str,
         origin: Mapping[str, Any] | None = None,
         *,
@@ -53,7 +53,7 @@ class Directory:
         self._revenue = revenue
         self.revenue_note = ""
         self._origin = dict(origin or {})
-        self._client = wire
+        self._client = getter
         self._kept: dict[str, pd.DataFrame] = {}
 
     def metrics(self, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
@@ -117,9 +117,9 @@ class Directory:
         wanted = ids_of(flow_ids, "flow_id")
         for flow_id in wanted:
             if flow_id not in set(flows["flow_id"]):
-                near = near_misses(flow_id, flows["flow_id"])
+                near = suggest(flow_id, flows["flow_id"])
                 raise UnknownNameError(
-                    f"The account has no flow with the id {flow_id!r}: {or_near(near, flows['flow_id'])}", near=near
+                    f"The account has no flow with the id {flow_id!r}: {suggestion(near, flows['flow_id'])}", near=near
                 )
         return self._marked(flows.set_index("flow_id").loc[wanted].reset_index())
 

@@ -15,8 +15,8 @@ from flowperf_helpers.errors import (
     ArgumentError,
     ScopeError,
     UnknownNameError,
-    near_misses,
-    or_near,
+    suggest,
+    suggestion,
 )
 from flowperf_helpers.frames.resources import (
     Resource,
@@ -39,8 +39,8 @@ from flowperf_helpers.klaviyo.settings import AccountSettings
 __all__ = [
     "MAPPED_SINCE",
     "REVENUE",
-    "Facts",
-    "Wire",
+    "AccountInfo",
+    "Getter",
     "fetch_account_facts",
     "fetch_flow_triggers",
     "fetch_flows",
@@ -63,14 +63,14 @@ REVENUE = "revenue"
 _FLOW_FIELDS = "name,status,archived,created,updated,trigger_type"
 
 
-class Wire(Protocol):
+class Getter(Protocol):
     """What discovery needs of a client."""
 
     def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
         """Return the bodies of all pages."""
 
 
-def fetch_metrics(wire: Wire, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
+def fetch_metrics(getter: Getter, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
     """Ask for metrics, all pages, by integration and/or category.
 
     The category is picked here: Klaviyo's own filter was seen to return nothing (contract, section A.1).
@@ -82,11 +82,11 @@ def fetch_metrics(wire: Wire, *, integration: str | None = None, category: str |
     """
     params = {"fields[metric]": "name,integration"}
     if integration is None:
-        everything = found = metrics_frame(wire.get("/api/metrics", params))
+        everything = found = metrics_frame(getter.get("/api/metrics", params))
     else:
         quoted = json.dumps(integration, ensure_ascii=False)
-        found = metrics_frame(wire.get("/api/metrics", params | {"filter": f"equals(integration.name,{quoted})"}))
-        everything = found if len(found) else metrics_frame(wire.get("/api/metrics", params))
+        found = metrics_frame(getter.get("/api/metrics", params | {"filter": f"equals(integration.name,{quoted})"}))
+        everything = found if len(found) else metrics_frame(getter.get("/api/metrics", params))
         _found_or_near("integration", integration, found, everything["integration_name"])
     if category is not None:
         picked = found[found["integration_category"] == category].reset_index(drop=True)
@@ -98,9 +98,10 @@ def fetch_metrics(wire: Wire, *, integration: str | None = None, category: str |
 def _found_or_near(what: str, name: str, found: pd.DataFrame, known: pd.Series) -> None:
     if len(found):
         return
-    near = near_misses(name, known.dropna())
+    near = suggest(name, known.dropna())
     raise UnknownNameError(
-        f"No metric belongs to the {what} {name!r} (case and spaces count): {or_near(near, known.dropna())}", near=near
+        f"No metric belongs to the {what} {name!r} (case and spaces count): {suggestion(near, known.dropna())}",
+        near=near,
     )
 
 
@@ -137,11 +138,11 @@ def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = 
             f"{len(candidates)} metrics are called {name!r}: give the id, {options}.", candidates=candidates
         )
     known = metrics["metric_name"].dropna()
-    near = near_misses(name, known)
-    raise UnknownNameError(f"No metric has the id or name {name!r}: {or_near(near, known)}", near=near)
+    near = suggest(name, known)
+    raise UnknownNameError(f"No metric has the id or name {name!r}: {suggestion(near, known)}", near=near)
 
 
-def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
+def fetch_mapped_metric(getter: Getter, kind: str = REVENUE) -> str:
     """Ask which metric the account calls revenue (``/api/mapped-metrics``, revision 2025-07-15 and later).
 
     Raises
@@ -150,7 +151,7 @@ def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
         The account maps none, or the revision has no such endpoint.
     """
     try:
-        found = primary(wire.get(f"/api/mapped-metrics/{kind}", {}))
+        found = primary(getter.get(f"/api/mapped-metrics/{kind}", {}))
     except ApiError as error:
         if error.status != 404:
             raise
@@ -163,15 +164,15 @@ def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
     return ids[0]
 
 
-def fetch_trigger_map(wire: Wire) -> TriggerMap:
+def fetch_trigger_map(getter: Getter) -> TriggerMap:
     """Ask for the account's whole map of metric to flows: one request per 200 metrics.
 
     No sparse fields for metrics here: they drop the relationships that are wanted (contract, section J.14).
     """
-    return trigger_map(wire.get("/api/metrics", {"include": "flow-triggers", "fields[flow]": _FLOW_FIELDS}))
+    return trigger_map(getter.get("/api/metrics", {"include": "flow-triggers", "fields[flow]": _FLOW_FIELDS}))
 
 
-def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
+def fetch_flow_triggers(getter: Getter, metric_ids: Sequence[str]) -> pd.DataFrame:
     """Ask which flows some metrics trigger.
 
     Where the map lacks a metric's relationship, its own endpoint is asked; where it lacks a flow's facts, the flows
@@ -189,7 +190,7 @@ def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
         No metric of such an id.
     """
     try:
-        known = fetch_trigger_map(wire)
+        known = fetch_trigger_map(getter)
     except ApiError as error:
         if error.status not in (400, 404):
             raise
@@ -197,27 +198,29 @@ def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
     flow_ids = {}
     for metric_id in dict.fromkeys(metric_ids):
         ids = known.flow_ids.get(metric_id)
-        flow_ids[metric_id] = _fetch_triggered(wire, metric_id, known) if ids is None else ids
+        flow_ids[metric_id] = _fetch_triggered(getter, metric_id, known) if ids is None else ids
     wanted = {flow for ids in flow_ids.values() for flow in ids}
     told = known.flows[known.flows["flow_status"].notna() | known.flows["flow_name"].notna()]
     if wanted - set(told["flow_id"]):
-        rest = fetch_flows(wire)
+        rest = fetch_flows(getter)
         told = pd.concat([told, rest[~rest["flow_id"].isin(told["flow_id"])]], ignore_index=True)
     return flow_triggers_frame(flow_ids, told)
 
 
-def _fetch_triggered(wire: Wire, metric_id: str, known: TriggerMap) -> tuple[str, ...]:
+def _fetch_triggered(getter: Getter, metric_id: str, known: TriggerMap) -> tuple[str, ...]:
     try:
-        return tuple(flow.id for flow in primary(wire.get(f"/api/metrics/{metric_id}/relationships/flow-triggers", {})))
+        return tuple(
+            flow.id for flow in primary(getter.get(f"/api/metrics/{metric_id}/relationships/flow-triggers", {}))
+        )
     except ApiError as error:
         if error.status != 404:
             raise
-        near = near_misses(metric_id, known.flow_ids)
+        near = suggest(metric_id, known.flow_ids)
         hint = f": did you mean {' or '.join(near)}?" if near else "; account.metrics() lists all."
         raise UnknownNameError(f"The account has no metric with the id {metric_id!r}{hint}", near=near) from error
 
 
-def fetch_flows(wire: Wire) -> pd.DataFrame:
+def fetch_flows(getter: Getter) -> pd.DataFrame:
     """Ask for all flows, archived ones too: whether they come unasked is not known (contract, section A.3).
 
     Returns
@@ -225,10 +228,10 @@ def fetch_flows(wire: Wire) -> pd.DataFrame:
     DataFrame
         One row per flow: ``flow_id, flow_name, flow_status, archived, trigger_type, created, updated``.
     """
-    return flows_frame(flow for pages in _flow_pages(wire, {"fields[flow]": _FLOW_FIELDS}) for flow in primary(pages))
+    return flows_frame(flow for pages in _flow_pages(getter, {"fields[flow]": _FLOW_FIELDS}) for flow in primary(pages))
 
 
-def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
+def fetch_messages(getter: Getter, flow_ids: Iterable[str]) -> pd.DataFrame:
     """Ask which messages some flows hold.
 
     From revision 2025-10-15 on, 50 flows a request; before, where actions do not carry their messages, one more request
@@ -243,7 +246,7 @@ def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
     """
     wanted = set(flow_ids)
     rows: list[dict[str, object]] = []
-    for pages in _flow_pages(wire, {"include": "flow-actions"}):
+    for pages in _flow_pages(getter, {"include": "flow-actions"}):
         for flow_id, actions in actions_by_flow(primary(pages), included(pages, "flow-action")).items():
             if flow_id not in wanted:
                 continue
@@ -252,13 +255,13 @@ def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
                 if definition is not None:
                     rows += message_rows(flow_id, definition)
                 elif kind is None or channel_of(kind):
-                    rows += _own_messages(wire, flow_id, action)
+                    rows += _own_messages(getter, flow_id, action)
     return messages_frame(rows)
 
 
-def _own_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
+def _own_messages(getter: Getter, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
     """Ask for the messages of one action, whose name moved into a definition of their own at 2025-10-15."""
-    for message in primary(wire.get(f"/api/flow-actions/{action.id}/flow-messages", {})):
+    for message in primary(getter.get(f"/api/flow-actions/{action.id}/flow-messages", {})):
         definition = message.attributes.get("definition")
         named = definition.get("name") if isinstance(definition, Mapping) else None
         yield {
@@ -271,12 +274,12 @@ def _own_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[s
         }
 
 
-def _flow_pages(wire: Wire, params: dict[str, str]) -> Iterator[list[bytes]]:
+def _flow_pages(getter: Getter, params: dict[str, str]) -> Iterator[list[bytes]]:
     for archived in ("false", "true"):
-        yield wire.get("/api/flows", params | {"filter": f"equals(archived,{archived})", "page[size]": "50"})
+        yield getter.get("/api/flows", params | {"filter": f"equals(archived,{archived})", "page[size]": "50"})
 
 
-def fetch_account_facts(wire: Wire) -> dict[str, str | None]:
+def fetch_account_facts(getter: Getter) -> dict[str, str | None]:
     """Ask for ``timezone`` and ``currency``, and for nothing else about the account.
 
     Raises
@@ -286,29 +289,29 @@ def fetch_account_facts(wire: Wire) -> dict[str, str | None]:
     PayloadError
         An answer without an account.
     """
-    return account_facts(wire.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
+    return account_facts(getter.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
 
 
 # The account's zone, currency and clock: settings first, else one question, asked when it is needed.
 
 
-class Facts:
+class AccountInfo:
     """What an account says of itself, asked at most once.
 
     Parameters
     ----------
     settings : AccountSettings
         Its ``timezone`` comes before Klaviyo's.
-    wire : Wire
+    getter : Getter
         To ask with.
     clock : callable
         Seconds since 1970.
     """
 
-    def __init__(self, settings: AccountSettings, wire: Wire, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: AccountSettings, getter: Getter, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.clock = clock
-        self._wire = wire
+        self._wire = getter
         self._asked: dict[str, str | None] | ScopeError | None = None
 
     @property

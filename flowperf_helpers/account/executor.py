@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.account.planner import Part, Plan, Step
+from flowperf_helpers.account.planner import Plan, PlannedRequest, QuerySlice
 from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery, Wish
 from flowperf_helpers.account.snapshot_files import Header
 from flowperf_helpers.account.store import Store
@@ -25,10 +25,10 @@ from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.frames.provenance import finish_series, finish_values
 from flowperf_helpers.frames.reports import join_pages, series_frame, values_frame
-from flowperf_helpers.klaviyo.client import Answer, Client
+from flowperf_helpers.klaviyo.client import Client, ReportResponse
 from flowperf_helpers.klaviyo.storage import write_private
 
-__all__ = ["Collected", "Collector", "MetricsWithoutValues", "added_up", "collect_frames", "joined"]
+__all__ = ["Collected", "Executor", "MetricsWithoutValues", "added_up", "collect_frames", "joined"]
 
 _NEED_VALUES = frozenset(name for name, statistic in STATISTICS.items() if statistic.needs_value)
 _NO_VALUES = "does not support querying for values data"
@@ -39,7 +39,7 @@ _NO_VALUES = "does not support querying for values data"
 class Collected:
     """One answer and its finished frame; ``refused`` names statistics that the conversion metric cannot have."""
 
-    answer: Answer
+    answer: ReportResponse
     frame: pd.DataFrame
     refused: tuple[str, ...] = ()
 
@@ -83,7 +83,7 @@ class MetricsWithoutValues:
         return {k: v for k, v in kept.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
-class Collector:
+class Executor:
     """The way of one account from a query to a finished frame.
 
     Parameters
@@ -131,7 +131,7 @@ class Collector:
         """Whether a query would be sent without its value statistics, as the metric is known to carry none."""
         return query.conversion_metric_id in self.without_values and not _NEED_VALUES.isdisjoint(query.statistics)
 
-    def find(self, query: ReportQuery, *, refresh: bool = False) -> Answer | None:
+    def find(self, query: ReportQuery, *, refresh: bool = False) -> ReportResponse | None:
         """Return the kept answer that may be served, if there is one."""
         return self.store.find(
             query.endpoint, self.revision, query.body(), window_end=self._end(query), refresh=refresh
@@ -174,9 +174,11 @@ class Collector:
             raise PayloadError(
                 "The snapshot holds a question that is not one of ours: ask again.", place="/"
             ) from error
-        return self._shaped(query, Answer(pages, header.served, header.asked_at, requests=0, from_store=True)).frame
+        return self._shaped(
+            query, ReportResponse(pages, header.served, header.asked_at, requests=0, from_store=True)
+        ).frame
 
-    def _sent(self, query: ReportQuery) -> Answer:
+    def _sent(self, query: ReportQuery) -> ReportResponse:
         """Send a query; where the metric refuses value statistics, without all that need a value."""
         fewer, before = _without_values(query), self.client.requests
         if query.conversion_metric_id not in self.without_values:
@@ -193,7 +195,7 @@ class Collector:
         end = query.timeframe.bounds(self.zone())[1]
         return None if pd.isna(end) else end
 
-    def _shaped(self, query: ReportQuery, answer: Answer) -> Collected:
+    def _shaped(self, query: ReportQuery, answer: ReportResponse) -> Collected:
         zone, bounds = self.zone(), query.timeframe.bounds(self.zone())
         payload = join_pages(answer.pages)
         raw = values_frame(payload, zone) if query.interval is None else series_frame(payload, zone)
@@ -237,7 +239,7 @@ class Collector:
         return frame
 
 
-def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -> list[tuple[Wish, list[Collected]]]:
+def collect_frames(collector: Executor, plan: Plan, *, refresh: bool = False) -> list[tuple[Wish, list[Collected]]]:
     """Run a plan; for each wish, in order, the parts of its frame.
 
     Raises
@@ -246,7 +248,7 @@ def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -
         An endpoint takes no more calls; the other endpoint's requests were sent all the same, and ``kept`` says how
         many answers of the plan are in the store.
     """
-    parts: dict[Part, Collected] = {}
+    parts: dict[QuerySlice, Collected] = {}
     spent: dict[str, QuotaError] = {}
     kept = 0
     for step in plan.steps:
@@ -301,7 +303,7 @@ def added_up(
     Parameters
     ----------
     pieces : sequence of DataFrame
-        Of `Collector.collect`, in time.
+        Of `Executor.collect`, in time.
     statistics : sequence of str
         Counts and money.
     bounds : pair of Timestamp
@@ -326,7 +328,7 @@ def _without_values(query: ReportQuery) -> ReportQuery:
     return replace(query, statistics=rest or ("recipients",))
 
 
-def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
+def _cut(step: PlannedRequest, part: QuerySlice, collected: Collected) -> pd.DataFrame:
     """Return what a part wanted of a step's frame: its rows and its statistics, in its order."""
     frame = part.cut.select(collected.frame)
     sent: list[str] = frame.attrs["statistics"]

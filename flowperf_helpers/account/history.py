@@ -12,7 +12,7 @@ from flowperf_helpers.account.timeframes import Window, last_complete_week
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.frames.catalog import STATISTICS
 
-__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "ending", "fetch_history", "rehearse"]
+__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "earlier_answers", "ending", "rehearse"]
 
 WEEKS = 51
 DAYS = 59
@@ -54,7 +54,7 @@ def rehearse(account: Any, conversion_metric_id: str, flow_ids: Sequence[str] | 
             then.run(wishes)
 
 
-def fetch_history(account: Any, conversion_metric: str, window: Window) -> pd.DataFrame:
+def earlier_answers(account: Any, conversion_metric: str, window: Window) -> pd.DataFrame:
     """Return the daily answers about a window that were given at several moments.
 
     A real account is asked nothing: what earlier runs kept is read from disk. The sandbox, which has no past, is asked

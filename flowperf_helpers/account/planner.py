@@ -25,11 +25,11 @@ import pandas as pd
 from flowperf_helpers.account.queries import MAX_FILTER_VALUES, SERIES, VALUES, ReportQuery, Wish
 from flowperf_helpers.klaviyo.rate_limits import DAY, limits_of, next_free
 
-__all__ = ["Part", "Plan", "Step", "plan_requests"]
+__all__ = ["Plan", "PlannedRequest", "QuerySlice", "plan_requests"]
 
 
 @dataclass(frozen=True)
-class Part:
+class QuerySlice:
     """The part of a wish that one request answers: the wish itself, cut to its window number ``place``."""
 
     wish: int
@@ -38,7 +38,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedRequest:
     """One request.
 
     Attributes
@@ -49,14 +49,14 @@ class Step:
         Whether an answer is there already, so that nothing is sent.
     why : str
         What the planner thought.
-    parts : tuple of Part
+    parts : tuple of QuerySlice
         Whom it serves.
     """
 
     query: ReportQuery
     in_store: bool
     why: str
-    parts: tuple[Part, ...]
+    parts: tuple[QuerySlice, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Plan:
 
     Attributes
     ----------
-    steps : tuple of Step
+    steps : tuple of PlannedRequest
         In the order of sending.
     wishes : tuple of Wish
         What was wanted; `run` gives one frame for each.
@@ -79,7 +79,7 @@ class Plan:
         An account that never makes anyone wait (the in-process sandbox).
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[PlannedRequest, ...]
     wishes: tuple[Wish, ...]
     waits: Mapping[str, float]
     left: Mapping[str, int]
@@ -87,7 +87,7 @@ class Plan:
     unlimited: bool = False
 
     @property
-    def to_send(self) -> tuple[Step, ...]:
+    def to_send(self) -> tuple[PlannedRequest, ...]:
         """Steps that the store cannot serve."""
         return tuple(step for step in self.steps if not step.in_store)
 
@@ -192,11 +192,11 @@ def plan_requests(
     revision : str, optional
         What it cannot give is not asked: wishes that differ only in that are one request.
     """
-    groups: dict[tuple[object, ...], list[Part]] = {}
+    groups: dict[tuple[object, ...], list[QuerySlice]] = {}
     for number, wish in enumerate(wishes):
         sent = wish if revision is None else wish.for_revision(revision)
         for place, window in enumerate(wish.windows(today)):
-            part = Part(number, replace(sent, timeframe=window), place)
+            part = QuerySlice(number, replace(sent, timeframe=window), place)
             groups.setdefault(_mergeable(part.cut), []).append(part)
     steps = list(chain.from_iterable(_steps(parts, in_store) for parts in groups.values()))
     values = [step for step in steps if step.query.endpoint == VALUES]
@@ -216,12 +216,12 @@ def _mergeable(cut: Wish) -> tuple[object, ...]:
     return cut.conversion_metric_id, cut.timeframe, cut.interval, cut.group_by, channels
 
 
-def _steps(parts: list[Part], in_store: Callable[[ReportQuery], bool]) -> list[Step]:
+def _steps(parts: list[QuerySlice], in_store: Callable[[ReportQuery], bool]) -> list[PlannedRequest]:
     """Return the requests for parts that may share one."""
     everything, why = _merged(parts)
     if in_store(everything):
-        return [Step(everything, True, "already in store", tuple(parts))]
-    stored: dict[ReportQuery, list[Part]] = {}
+        return [PlannedRequest(everything, True, "already in store", tuple(parts))]
+    stored: dict[ReportQuery, list[QuerySlice]] = {}
     rest = []
     for part in parts:
         query, _ = _merged([part])
@@ -229,18 +229,18 @@ def _steps(parts: list[Part], in_store: Callable[[ReportQuery], bool]) -> list[S
             stored.setdefault(query, []).append(part)
         else:
             rest.append(part)
-    missing: list[Part] = []
+    missing: list[QuerySlice] = []
     for part in rest:
         wider = next((query for query in stored if _covers(query, part.cut)), None)
         (missing if wider is None else stored[wider]).append(part)
-    steps = [Step(query, True, "already in store", tuple(served)) for query, served in stored.items()]
+    steps = [PlannedRequest(query, True, "already in store", tuple(served)) for query, served in stored.items()]
     if missing:
         query, why = _merged(missing)
-        steps.append(Step(query, in_store(query), why, tuple(missing)))
+        steps.append(PlannedRequest(query, in_store(query), why, tuple(missing)))
     return steps
 
 
-def _merged(parts: Sequence[Part]) -> tuple[ReportQuery, str]:
+def _merged(parts: Sequence[QuerySlice]) -> tuple[ReportQuery, str]:
     """Return the one request that answers all parts, and the thought behind it."""
     cuts = [part.cut for part in parts]
     first = cuts[0]

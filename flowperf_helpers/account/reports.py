@@ -8,15 +8,15 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.account.discovery import Facts
-from flowperf_helpers.account.executor import Collected, Collector, added_up, collect_frames, joined
-from flowperf_helpers.account.planner import Plan, Step, plan_requests
+from flowperf_helpers.account.discovery import AccountInfo
+from flowperf_helpers.account.executor import Collected, Executor, added_up, collect_frames, joined
+from flowperf_helpers.account.planner import Plan, PlannedRequest, plan_requests
 from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery, Wish, as_wish
 from flowperf_helpers.account.timeframes import Preset
-from flowperf_helpers.errors import near_misses, or_near
+from flowperf_helpers.errors import suggest, suggestion
 from flowperf_helpers.frames.catalog import GROUPINGS
 from flowperf_helpers.frames.reports import SCHEMA_VERSION, statistic_column
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 
 __all__ = ["Queries", "Reports"]
 
@@ -28,23 +28,23 @@ class Reports:
 
     Parameters
     ----------
-    collector, facts, pacer
+    collector, facts, limiter
         Of the account.
     unlimited : bool
         Whether nobody ever waits (the in-process sandbox).
     """
 
-    def __init__(self, collector: Collector, facts: Facts, pacer: Pacer, *, unlimited: bool) -> None:
+    def __init__(self, collector: Executor, facts: AccountInfo, limiter: RateLimiter, *, unlimited: bool) -> None:
         self.collector = collector
         self.facts = facts
-        self.pacer = pacer
+        self.limiter = limiter
         self.unlimited = unlimited
 
     def plan(self, queries: Queries, *, refresh: bool = False) -> Plan:
         """Return the least list of requests, with its cost; sends none of them."""
         listed = [queries] if isinstance(queries, (ReportQuery, Wish)) else list(queries)
-        status = self.pacer.status().set_index("endpoint")
-        moment = pd.Timestamp(self.pacer.clock(), unit="s", tz="UTC")
+        status = self.limiter.status().set_index("endpoint")
+        moment = pd.Timestamp(self.limiter.clock(), unit="s", tz="UTC")
         ahead = (status["next_free"] - moment).dt.total_seconds().clip(lower=0.0)
         left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
         plan = plan_requests(
@@ -59,7 +59,7 @@ class Reports:
         )
         return replace(plan, steps=tuple(self._told(step) for step in plan.steps))
 
-    def _told(self, step: Step) -> Step:
+    def _told(self, step: PlannedRequest) -> PlannedRequest:
         """Say of a request that it will be sent without the value statistics."""
         if step.in_store or not self.collector.drops_values(step.query):
             return step
@@ -143,7 +143,7 @@ class Reports:
         silent = set(wish.flow_ids or ()) - set(frame["flow_id"])
         known = self.collector.flow_names()["flow_id"] if silent else ()
         return [
-            f"The account has no flow with the id {flow!r}, hence no rows: {or_near(near_misses(flow, known), known)}"
+            f"The account has no flow with the id {flow!r}, hence no rows: {suggestion(suggest(flow, known), known)}"
             for flow in wish.flow_ids or ()
             if flow in silent and flow not in set(known)
         ]

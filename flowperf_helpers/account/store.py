@@ -38,7 +38,7 @@ from flowperf_helpers.account.snapshot_files import (
     write_rows,
 )
 from flowperf_helpers.errors import ArgumentError, FlowperfError
-from flowperf_helpers.klaviyo.client import Answer
+from flowperf_helpers.klaviyo.client import ReportResponse
 from flowperf_helpers.klaviyo.storage import StorageWarning, private_folder, storage_error, write_private
 
 __all__ = ["MAX_AGE", "Store"]
@@ -100,7 +100,7 @@ class Store:
         *,
         window_end: datetime | None,
         refresh: bool = False,
-    ) -> Answer | None:
+    ) -> ReportResponse | None:
         """Return a kept answer that may be served now.
 
         Parameters
@@ -114,7 +114,7 @@ class Store:
 
         Returns
         -------
-        Answer or None
+        ReportResponse or None
             The newest that may be served, ``from_store`` True and ``requests`` 0. A damaged snapshot is set aside with
             a `StorageWarning` and does not count.
         """
@@ -131,7 +131,7 @@ class Store:
             if asked_at > now + AHEAD:
                 continue
             if self._settled(end, asked_at) or now - asked_at <= self.max_age:
-                return Answer(pages, header.served, asked_at, requests=0, from_store=True)
+                return ReportResponse(pages, header.served, asked_at, requests=0, from_store=True)
         return None
 
     def keep(
@@ -139,7 +139,7 @@ class Store:
         endpoint: str,
         revision: str,
         body: Mapping[str, Any],
-        answer: Answer,
+        answer: ReportResponse,
         *,
         window_end: datetime | None,
         rows: pd.DataFrame | None = None,
@@ -150,7 +150,7 @@ class Store:
         ----------
         endpoint, revision, body, window_end
             As in `find`.
-        answer : Answer
+        answer : ReportResponse
             From the client.
         rows : DataFrame, optional
             One row per group (and interval), as the frames room made it.
@@ -240,7 +240,7 @@ class Store:
                 yield read[0]
 
     def set_aside(
-        self, endpoint: str, revision: str, body: Mapping[str, Any], answer: Answer, damage: Exception
+        self, endpoint: str, revision: str, body: Mapping[str, Any], answer: ReportResponse, damage: Exception
     ) -> None:
         """Set a kept answer aside that nothing can be made of, so that `find` returns it no more.
 
@@ -248,7 +248,7 @@ class Store:
         ----------
         endpoint, revision, body
             As in `find`.
-        answer : Answer
+        answer : ReportResponse
             As `find` returned it.
         damage : Exception
             Why.

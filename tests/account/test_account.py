@@ -29,7 +29,7 @@ from flowperf_helpers.errors import (
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
 from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import DAY, Limit
 from flowperf_helpers.widgets.notebook import PER_VARIATION
 
@@ -464,8 +464,10 @@ def limited(home: Path, calls: int) -> tuple[Account, ScriptedApp]:
         return 200, {"data": [{"type": "metric", "id": "RplOrd"}]}
 
     limits = {VALUES: (Limit(calls, DAY),), SERIES: (Limit(100, DAY),)}
-    pacer = Pacer(Ledger(home / "ledger.sqlite3"), host="h", fingerprint="f", limits=lambda e: limits.get(e, ()))
-    return scripted(script, home, pacing=pacer)
+    limiter = RateLimiter(
+        Ledger(home / "ledger.sqlite3"), host="h", fingerprint="f", limits=lambda e: limits.get(e, ())
+    )
+    return scripted(script, home, pacing=limiter)
 
 
 def test_stop_and_resume(tmp_path: Path) -> None:

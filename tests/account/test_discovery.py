@@ -14,7 +14,7 @@ from scripted_app import ScriptedApp, problem
 
 from flowperf_helpers.account.account import Account, connect
 from flowperf_helpers.account.connection import open_account
-from flowperf_helpers.errors import AmbiguousNameError, PayloadError, ScopeError, UnknownNameError, near_misses
+from flowperf_helpers.errors import AmbiguousNameError, PayloadError, ScopeError, UnknownNameError, suggest
 from flowperf_helpers.frames.resources import (
     FLOW_COLUMNS,
     METRIC_COLUMNS,
@@ -180,7 +180,7 @@ def test_channels_in_all_spellings(text: str | None, channel: str | None) -> Non
 )
 def test_near_misses(name: str, near: str | None) -> None:
     """Case, spaces and spelling are forgiven, another word is not."""
-    assert ([near] if near else []) == near_misses(name, ["Shopify", "YourIntegration", "API"])
+    assert ([near] if near else []) == suggest(name, ["Shopify", "YourIntegration", "API"])
 
 
 # --- over the wire --------------------------------------------------------------------------------------------------
