@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from requests.adapters import BaseAdapter
 
+from flowperf_helpers.account.discovery import Getter
 from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
@@ -21,7 +22,19 @@ from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 
-__all__ = ["Connection", "open_account"]
+__all__ = ["TRAVELS", "Connection", "KeptLists", "open_account"]
+
+TRAVELS = (
+    "FLOWPERF_HOME",
+    "FLOWPERF_MAX_ANSWER_MB",
+    "FLOWPERF_MAX_WAIT",
+    "FLOWPERF_PACING",
+    "FLOWPERF_SANDBOX_VARIANT",
+    "KLAVIYO_REVISION",
+)
+"""What of an environment the sandbox's copy in another process needs; none of it is a secret."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +46,48 @@ class Connection:
     store: Store
     clock: Callable[[], float]
     unlimited: bool
+
+
+class KeptLists:
+    """GET answers of one account, out of the store while they are young.
+
+    Parameters
+    ----------
+    client, store
+        Of the account.
+    refresh : bool
+        Ask once anew, in the life of this object, what the store holds.
+    """
+
+    def __init__(self, client: Client, store: Store, *, refresh: bool = False) -> None:
+        self._client = client
+        self._store = store
+        self._refresh = refresh
+        self._asked: set[tuple[str, str]] = set()
+        self._from_store = False
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
+        """Return the bodies of all pages."""
+        revision, question = self._client.settings.revision, (path, repr(params))
+        if not self._refresh or question in self._asked:
+            pages = self._store.find_list(path, revision, params or {})
+            if pages is not None:
+                self._from_store = True
+                return pages
+        pages = self._client.get(path, params)
+        self._asked.add(question)
+        self._store.keep_list(path, revision, params or {}, pages)
+        return pages
+
+    def look_up(self, find: Callable[[Getter], T]) -> T:
+        """Return what is found in lists; what kept ones do not hold is looked for in lists asked anew, once."""
+        self._from_store = False
+        try:
+            return find(self)
+        except ArgumentError:
+            if not self._from_store:
+                raise
+            return find(KeptLists(self._client, self._store, refresh=True))
 
 
 def open_account(
