@@ -36,7 +36,7 @@ from flowperf_helpers.errors import (
     StorageError,
     TransportError,
 )
-from flowperf_helpers.klaviyo.client import Answer, Client
+from flowperf_helpers.klaviyo.client import Client, ReportResponse
 from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import scaled_limits
@@ -309,12 +309,12 @@ def test_a_damaged_snapshot_is_fetched_again(tmp_path: Path) -> None:
     with serving(reply(report([1])), reply(report([2]))) as server:
         client = paced(server, tmp_path, Clock())
 
-        def fetch() -> Answer:
+        def fetch() -> ReportResponse:
             kept = store.find(REPORT, "2026-10-15", {}, window_end=end)
             if kept is not None:
                 return kept
             answer = client.post(REPORT, {})
-            fresh = Answer(answer.pages, answer.revision, datetime.now(UTC), requests=1)
+            fresh = ReportResponse(answer.pages, answer.revision, datetime.now(UTC), requests=1)
             store.keep(REPORT, "2026-10-15", {}, fresh, window_end=end)
             return fresh
 
