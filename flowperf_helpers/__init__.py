@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flowperf_helpers.account.account import Account, connect
     from flowperf_helpers.account.planner import Plan
-    from flowperf_helpers.account.queries import ReportQuery, Wish
+    from flowperf_helpers.account.queries import ReportQuery
     from flowperf_helpers.errors import FlowperfError
     from flowperf_helpers.frames.catalog import how_to_read
     from flowperf_helpers.frames.reports import series_frame, to_long, values_frame
@@ -32,7 +32,6 @@ __all__ = [
     "FlowperfError",
     "Plan",
     "ReportQuery",
-    "Wish",
     "__version__",
     "connect",
     "how_to_read",
@@ -48,7 +47,6 @@ _HOMES = {
     "FlowperfError": "errors",
     "Plan": "account.planner",
     "ReportQuery": "account.queries",
-    "Wish": "account.queries",
     "connect": "account.account",
     "how_to_read": "frames.catalog",
     "rate_difference": "stats.rates",

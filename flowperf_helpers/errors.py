@@ -23,8 +23,8 @@ __all__ = [
     "StorageError",
     "TransportError",
     "UnknownNameError",
-    "near_misses",
-    "or_near",
+    "suggest",
+    "suggestion",
 ]
 
 
@@ -255,12 +255,12 @@ class NotebookError(FlowperfError):
 # A name that was not found → the names that look like it.
 
 
-def near_misses(name: str, known: Iterable[object], *, count: int = 3) -> list[str]:
+def suggest(name: str, known: Iterable[object], *, count: int = 3) -> list[str]:
     """Return known names that resemble ``name``: other case or spaces first, then similar spelling.
 
     Examples
     --------
-    >>> near_misses("your integration", ["Shopify", "YourIntegration", "API"])
+    >>> suggest("your integration", ["Shopify", "YourIntegration", "API"])
     ['YourIntegration']
     """
     names = list(dict.fromkeys(k for k in known if isinstance(k, str) and k))
@@ -272,7 +272,7 @@ def near_misses(name: str, known: Iterable[object], *, count: int = 3) -> list[s
     return list(dict.fromkeys([*same, *similar, *inside]))[:count]
 
 
-def or_near(near: Iterable[str], known: Iterable[object], *, count: int = 12) -> str:
+def suggestion(near: Iterable[str], known: Iterable[object], *, count: int = 12) -> str:
     """Return the end of a sentence: what was probably meant, or else what there is."""
     close = [repr(n) for n in near]
     if close:

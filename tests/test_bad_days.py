@@ -36,9 +36,9 @@ from flowperf_helpers.errors import (
     StorageError,
     TransportError,
 )
-from flowperf_helpers.klaviyo.client import Answer, Client
+from flowperf_helpers.klaviyo.client import Client, ReportResponse
 from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import scaled_limits
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.klaviyo.storage import StorageWarning
@@ -48,11 +48,11 @@ from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, sandbox_app
 def paced(server: RawServer, home: Path, clock: Clock, *, timeout: float = 5.0) -> Client:
     """A client as a real account has it, on seconds that pass only in sleeps."""
     settings = server.settings()
-    pacer = Pacer.from_environment(
+    limiter = RateLimiter.from_environment(
         home, host=settings.host, fingerprint=settings.credentials.fingerprint, environ={}, clock=clock,
         sleep=clock.sleep, quiet=True,
     )  # fmt: skip
-    return Client(settings, pacer=pacer, clock=clock, sleep=clock.sleep, timeout=(2.0, timeout))
+    return Client(settings, limiter=limiter, clock=clock, sleep=clock.sleep, timeout=(2.0, timeout))
 
 
 def rows_of(home: Path) -> int:
@@ -134,13 +134,13 @@ def test_a_spent_day_ends_at_once(tmp_path: Path) -> None:
     body = {"errors": [{"status": 429, "code": "throttled", "title": "Request was throttled.", "meta": []}]}
     with serving(reply(body, status="429 Too Many Requests", Retry_After="61073")) as server:
         settings = server.settings()
-        pacer = Pacer.from_environment(tmp_path, host=settings.host, fingerprint="f", environ={})
+        limiter = RateLimiter.from_environment(tmp_path, host=settings.host, fingerprint="f", environ={})
         started, now = time.monotonic(), datetime.now(UTC)
         with pytest.raises(QuotaError, match="run again after") as caught:
-            Client(settings, pacer=pacer).post(REPORT, {})
+            Client(settings, limiter=limiter).post(REPORT, {})
         assert 2 > time.monotonic() - started
         with pytest.raises(QuotaError):
-            Client(settings, pacer=pacer).post(REPORT, {})
+            Client(settings, limiter=limiter).post(REPORT, {})
         assert 1 == len(server.requests)
     retry_at = caught.value.retry_at
     assert retry_at is not None
@@ -229,17 +229,17 @@ def test_a_body_that_nests_without_end(tmp_path: Path) -> None:
 def test_a_locked_ledger(tmp_path: Path) -> None:
     """Another program sits on the ledger: an error of storage after the time given; then all works again."""
     ledger = Ledger(tmp_path / "ledger.sqlite3", lock_timeout=0.2)
-    pacer = Pacer(ledger, host="h", fingerprint="f")
-    pacer.after(pacer.before("/api/metrics"))
+    limiter = RateLimiter(ledger, host="h", fingerprint="f")
+    limiter.after(limiter.before("/api/metrics"))
     holder = sqlite3.connect(ledger.path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     with serving(reply({"data": []})) as server:
         with pytest.raises(StorageError, match=r"locked by another program for 0\.2 s"):
-            Client(server.settings(), pacer=pacer).get("/api/metrics")
+            Client(server.settings(), limiter=limiter).get("/api/metrics")
         assert [] == server.requests
         holder.execute("ROLLBACK")
         holder.close()
-        Client(server.settings(), pacer=pacer).get("/api/metrics")
+        Client(server.settings(), limiter=limiter).get("/api/metrics")
     assert 2 == rows_of(tmp_path)
 
 
@@ -247,16 +247,16 @@ def test_a_locked_ledger(tmp_path: Path) -> None:
 def test_a_damaged_ledger(tmp_path: Path, damage: str) -> None:
     """A ledger that is no database is set aside with a warning, and a new one counts from there."""
     path = tmp_path / "ledger.sqlite3"
-    pacer = Pacer(Ledger(path), host="h", fingerprint="f", quiet=True, paced=False)
+    limiter = RateLimiter(Ledger(path), host="h", fingerprint="f", quiet=True, paced=False)
     for _ in range(100):
-        pacer.before("/api/metrics")
+        limiter.before("/api/metrics")
     whole = path.read_bytes()
     path.write_bytes(
         {"garbage": b"\x00no database" * 500, "middle": whole[:4096] + b"\xab" * 8192, "empty": b""}[damage]
     )
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        pacer.after(pacer.before("/api/metrics"))
+        limiter.after(limiter.before("/api/metrics"))
     assert [] == [entry for entry in caught if not issubclass(entry.category, StorageWarning)]
     assert (0 if damage == "empty" else 1) == len(caught)
     assert 1 == rows_of(tmp_path)
@@ -266,17 +266,17 @@ def test_a_damaged_ledger(tmp_path: Path, damage: str) -> None:
 def test_a_home_that_cannot_be_made(tmp_path: Path) -> None:
     """A file where the folder should be: an error of storage that names FLOWPERF_HOME, before anything is sent."""
     (tmp_path / "file").write_text("")
-    pacer = Pacer(Ledger(tmp_path / "file" / "ledger.sqlite3"), host="h", fingerprint="f")
+    limiter = RateLimiter(Ledger(tmp_path / "file" / "ledger.sqlite3"), host="h", fingerprint="f")
     with serving(reply({"data": []})) as server:
         with pytest.raises(StorageError, match="FLOWPERF_HOME"):
-            Client(server.settings(), pacer=pacer).get("/api/metrics")
+            Client(server.settings(), limiter=limiter).get("/api/metrics")
         assert [] == server.requests
 
 
 def test_a_folder_that_takes_no_files() -> None:
     """Where no file can be made the error says so, even for root."""
     with pytest.raises(StorageError, match="could not be made"):
-        Pacer(Ledger(Path("/proc/self/ledger.sqlite3"))).before("/api/metrics")
+        RateLimiter(Ledger(Path("/proc/self/ledger.sqlite3"))).before("/api/metrics")
 
 
 def test_many_find_the_damage_at_once(tmp_path: Path) -> None:
@@ -285,8 +285,8 @@ def test_many_find_the_damage_at_once(tmp_path: Path) -> None:
     path.write_bytes(b"\x00no database" * 500)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StorageWarning)
-        pacer = Pacer(Ledger(path), paced=False)
-        threads = [threading.Thread(target=pacer.before, args=("/api/metrics",)) for _ in range(8)]
+        limiter = RateLimiter(Ledger(path), paced=False)
+        threads = [threading.Thread(target=limiter.before, args=("/api/metrics",)) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -299,7 +299,7 @@ def test_a_ledger_that_is_a_folder(tmp_path: Path) -> None:
     """Something else under the ledger's name is an error of storage too."""
     (tmp_path / "ledger.sqlite3").mkdir()
     with pytest.raises(StorageError, match=r"ledger\.sqlite3"):
-        Pacer(Ledger(tmp_path / "ledger.sqlite3")).before("/api/metrics")
+        RateLimiter(Ledger(tmp_path / "ledger.sqlite3")).before("/api/metrics")
 
 
 def test_a_damaged_snapshot_is_fetched_again(tmp_path: Path) -> None:
@@ -309,12 +309,12 @@ def test_a_damaged_snapshot_is_fetched_again(tmp_path: Path) -> None:
     with serving(reply(report([1])), reply(report([2]))) as server:
         client = paced(server, tmp_path, Clock())
 
-        def fetch() -> Answer:
+        def fetch() -> ReportResponse:
             kept = store.find(REPORT, "2026-10-15", {}, window_end=end)
             if kept is not None:
                 return kept
             answer = client.post(REPORT, {})
-            fresh = Answer(answer.pages, answer.revision, datetime.now(UTC), requests=1)
+            fresh = ReportResponse(answer.pages, answer.revision, datetime.now(UTC), requests=1)
             store.keep(REPORT, "2026-10-15", {}, fresh, window_end=end)
             return fresh
 
@@ -339,9 +339,11 @@ def test_a_clock_set_back_while_waiting(tmp_path: Path) -> None:
         if len(asleep) == 2:
             clock.now -= 3600
 
-    pacer = Pacer(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", clock=clock, sleep=sleep, quiet=True)
+    limiter = RateLimiter(
+        Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", clock=clock, sleep=sleep, quiet=True
+    )
     for _ in range(4):
-        pacer.after(pacer.before(REPORT))
+        limiter.after(limiter.before(REPORT))
     assert sum(asleep) < 200
     assert 4 == rows_of(tmp_path)
 
@@ -387,12 +389,12 @@ def enforcing() -> Iterator[tuple[Counted, str]]:
 
 def _one_process(url: str, home: str, calls: int, results: multiprocessing.Queue[str]) -> None:
     settings = account_settings("live", environ={"KLAVIYO_API_KEY": SANDBOX_KEY, "KLAVIYO_BASE_URL": url})
-    pacer = Pacer(
+    limiter = RateLimiter(
         Ledger(Path(home) / "ledger.sqlite3"), host=settings.host, fingerprint=settings.credentials.fingerprint,
         limits=scaled_limits(SCALE), quiet=True,
     )  # fmt: skip
     try:
-        with Client(settings, pacer=pacer) as client:
+        with Client(settings, limiter=limiter) as client:
             sent = sum(client.post(REPORT, QUERY.body()).requests for _ in range(calls))
         results.put(f"{sent}")
     except FlowperfError as error:
@@ -563,8 +565,8 @@ def test_one_deadline_for_all_attempts_and_pages(tmp_path: Path) -> None:
             Client(server.settings(), seconds=5).get("/api/metrics")
         assert 2 > time.monotonic() - started
     with serving(reply(report())) as server:
-        pacer = Pacer(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", quiet=True)
-        client = Client(server.settings(), pacer=pacer, seconds=5)
+        limiter = RateLimiter(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", quiet=True)
+        client = Client(server.settings(), limiter=limiter, seconds=5)
         started = time.monotonic()
         client.post(REPORT, {})
         client.post(REPORT, {})

@@ -14,7 +14,7 @@ import pytest
 from notebook_cells import run_cells
 
 from flowperf_helpers import connect
-from flowperf_helpers.account.history import REHEARSED_WEEKS, fetch_history
+from flowperf_helpers.account.history import REHEARSED_WEEKS, earlier_answers
 from flowperf_helpers.account.timeframes import recent_weeks
 from flowperf_helpers.cli import main
 from flowperf_helpers.report import WeeklyReport, fetch_week
@@ -114,7 +114,7 @@ def test_a_notebook_does_not_depend_on_what_ran_before(tmp_path: Path) -> None:
         account = connect("sandbox", home=tmp_path / name)
         if name == "b":
             fetch_week(account, week="2026-W46")
-        history = fetch_history(account, "revenue", recent_weeks(account.now(), 8))
+        history = earlier_answers(account, "revenue", recent_weeks(account.now(), 8))
         keys = ["fetched_at", "flow_id", "flow_message_id", "send_channel", "interval_start"]
         earlier = history[history["fetched_at"] < account.now() - timedelta(hours=12)]
         found.append(earlier.sort_values(keys, ignore_index=True)[[*keys, "conversions"]])

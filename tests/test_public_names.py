@@ -15,7 +15,6 @@ NAMES = [
     "FlowperfError",
     "Plan",
     "ReportQuery",
-    "Wish",
     "__version__",
     "connect",
     "how_to_read",

@@ -4,35 +4,28 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from flowperf_helpers.account.connection import Opened, open_account
-from flowperf_helpers.account.directory import Directory, Names, ids_of
-from flowperf_helpers.account.discovery import REVENUE, Facts
-from flowperf_helpers.account.executor import Collector
+from flowperf_helpers.account import discovery
+from flowperf_helpers.account.connection import TRAVELS, Connection, KeptLists, open_account
+from flowperf_helpers.account.discovery import REVENUE, AccountInfo, Names, OwnTriggers, ids_of
+from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
-from flowperf_helpers.account.queries import SERIES, VALUES, Wish
-from flowperf_helpers.account.reports import Queries, Reports
+from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery
 from flowperf_helpers.account.timeframes import Timeframe
-from flowperf_helpers.errors import ArgumentError, CredentialsError
+from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError
 from flowperf_helpers.stats.data_quality import merge_answers
 
 __all__ = ["Account", "connect"]
 
+Queries = ReportQuery | Sequence[ReportQuery]
 When = str | Timeframe | Sequence[object]
-_TRAVELS = (
-    "FLOWPERF_HOME",
-    "FLOWPERF_MAX_ANSWER_MB",
-    "FLOWPERF_MAX_WAIT",
-    "FLOWPERF_PACING",
-    "FLOWPERF_SANDBOX_VARIANT",
-    "KLAVIYO_REVISION",
-)
-"""What of an environment the sandbox's copy in another process needs; none of it is a secret."""
 
 
 def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> Account:
@@ -44,11 +37,11 @@ def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> 
         ``"sandbox"`` (the embedded account: no key, no network, a clock that stands still), ``"live"`` (the variables
         of the environment) or a section of ``accounts.toml``. Nothing ever falls back to the sandbox.
     refresh : bool
-        Ask again what the store holds, in every method.
+        Ask again what the store holds, in every method; lists (metrics, flows, messages) once.
     **options
         ``timezone`` (str; instead of asking), ``attribution_days`` (int, 1 to 90), ``max_age`` (timedelta: how long an
         answer about an unsettled window is served from the store), ``home`` (folder instead of ``FLOWPERF_HOME``),
-        ``accounts_file``, ``environ``, ``pacing`` (bool or Pacer; instead of ``FLOWPERF_PACING``), ``seconds``
+        ``accounts_file``, ``environ``, ``pacing`` (bool or RateLimiter; instead of ``FLOWPERF_PACING``), ``seconds``
         (float: after so many nothing is asked any more); for the sandbox ``variant``, ``now`` (a moment or a function)
         and ``sandbox`` (other arguments of ``sandbox_app``, as a dict); to replace the machinery
         ``adapter``, ``clock`` (seconds since 1970) and ``sleep``.
@@ -74,11 +67,11 @@ def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> 
     return Account(open_account(name, **options), refresh=refresh, rebuild=(name, {**options, "refresh": refresh}))
 
 
-def _connect_again(name: str, options: dict[str, Any]) -> Account:
-    return connect(name, **options)
+def _listed(queries: Queries) -> list[ReportQuery]:
+    return [queries] if isinstance(queries, ReportQuery) else list(queries)
 
 
-class Account(Directory):
+class Account:
     """One account of Klaviyo's. Made by `connect`.
 
     It pickles as its name and options, so that a worker builds its own; no connection and no secret travels. One that
@@ -99,38 +92,25 @@ class Account(Directory):
     """
 
     def __init__(
-        self, opened: Opened, *, refresh: bool = False, rebuild: tuple[str, dict[str, Any]] | None = None
+        self, opened: Connection, *, refresh: bool = False, rebuild: tuple[str, dict[str, Any]] | None = None
     ) -> None:
         self.settings = opened.settings
         self.name = opened.settings.name
         self.is_sandbox = opened.settings.is_sandbox
         self.attribution_days = opened.settings.attribution_days
-        origin = {"account": self.name, "sandbox": self.is_sandbox}
-        super().__init__(
-            opened.client,
-            opened.settings.revision,
-            origin,
-            integration=opened.settings.integration,
-            revenue=opened.settings.conversion_metric,
-        )
-        self._store = opened.store
-        self._pacer = opened.client.pacer
-        self._facts = Facts(opened.settings, opened.client, opened.clock)
+        self.revision = opened.settings.revision
+        self.revenue_note = ""
+        self._metric_ids: dict[tuple[str, str | None], str] = {}
+        self._connection = opened
+        self._client = opened.client
         self._refresh = refresh
         # behind a function: the options may hold an environment, and with it a key that no look inside should show
         self._rebuild = lambda: rebuild
-        collector = Collector(
-            opened.client,
-            opened.store,
-            zone=lambda: self.timezone,
-            attribution_days=self.attribution_days,
-            flow_names=lambda: self.once("flows", self.flows),
-            message_names=lambda: self.once("messages", self.messages),
-            clock=opened.clock,
-        )
-        self._reports = Reports(collector, self._facts, opened.client.pacer, unlimited=opened.unlimited)
+        self._lists = KeptLists(opened.client, opened.store, refresh=refresh)
+        self._info = AccountInfo(opened.settings, self._lists, opened.clock)
+        self._executor = Executor(opened, self._lists, self._info)
 
-    def __reduce__(self) -> tuple[Callable[..., Account], tuple[str, dict[str, Any]]]:
+    def __reduce__(self) -> tuple[Callable[[], Account], tuple[()]]:
         rebuild = self._rebuild()
         if rebuild is None:
             raise TypeError("This account was not made by connect(), so it cannot be pickled.")
@@ -142,29 +122,147 @@ class Account(Directory):
                 "where the copy is to work, and connect there by name."
             )
         if environ is not None:
-            options = {**options, "environ": {key: environ[key] for key in _TRAVELS if key in environ}}
-        return _connect_again, (name, options)
+            options = {**options, "environ": {key: environ[key] for key in TRAVELS if key in environ}}
+        return partial(connect, name, **options), ()
 
     def again(self, **options: Any) -> Account:
         """Return the same account opened anew, some options changed: ``account.again(now=...)`` in the sandbox."""
         name, given = self._rebuild() or (self.name, {})
-        return connect(name, **{**given, **options})
+        account = connect(name, **{**given, **options})
+        if set(options) == {"now"}:  # another moment of the same account: what it has and says of itself stays
+            account._lists = account._executor.lists = account._info.lists = self._lists
+            account._info.known = self._info.known
+        return account
 
     @property
     def timezone(self) -> ZoneInfo:
-        """The account's zone; see `flowperf_helpers.account.discovery.Facts.timezone`."""
-        return self._facts.timezone
+        """The account's zone; see `flowperf_helpers.account.discovery.AccountInfo.timezone`."""
+        return self._info.timezone
 
     @property
     def currency(self) -> str | None:
         """ISO code of the account's money, None where the key may not ask for it."""
-        return self._facts.currency
+        return self._info.currency
 
     def now(self) -> pd.Timestamp:
         """Return the moment, on the account's clock; the sandbox has its own."""
-        return self._facts.now()
+        return self._info.now()
 
-    # --- reports ------------------------------------------------------------------------------------------------
+    def metrics(self, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
+        """Return the account's metrics.
+
+        Parameters
+        ----------
+        integration, category : str, optional
+            Only of the integration, or category, of exactly this name; else an `UnknownNameError`, whose ``near`` holds
+            what looks alike.
+
+        Returns
+        -------
+        DataFrame
+            One row per metric: ``metric_id, metric_name, integration_id, integration_name, integration_category``
+            (str, NA where Klaviyo has none).
+        """
+        return self._marked(
+            self._lists.look_up(partial(discovery.fetch_metrics, integration=integration, category=category))
+        )
+
+    def flows_triggered_by(self, metric_ids: Names) -> pd.DataFrame:
+        """Return the flows that metrics trigger.
+
+        Parameters
+        ----------
+        metric_ids : str, sequence of str, or a frame with ``metric_id``
+
+        Returns
+        -------
+        DataFrame
+            One row per metric × flow: ``metric_id, flow_id, flow_name, flow_status, archived, trigger_type, created,
+            updated``.
+
+        Raises
+        ------
+        UnknownNameError
+            No metric of such an id.
+        """
+        wanted = ids_of(metric_ids, "metric_id")
+        return self._marked(self._lists.look_up(lambda getter: discovery.fetch_flow_triggers(getter, wanted)))
+
+    def flows(self, flow_ids: Names | None = None) -> pd.DataFrame:
+        """Return flows, archived ones too, whatever triggers them.
+
+        Returns
+        -------
+        DataFrame
+            One row per flow: ``flow_id, flow_name, flow_status, archived, trigger_type, created, updated``; in the
+            order of ``flow_ids`` where given.
+
+        Raises
+        ------
+        UnknownNameError
+            No flow of such an id.
+        """
+        wanted = None if flow_ids is None else ids_of(flow_ids, "flow_id")
+        return self._marked(self._lists.look_up(lambda getter: discovery.fetch_flows(getter, wanted)))
+
+    def messages(self, flow_ids: Names | None = None) -> pd.DataFrame:
+        """Return the messages of flows, variations of tests included.
+
+        Returns
+        -------
+        DataFrame
+            One row per message: ``flow_id, flow_message_id, flow_message_name, send_channel, action_status,
+            is_variation``. Messages outlive flows, so a report may name others.
+        """
+        wanted = discovery.fetch_flows(self._lists)["flow_id"] if flow_ids is None else ids_of(flow_ids, "flow_id")
+        return self._marked(discovery.fetch_messages(self._lists, wanted))
+
+    def conversion_metric(self, metric: str, *, integration: str | None = None) -> str:
+        """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).
+
+        Parameters
+        ----------
+        metric : str
+        integration : str, optional
+            Decides where several metrics have that name; left out, the account's setting does.
+
+        Raises
+        ------
+        AmbiguousNameError
+            Several metrics of that name; ``candidates`` has id and integration of each.
+        UnknownNameError
+            No such metric, or nothing mapped to revenue.
+        """
+        asked = metric, integration or self.settings.integration
+        if asked not in self._metric_ids:
+            self._metric_ids[asked] = self._resolved(*asked)
+        return self._metric_ids[asked]
+
+    def _resolved(self, metric: str, integration: str | None) -> str:
+        """Return the id of a metric: its mapping, or what lists say."""
+        if metric == REVENUE:
+            try:
+                return discovery.fetch_mapped_metric(self._lists)
+            except UnknownNameError:
+                if self.revision >= discovery.MAPPED_SINCE or self.settings.conversion_metric in (None, REVENUE):
+                    raise
+                metric = str(self.settings.conversion_metric)
+                self.revenue_note = (
+                    f"Revision {self.revision} does not tell which metric the account calls revenue: its setting "
+                    f"{metric} stands in."
+                )
+        return self._lists.look_up(
+            lambda getter: discovery.metric_named(discovery.fetch_metrics(getter), metric, integration=integration)
+        )
+
+    def own_triggers(self, flow_ids: tuple[str, ...] | None, *, integration: str | None = None) -> OwnTriggers:
+        """Return the trigger metrics of flows (None: all), each flow under one: the integration's, else the first."""
+        own = integration or self.settings.integration
+        return self._lists.look_up(lambda getter: discovery.fetch_own_triggers(getter, flow_ids, own))
+
+    def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
+        frame.attrs |= {"account": self.name, "sandbox": self.is_sandbox}
+        return frame
 
     def flow_values(
         self,
@@ -210,7 +308,7 @@ class Account(Directory):
         QuotaError
             Klaviyo takes no more calls for now.
         """
-        wishes = self.wanted(
+        queries = self.wanted(
             conversion_metric_id,
             timeframe=timeframe,
             statistics=statistics,
@@ -218,7 +316,7 @@ class Account(Directory):
             send_channels=send_channels,
             group_by=group_by,
         )
-        return self._reports.one_frame(wishes, refresh=refresh or self._refresh)
+        return self._executor.one_frame(queries, refresh=refresh or self._refresh)
 
     def flow_series(
         self,
@@ -245,7 +343,7 @@ class Account(Directory):
             One row per group × interval: groupings, ``interval_start, interval_end, is_partial, is_provisional,
             conversion_metric_id``, statistics.
         """
-        wishes = self.wanted(
+        queries = self.wanted(
             conversion_metric_id,
             timeframe=timeframe,
             statistics=statistics,
@@ -254,7 +352,7 @@ class Account(Directory):
             send_channels=send_channels,
             group_by=group_by,
         )
-        return self._reports.one_frame(wishes, refresh=refresh or self._refresh)
+        return self._executor.one_frame(queries, refresh=refresh or self._refresh)
 
     def wanted(
         self,
@@ -266,41 +364,41 @@ class Account(Directory):
         flow_ids: Names | None = None,
         send_channels: Sequence[str] | None = None,
         group_by: Sequence[str] | None = None,
-    ) -> list[Wish]:
+    ) -> list[ReportQuery]:
         """Return what `flow_values` (or `flow_series`, with an interval) would ask for, to be given to `plan`."""
         ids = None if flow_ids is None else tuple(ids_of(flow_ids, "flow_id"))
         options: dict[str, Any] = {"interval": interval, "send_channels": send_channels}
         if group_by is not None:
             options["group_by"] = tuple([group_by] if isinstance(group_by, str) else group_by)
         metric = conversion_metric_id or self.settings.conversion_metric
-        subjects: dict[str, tuple[str, ...] | None]
         if metric is not None:
-            subjects = {self.conversion_metric(metric): ids}
-            options["notes"] = (self.revenue_note,) if metric == REVENUE and self.revenue_note else ()
-        else:
-            Wish("checked", timeframe, statistics, flow_ids=ids, **options)  # type: ignore[arg-type]
-            own, options["notes"] = self.own_triggers(ids)
-            subjects = dict(own)
+            metric_id = self.conversion_metric(metric)
+            notes: tuple[str, ...] = (self.revenue_note,) if metric == REVENUE and self.revenue_note else ()
+            return [ReportQuery(metric_id, timeframe, statistics, flow_ids=ids, notes=notes, **options)]  # type: ignore[arg-type]
+        checked = ReportQuery("any", timeframe, statistics, flow_ids=ids, **options)  # type: ignore[arg-type]
+        own, notes = self.own_triggers(checked.flow_ids)
         return [
-            Wish(metric_id, timeframe, statistics, flow_ids=flows, **options)  # type: ignore[arg-type]
-            for metric_id, flows in subjects.items()
+            replace(checked, conversion_metric_id=metric_id, flow_ids=flows, notes=notes)
+            for metric_id, flows in own.items()
         ]
 
     def plan(self, queries: Queries, *, refresh: bool = False) -> Plan:
         """Return the least list of report requests for some queries, with its cost; sends none of them."""
-        return self._reports.plan(queries, refresh=refresh or self._refresh)
+        plan = self._executor.plan(_listed(queries), refresh=refresh or self._refresh)
+        return plan.with_costs(self._client.limiter, self.name, unlimited=self._connection.unlimited)
 
     def run(self, queries: Plan | Queries, *, refresh: bool = False) -> list[pd.DataFrame]:
         """Run a plan, or plan and run queries; one frame for each query, in order.
+
+        The store is looked up when it runs: answers may have come, or grown old, since a plan was made.
 
         Raises
         ------
         QuotaError
             Klaviyo takes no more calls for now; ``kept`` answers are in the store, the next run sends the rest.
         """
-        return self._reports.run(queries, refresh=refresh or self._refresh)
-
-    # --- what was used and kept ---------------------------------------------------------------------------------
+        asked = queries.queries if isinstance(queries, Plan) else _listed(queries)
+        return self._executor.run(asked, refresh=refresh or self._refresh)
 
     def status(self) -> pd.DataFrame:
         """Return calls used and left, and answers kept, per endpoint; ``attrs["snapshots"]`` counts all answers kept.
@@ -308,12 +406,14 @@ class Account(Directory):
         Returns
         -------
         DataFrame
-            ``endpoint, used_today, left_today, next_free`` (datetime64[us, UTC]), ``snapshots`` (int64; only reports
-            are kept).
+            ``endpoint, used_today, left_today, next_free`` (datetime64[us, UTC]), ``snapshots`` (int64; of
+            reports, lists are not counted).
         """
-        status = self._pacer.status()
-        status["snapshots"] = pd.array([self._store.count(str(e)) for e in status["endpoint"]], dtype="int64")
-        status.attrs = {"account": self.name, "sandbox": self.is_sandbox, "snapshots": self._store.count()}
+        status = self._client.limiter.status()
+        status["snapshots"] = pd.array(
+            [self._connection.store.count(str(e)) for e in status["endpoint"]], dtype="int64"
+        )
+        status.attrs = {"account": self.name, "sandbox": self.is_sandbox, "snapshots": self._connection.store.count()}
         return status
 
     def history(self, kind: str = "series", *, since: datetime | None = None, **filters: object) -> pd.DataFrame:
@@ -336,8 +436,8 @@ class Account(Directory):
         endpoints = {"series": SERIES, "values": VALUES}
         if kind not in endpoints:
             raise ArgumentError(f"kind is series or values, not {kind!r}.")
-        rebuild = self._reports.collector.rows_of
-        kept = self._store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
+        rebuild = self._executor.rows_of
+        kept = self._connection.store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
         return merge_answers(kept, by=filters)
 
     def __repr__(self) -> str:

@@ -9,23 +9,36 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from requests.adapters import BaseAdapter
 
+from flowperf_helpers.account.discovery import Getter
 from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 
-__all__ = ["Opened", "open_account"]
+__all__ = ["TRAVELS", "Connection", "KeptLists", "open_account"]
+
+TRAVELS = (
+    "FLOWPERF_HOME",
+    "FLOWPERF_MAX_ANSWER_MB",
+    "FLOWPERF_MAX_WAIT",
+    "FLOWPERF_PACING",
+    "FLOWPERF_SANDBOX_VARIANT",
+    "KLAVIYO_REVISION",
+)
+"""What of an environment the sandbox's copy in another process needs; none of it is a secret."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Opened:
+class Connection:
     """The parts an `Account` stands on."""
 
     settings: AccountSettings
@@ -33,6 +46,48 @@ class Opened:
     store: Store
     clock: Callable[[], float]
     unlimited: bool
+
+
+class KeptLists:
+    """GET answers of one account, out of the store while they are young.
+
+    Parameters
+    ----------
+    client, store
+        Of the account.
+    refresh : bool
+        Ask once anew, in the life of this object, what the store holds.
+    """
+
+    def __init__(self, client: Client, store: Store, *, refresh: bool = False) -> None:
+        self._client = client
+        self._store = store
+        self._refresh = refresh
+        self._asked: set[tuple[str, str]] = set()
+        self._from_store = False
+
+    def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
+        """Return the bodies of all pages."""
+        revision, question = self._client.settings.revision, (path, repr(params))
+        if not self._refresh or question in self._asked:
+            pages = self._store.find_list(path, revision, params or {})
+            if pages is not None:
+                self._from_store = True
+                return pages
+        pages = self._client.get(path, params)
+        self._asked.add(question)
+        self._store.keep_list(path, revision, params or {}, pages)
+        return pages
+
+    def look_up(self, find: Callable[[Getter], T]) -> T:
+        """Return what is found in lists; what kept ones do not hold is looked for in lists asked anew, once."""
+        self._from_store = False
+        try:
+            return find(self)
+        except ArgumentError:
+            if not self._from_store:
+                raise
+            return find(KeptLists(self._client, self._store, refresh=True))
 
 
 def open_account(
@@ -45,14 +100,14 @@ def open_account(
     adapter: BaseAdapter | None = None,
     clock: Callable[[], float] | None = None,
     sleep: Callable[[float], None] | None = None,
-    pacing: bool | Pacer | None = None,
+    pacing: bool | RateLimiter | None = None,
     seconds: float | None = None,
     max_age: timedelta = MAX_AGE,
     attribution_days: int | None = None,
     timezone: str | None = None,
     accounts_file: str | Path | None = None,
     environ: Mapping[str, str] | None = None,
-) -> Opened:
+) -> Connection:
     """Return the parts of an account; `flowperf_helpers.connect` says what the options mean.
 
     Raises
@@ -79,11 +134,11 @@ def open_account(
         raise ArgumentError(f"variant, now and sandbox are for the embedded account, and {name!r} is another.")
     limited = app is None or bool((sandbox or {}).get("enforce_limits"))
     clock, sleep = clock or time.time, sleep or time.sleep
-    pacer = pacing if isinstance(pacing, Pacer) else None
-    if pacer is None and limited:
+    limiter = pacing if isinstance(pacing, RateLimiter) else None
+    if limiter is None and limited:
         # the sandbox's windows run on the real clock, whatever day it shows
         ticks = time.time if app is not None else clock
-        pacer = Pacer.from_environment(
+        limiter = RateLimiter.from_environment(
             folder,
             host=settings.host,
             fingerprint=settings.credentials.fingerprint,
@@ -91,11 +146,11 @@ def open_account(
             clock=ticks,
             sleep=sleep,
         )
-    client = Client(settings, pacer=pacer, adapter=adapter, clock=clock, sleep=sleep, seconds=seconds)
+    client = Client(settings, limiter=limiter, adapter=adapter, clock=clock, sleep=sleep, seconds=seconds)
     store = Store(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )
-    return Opened(settings, client, store, clock, unlimited=client.pacer.ledger is None)
+    return Connection(settings, client, store, clock, unlimited=client.limiter.ledger is None)
 
 
 def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
@@ -15,8 +14,8 @@ from flowperf_helpers.errors import (
     ArgumentError,
     ScopeError,
     UnknownNameError,
-    near_misses,
-    or_near,
+    suggest,
+    suggestion,
 )
 from flowperf_helpers.frames.resources import (
     Resource,
@@ -39,54 +38,53 @@ from flowperf_helpers.klaviyo.settings import AccountSettings
 __all__ = [
     "MAPPED_SINCE",
     "REVENUE",
-    "Facts",
-    "Wire",
+    "AccountInfo",
+    "Getter",
+    "Names",
+    "OwnTriggers",
     "fetch_account_facts",
     "fetch_flow_triggers",
     "fetch_flows",
     "fetch_mapped_metric",
     "fetch_messages",
     "fetch_metrics",
+    "fetch_own_triggers",
+    "ids_of",
     "metric_named",
 ]
 
-
-# What an account has: metrics, the flows they trigger, messages, its zone and currency. Asks through a `Client`.
-#
-# None of these calls is scarce (contract, section A: 60 to 150 a minute), so whole lists are asked and picked from
-# here.
 
 MAPPED_SINCE = "2025-07-15"
 """First revision that tells which metric an account calls revenue."""
 REVENUE = "revenue"
 
 _FLOW_FIELDS = "name,status,archived,created,updated,trigger_type"
+_TRIGGERS = {"include": "flow-triggers", "fields[flow]": _FLOW_FIELDS}
+"""No sparse fields for metrics here: they drop the relationships that are wanted."""
+Names = str | Iterable[str] | pd.DataFrame | pd.Series
 
 
-class Wire(Protocol):
+class Getter(Protocol):
     """What discovery needs of a client."""
 
     def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
         """Return the bodies of all pages."""
 
 
-def fetch_metrics(wire: Wire, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
-    """Ask for metrics, all pages, by integration and/or category.
+def fetch_metrics(getter: Getter, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
+    """Ask for metrics, all pages, and pick an integration and/or category.
 
-    The category is picked here: Klaviyo's own filter was seen to return nothing (contract, section A.1).
+    Both are picked here: Klaviyo's own filter by category was seen to return nothing, and the whole list serves every
+    other question about metrics too.
 
     Raises
     ------
     UnknownNameError
-        Nothing of that integration or category; names what looks alike. Klaviyo compares case and spaces.
+        Nothing of that integration or category; names what looks alike. Case and spaces count.
     """
-    params = {"fields[metric]": "name,integration"}
-    if integration is None:
-        everything = found = metrics_frame(wire.get("/api/metrics", params))
-    else:
-        quoted = json.dumps(integration, ensure_ascii=False)
-        found = metrics_frame(wire.get("/api/metrics", params | {"filter": f"equals(integration.name,{quoted})"}))
-        everything = found if len(found) else metrics_frame(wire.get("/api/metrics", params))
+    found = everything = metrics_frame(_metric_pages(getter))
+    if integration is not None:
+        found = everything[everything["integration_name"] == integration].reset_index(drop=True)
         _found_or_near("integration", integration, found, everything["integration_name"])
     if category is not None:
         picked = found[found["integration_category"] == category].reset_index(drop=True)
@@ -95,12 +93,23 @@ def fetch_metrics(wire: Wire, *, integration: str | None = None, category: str |
     return found
 
 
+def _metric_pages(getter: Getter) -> list[bytes]:
+    """Return all metrics with the flows they trigger, or, where that is refused, without."""
+    try:
+        return getter.get("/api/metrics", _TRIGGERS)
+    except (ApiError, ScopeError) as error:
+        if error.status not in (400, 403, 404):
+            raise
+        return getter.get("/api/metrics", {"fields[metric]": "name,integration"})
+
+
 def _found_or_near(what: str, name: str, found: pd.DataFrame, known: pd.Series) -> None:
     if len(found):
         return
-    near = near_misses(name, known.dropna())
+    near = suggest(name, known.dropna())
     raise UnknownNameError(
-        f"No metric belongs to the {what} {name!r} (case and spaces count): {or_near(near, known.dropna())}", near=near
+        f"No metric belongs to the {what} {name!r} (case and spaces count): {suggestion(near, known.dropna())}",
+        near=near,
     )
 
 
@@ -137,11 +146,11 @@ def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = 
             f"{len(candidates)} metrics are called {name!r}: give the id, {options}.", candidates=candidates
         )
     known = metrics["metric_name"].dropna()
-    near = near_misses(name, known)
-    raise UnknownNameError(f"No metric has the id or name {name!r}: {or_near(near, known)}", near=near)
+    near = suggest(name, known)
+    raise UnknownNameError(f"No metric has the id or name {name!r}: {suggestion(near, known)}", near=near)
 
 
-def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
+def fetch_mapped_metric(getter: Getter, kind: str = REVENUE) -> str:
     """Ask which metric the account calls revenue (``/api/mapped-metrics``, revision 2025-07-15 and later).
 
     Raises
@@ -150,7 +159,7 @@ def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
         The account maps none, or the revision has no such endpoint.
     """
     try:
-        found = primary(wire.get(f"/api/mapped-metrics/{kind}", {}))
+        found = primary(getter.get(f"/api/mapped-metrics/{kind}", {}))
     except ApiError as error:
         if error.status != 404:
             raise
@@ -163,19 +172,16 @@ def fetch_mapped_metric(wire: Wire, kind: str = REVENUE) -> str:
     return ids[0]
 
 
-def fetch_trigger_map(wire: Wire) -> TriggerMap:
-    """Ask for the account's whole map of metric to flows: one request per 200 metrics.
-
-    No sparse fields for metrics here: they drop the relationships that are wanted (contract, section J.14).
-    """
-    return trigger_map(wire.get("/api/metrics", {"include": "flow-triggers", "fields[flow]": _FLOW_FIELDS}))
+def fetch_trigger_map(getter: Getter) -> TriggerMap:
+    """Ask for the account's whole map of metric to flows: one request per 200 metrics."""
+    return trigger_map(getter.get("/api/metrics", _TRIGGERS))
 
 
-def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
+def fetch_flow_triggers(getter: Getter, metric_ids: Sequence[str]) -> pd.DataFrame:
     """Ask which flows some metrics trigger.
 
     Where the map lacks a metric's relationship, its own endpoint is asked; where it lacks a flow's facts, the flows
-    endpoint. Lists, segments and dates trigger flows too, and those never appear here (contract, section A.2).
+    endpoint. Lists, segments and dates trigger flows too, and those never appear here.
 
     Returns
     -------
@@ -189,7 +195,7 @@ def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
         No metric of such an id.
     """
     try:
-        known = fetch_trigger_map(wire)
+        known = fetch_trigger_map(getter)
     except ApiError as error:
         if error.status not in (400, 404):
             raise
@@ -197,38 +203,57 @@ def fetch_flow_triggers(wire: Wire, metric_ids: Sequence[str]) -> pd.DataFrame:
     flow_ids = {}
     for metric_id in dict.fromkeys(metric_ids):
         ids = known.flow_ids.get(metric_id)
-        flow_ids[metric_id] = _fetch_triggered(wire, metric_id, known) if ids is None else ids
+        flow_ids[metric_id] = _fetch_triggered(getter, metric_id, known) if ids is None else ids
     wanted = {flow for ids in flow_ids.values() for flow in ids}
     told = known.flows[known.flows["flow_status"].notna() | known.flows["flow_name"].notna()]
     if wanted - set(told["flow_id"]):
-        rest = fetch_flows(wire)
+        rest = fetch_flows(getter)
         told = pd.concat([told, rest[~rest["flow_id"].isin(told["flow_id"])]], ignore_index=True)
     return flow_triggers_frame(flow_ids, told)
 
 
-def _fetch_triggered(wire: Wire, metric_id: str, known: TriggerMap) -> tuple[str, ...]:
+def _fetch_triggered(getter: Getter, metric_id: str, known: TriggerMap) -> tuple[str, ...]:
     try:
-        return tuple(flow.id for flow in primary(wire.get(f"/api/metrics/{metric_id}/relationships/flow-triggers", {})))
+        return tuple(
+            flow.id for flow in primary(getter.get(f"/api/metrics/{metric_id}/relationships/flow-triggers", {}))
+        )
     except ApiError as error:
         if error.status != 404:
             raise
-        near = near_misses(metric_id, known.flow_ids)
+        near = suggest(metric_id, known.flow_ids)
         hint = f": did you mean {' or '.join(near)}?" if near else "; account.metrics() lists all."
         raise UnknownNameError(f"The account has no metric with the id {metric_id!r}{hint}", near=near) from error
 
 
-def fetch_flows(wire: Wire) -> pd.DataFrame:
-    """Ask for all flows, archived ones too: whether they come unasked is not known (contract, section A.3).
+def fetch_flows(getter: Getter, flow_ids: Sequence[str] | None = None) -> pd.DataFrame:
+    """Ask for flows, archived ones too: whether they come unasked is not known.
 
     Returns
     -------
     DataFrame
-        One row per flow: ``flow_id, flow_name, flow_status, archived, trigger_type, created, updated``.
+        One row per flow: ``flow_id, flow_name, flow_status, archived, trigger_type, created, updated``; in the order of
+        ``flow_ids`` where given.
+
+    Raises
+    ------
+    UnknownNameError
+        No flow of such an id.
     """
-    return flows_frame(flow for pages in _flow_pages(wire, {"fields[flow]": _FLOW_FIELDS}) for flow in primary(pages))
+    answers = _flow_pages(getter, {"fields[flow]": _FLOW_FIELDS})
+    flows = flows_frame(flow for pages in answers for flow in primary(pages))
+    if flow_ids is None:
+        return flows
+    known = set(flows["flow_id"])
+    for flow_id in flow_ids:
+        if flow_id not in known:
+            near = suggest(flow_id, flows["flow_id"])
+            raise UnknownNameError(
+                f"The account has no flow with the id {flow_id!r}: {suggestion(near, known)}", near=near
+            )
+    return flows.set_index("flow_id").loc[list(flow_ids)].reset_index()
 
 
-def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
+def fetch_messages(getter: Getter, flow_ids: Iterable[str]) -> pd.DataFrame:
     """Ask which messages some flows hold.
 
     From revision 2025-10-15 on, 50 flows a request; before, where actions do not carry their messages, one more request
@@ -243,7 +268,7 @@ def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
     """
     wanted = set(flow_ids)
     rows: list[dict[str, object]] = []
-    for pages in _flow_pages(wire, {"include": "flow-actions"}):
+    for pages in _flow_pages(getter, {"include": "flow-actions"}):
         for flow_id, actions in actions_by_flow(primary(pages), included(pages, "flow-action")).items():
             if flow_id not in wanted:
                 continue
@@ -252,13 +277,13 @@ def fetch_messages(wire: Wire, flow_ids: Iterable[str]) -> pd.DataFrame:
                 if definition is not None:
                     rows += message_rows(flow_id, definition)
                 elif kind is None or channel_of(kind):
-                    rows += _own_messages(wire, flow_id, action)
+                    rows += _own_messages(getter, flow_id, action)
     return messages_frame(rows)
 
 
-def _own_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
+def _own_messages(getter: Getter, flow_id: str, action: Resource) -> Iterator[dict[str, object]]:
     """Ask for the messages of one action, whose name moved into a definition of their own at 2025-10-15."""
-    for message in primary(wire.get(f"/api/flow-actions/{action.id}/flow-messages", {})):
+    for message in primary(getter.get(f"/api/flow-actions/{action.id}/flow-messages", {})):
         definition = message.attributes.get("definition")
         named = definition.get("name") if isinstance(definition, Mapping) else None
         yield {
@@ -271,12 +296,64 @@ def _own_messages(wire: Wire, flow_id: str, action: Resource) -> Iterator[dict[s
         }
 
 
-def _flow_pages(wire: Wire, params: dict[str, str]) -> Iterator[list[bytes]]:
+def _flow_pages(getter: Getter, params: dict[str, str]) -> Iterator[list[bytes]]:
     for archived in ("false", "true"):
-        yield wire.get("/api/flows", params | {"filter": f"equals(archived,{archived})", "page[size]": "50"})
+        yield getter.get("/api/flows", params | {"filter": f"equals(archived,{archived})", "page[size]": "50"})
 
 
-def fetch_account_facts(wire: Wire) -> dict[str, str | None]:
+class OwnTriggers(NamedTuple):
+    """Trigger metric to its flows, each flow once; ``notes`` name the flows that have several."""
+
+    subjects: dict[str, tuple[str, ...]]
+    notes: tuple[str, ...]
+
+
+def fetch_own_triggers(getter: Getter, flow_ids: Sequence[str] | None, integration: str | None) -> OwnTriggers:
+    """Ask for the trigger metrics of flows: of several, that of the integration is taken, else the first."""
+    metrics = fetch_metrics(getter)
+    triggers = fetch_flow_triggers(getter, list(metrics["metric_id"]))
+    if flow_ids is not None:
+        without = [flow for flow in flow_ids if flow not in set(triggers["flow_id"])]
+        if without:
+            raise ArgumentError(
+                f"No metric triggers the flow {', '.join(without)}, so it has no conversion metric of its own: "
+                "give conversion_metric_id."
+            )
+        triggers = triggers[triggers["flow_id"].isin(flow_ids)]
+    if triggers.empty:
+        raise ArgumentError("No flow of this account is triggered by a metric: give conversion_metric_id.")
+    own = metrics.loc[metrics["integration_name"] == (integration), "metric_id"]
+    order = (~triggers["metric_id"].isin(own)).sort_values(kind="stable").index
+    chosen = triggers.loc[order].drop_duplicates("flow_id").sort_index()
+    left_out = triggers.drop(chosen.index)
+    by_flow = chosen.set_index("flow_id")["metric_id"]
+    notes = tuple(
+        f"Flow {flow} is triggered by several metrics and counted by {by_flow[flow]}, not by "
+        f"{', '.join(others)}: give conversion_metric_id to choose."
+        for flow, others in left_out.groupby("flow_id", sort=False)["metric_id"]
+    )
+    subjects = {str(metric): tuple(rows["flow_id"]) for metric, rows in chosen.groupby("metric_id", sort=False)}
+    return OwnTriggers(subjects, notes)
+
+
+def ids_of(names: Names, column: str) -> list[str]:
+    """Return ids from a string, a list, a column or a frame, each once."""
+    if isinstance(names, str):
+        return [names]
+    if isinstance(names, pd.DataFrame):
+        if column not in names.columns:
+            raise ArgumentError(f"The frame has no column {column}: it has {', '.join(map(str, names.columns))}.")
+        names = names[column]
+    values = list(dict.fromkeys(names.dropna() if isinstance(names, pd.Series) else names))
+    wrong = [value for value in values if not isinstance(value, str)]
+    if wrong:
+        raise ArgumentError(
+            f"{column} takes strings, not {wrong[0]!r}: ids are opaque text, also where they are digits."
+        )
+    return values
+
+
+def fetch_account_facts(getter: Getter) -> dict[str, str | None]:
     """Ask for ``timezone`` and ``currency``, and for nothing else about the account.
 
     Raises
@@ -286,30 +363,30 @@ def fetch_account_facts(wire: Wire) -> dict[str, str | None]:
     PayloadError
         An answer without an account.
     """
-    return account_facts(wire.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
+    return account_facts(getter.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
 
 
 # The account's zone, currency and clock: settings first, else one question, asked when it is needed.
 
 
-class Facts:
+class AccountInfo:
     """What an account says of itself, asked at most once.
 
     Parameters
     ----------
     settings : AccountSettings
         Its ``timezone`` comes before Klaviyo's.
-    wire : Wire
+    getter : Getter
         To ask with.
     clock : callable
         Seconds since 1970.
     """
 
-    def __init__(self, settings: AccountSettings, wire: Wire, clock: Callable[[], float]) -> None:
+    def __init__(self, settings: AccountSettings, getter: Getter, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.clock = clock
-        self._wire = wire
-        self._asked: dict[str, str | None] | ScopeError | None = None
+        self.lists = getter
+        self.known: dict[str, str | None] | ScopeError | None = None
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -344,13 +421,13 @@ class Facts:
         return pd.Timestamp(self.clock(), unit="s", tz="UTC").as_unit("us").tz_convert(self.timezone)
 
     def _facts(self) -> dict[str, str | None]:
-        if self._asked is None:
+        if self.known is None:
             try:
-                self._asked = fetch_account_facts(self._wire)
+                self.known = fetch_account_facts(self.lists)
             except ScopeError as refusal:
-                self._asked = refusal
-        if isinstance(self._asked, ScopeError):
-            cause = self._asked
+                self.known = refusal
+        if isinstance(self.known, ScopeError):
+            cause = self.known
             raise ScopeError(
                 f"The key of account {self.settings.name} may not read the account's time zone (scope accounts:read): "
                 "set timezone for it in accounts.toml, or give connect(..., timezone=...).",
@@ -360,4 +437,4 @@ class Facts:
                 pointer=cause.pointer,
                 detail=cause.detail,
             ) from cause
-        return self._asked
+        return self.known

@@ -6,40 +6,41 @@ So a plan that meets a spent quota, a crash or Ctrl-C loses nothing: run it agai
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, tzinfo
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.account.planner import Part, Plan, Step
-from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery, Wish
+from flowperf_helpers.account import discovery
+from flowperf_helpers.account.connection import Connection, KeptLists
+from flowperf_helpers.account.discovery import AccountInfo
+from flowperf_helpers.account.planner import Plan, PlannedRequest, QuerySlice, plan_requests
+from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.account.snapshot_files import Header
-from flowperf_helpers.account.store import Store
-from flowperf_helpers.account.timeframes import parse_timeframe
-from flowperf_helpers.errors import ApiError, PayloadError, QuotaError
+from flowperf_helpers.account.timeframes import Preset, parse_timeframe
+from flowperf_helpers.errors import ApiError, PayloadError, QuotaError, suggest, suggestion
 from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.frames.provenance import finish_series, finish_values
-from flowperf_helpers.frames.reports import join_pages, series_frame, values_frame
-from flowperf_helpers.klaviyo.client import Answer, Client
+from flowperf_helpers.frames.reports import SCHEMA_VERSION, join_pages, series_frame, statistic_column, values_frame
+from flowperf_helpers.klaviyo.client import ReportResponse
 from flowperf_helpers.klaviyo.storage import write_private
 
-__all__ = ["Collected", "Collector", "MetricsWithoutValues", "added_up", "collect_frames", "joined"]
+__all__ = ["Collected", "Executor", "MetricsWithoutValues", "added_up", "joined"]
 
 _NEED_VALUES = frozenset(name for name, statistic in STATISTICS.items() if statistic.needs_value)
 _NO_VALUES = "does not support querying for values data"
-"""What Klaviyo says of a conversion metric without values; the one text that is matched (contract, section H)."""
+"""What Klaviyo says of a conversion metric without values; the one text that is matched."""
 
 
 @dataclass(frozen=True)
 class Collected:
     """One answer and its finished frame; ``refused`` names statistics that the conversion metric cannot have."""
 
-    answer: Answer
+    answer: ReportResponse
     frame: pd.DataFrame
     refused: tuple[str, ...] = ()
 
@@ -83,73 +84,118 @@ class MetricsWithoutValues:
         return {k: v for k, v in kept.items() if isinstance(v, int | float) and not isinstance(v, bool)}
 
 
-class Collector:
-    """The way of one account from a query to a finished frame.
+class Executor:
+    """The way of one account from queries to finished frames.
 
     Parameters
     ----------
-    client, store
+    connection : Connection
         Of the account.
-    zone : callable
-        The account's zone; called when it is needed first.
-    attribution_days : int
-        For ``is_provisional``.
-    flow_names : callable
-        ``flow_id, flow_name`` of all flows: joined where the revision cannot group by names.
-    message_names : callable
-        ``flow_message_id, flow_message_name``: joined where the revision cannot group by names and gives fifty flows'
-        messages a request; before that they cost a request each, and are left unknown.
-    clock : callable
-        Seconds since 1970.
+    lists : KeptLists
+        Names of flows and messages: joined where the revision cannot group by them.
+    info : AccountInfo
+        Zone, currency and clock; asked when they are needed first.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        store: Store,
-        *,
-        zone: Callable[[], tzinfo],
-        attribution_days: int,
-        flow_names: Callable[[], pd.DataFrame],
-        message_names: Callable[[], pd.DataFrame],
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        self.client = client
-        self.store = store
-        self.zone = zone
-        self.attribution_days = attribution_days
-        self.flow_names = flow_names
-        self.message_names = message_names
-        self.without_values = MetricsWithoutValues(store.folder, clock)
+    def __init__(self, connection: Connection, lists: KeptLists, info: AccountInfo) -> None:
+        self.client = connection.client
+        self.store = connection.store
+        self.lists = lists
+        self.info = info
+        self.without_values = MetricsWithoutValues(self.store.folder, connection.clock)
 
     @property
     def revision(self) -> str:
         """The revision asked for."""
         return self.client.settings.revision
 
-    def drops_values(self, query: ReportQuery) -> bool:
-        """Whether a query would be sent without its value statistics, as the metric is known to carry none."""
+    def plan(self, queries: Sequence[ReportQuery], *, refresh: bool = False) -> Plan:
+        """Return the least list of requests, each looked up in the store once."""
+        plan = plan_requests(
+            queries,
+            revision=self.revision,
+            look_up=lambda query: None if refresh else self._find(query),
+            today=lambda: self.info.now().date(),
+        )
+        return replace(plan, steps=tuple(self._explained(step) for step in plan.steps))
+
+    def run(self, queries: Sequence[ReportQuery], *, refresh: bool = False) -> list[pd.DataFrame]:
+        """Return one frame for each query, in order.
+
+        Raises
+        ------
+        QuotaError
+            An endpoint takes no more calls; the other endpoint's requests were sent all the same, and ``kept`` says how
+            many answers of the plan are in the store.
+        """
+        plan = self.plan(queries, refresh=refresh)
+        found: dict[QuerySlice, Collected] = {}
+        spent: dict[str, QuotaError] = {}
+        kept = 0
+        for step in plan.steps:
+            if step.query.endpoint in spent and not step.in_store:
+                continue
+            try:
+                collected = self._collected(step)
+            except QuotaError as error:
+                spent[step.query.endpoint] = error
+                continue
+            kept += 1
+            found |= {part: replace(collected, frame=_cut(step, part, collected)) for part in step.slices}
+        if spent:
+            last = max(spent.values(), key=lambda e: e.retry_at.timestamp() if e.retry_at else float("inf"))
+            more = f" {kept} of {len(plan.steps)} answers of this plan are in the store; the next run sends the rest."
+            raise QuotaError(
+                f"{last}{more if len(plan.steps) > 1 else ''}",
+                endpoint=last.endpoint,
+                retry_at=last.retry_at,
+                kept=kept,
+            ) from last
+        in_order = sorted(found, key=lambda part: part.place)
+        return [
+            self._described(query, [found[part] for part in in_order if part.number == i])
+            for i, query in enumerate(plan.queries)
+        ]
+
+    def one_frame(self, queries: Sequence[ReportQuery], *, refresh: bool = False) -> pd.DataFrame:
+        """Return the frames of several queries, which differ in conversion metric and flows, as one."""
+        frames = self.run(queries, refresh=refresh)
+        frame, notes = joined(frames)
+        if len(frames) > 1:
+            first: list[Any] = [f.attrs for f in frames]
+            frame.attrs = {
+                **first[0],
+                "conversion_metric_id": [a["conversion_metric_id"] for a in first],
+                "fetched_at": min(a["fetched_at"] for a in first),
+                "requests": sum(a["requests"] for a in first),
+                "from_store": all(a["from_store"] for a in first),
+                "notes": list(dict.fromkeys([*(note for a in first for note in a["notes"]), *notes])),
+            }
+        return frame
+
+    def _explained(self, step: PlannedRequest) -> PlannedRequest:
+        """Say of a request that it will be sent without the value statistics."""
+        if step.in_store or not self._drops_values(step.query):
+            return step
+        return replace(step, why="; ".join(filter(None, [step.why, "without values: the metric carries none"])))
+
+    def _drops_values(self, query: ReportQuery) -> bool:
         return query.conversion_metric_id in self.without_values and not _NEED_VALUES.isdisjoint(query.statistics)
 
-    def find(self, query: ReportQuery, *, refresh: bool = False) -> Answer | None:
-        """Return the kept answer that may be served, if there is one."""
-        return self.store.find(
-            query.endpoint, self.revision, query.body(), window_end=self._end(query), refresh=refresh
-        )
+    def _find(self, query: ReportQuery) -> ReportResponse | None:
+        return self.store.find(query.endpoint, self.revision, query.body(), window_end=self._end(query))
 
-    def collect(self, query: ReportQuery, *, refresh: bool = False) -> Collected:
-        """Return the answer to one query, from the store or from Klaviyo; a new one is kept."""
-        answer = self.find(query, refresh=refresh)
-        if answer is not None:
+    def _collected(self, step: PlannedRequest) -> Collected:
+        """Return the answer to one request, kept or from Klaviyo; a new one is kept."""
+        query, body = step.query, step.query.body()
+        if step.kept is not None:
             try:
-                return self._shaped(query, answer)
+                return self._shaped(query, step.kept)
             except PayloadError as error:  # a kept answer that nothing can be made of must not be served for ever
-                self.store.set_aside(query.endpoint, self.revision, query.body(), answer, error)
+                self.store.set_aside(query.endpoint, self.revision, body, step.kept, error)
         answer = self._sent(query)
         collected = self._shaped(query, answer)
-        self.store.keep(
-            query.endpoint, self.revision, query.body(), answer, window_end=self._end(query), rows=collected.frame
-        )
+        self.store.keep(query.endpoint, self.revision, body, answer, window_end=self._end(query), rows=collected.frame)
         return collected
 
     def rows_of(self, header: Header, pages: tuple[bytes, ...]) -> pd.DataFrame:
@@ -174,27 +220,33 @@ class Collector:
             raise PayloadError(
                 "The snapshot holds a question that is not one of ours: ask again.", place="/"
             ) from error
-        return self._shaped(query, Answer(pages, header.served, header.asked_at, requests=0, from_store=True)).frame
+        return self._shaped(
+            query, ReportResponse(pages, header.served, header.asked_at, requests=0, from_store=True)
+        ).frame
 
-    def _sent(self, query: ReportQuery) -> Answer:
+    def _sent(self, query: ReportQuery) -> ReportResponse:
         """Send a query; where the metric refuses value statistics, without all that need a value."""
-        fewer, before = _without_values(query), self.client.requests
+        before = self.client.requests
         if query.conversion_metric_id not in self.without_values:
             try:
                 return self.client.post(query.endpoint, query.body())
             except ApiError as error:
-                if fewer == query or error.status != 400 or _NO_VALUES not in f"{error.detail} {error}".casefold():
+                if (
+                    _NEED_VALUES.isdisjoint(query.statistics)
+                    or error.status != 400
+                    or _NO_VALUES not in f"{error.detail} {error}".casefold()
+                ):
                     raise
                 self.without_values.add(query.conversion_metric_id)
-        answer = self.client.post(query.endpoint, fewer.body())
+        answer = self.client.post(query.endpoint, _without_values(query).body())
         return replace(answer, requests=self.client.requests - before)
 
     def _end(self, query: ReportQuery) -> datetime | None:
-        end = query.timeframe.bounds(self.zone())[1]
+        end = query.timeframe.bounds(self.info.timezone)[1]
         return None if pd.isna(end) else end
 
-    def _shaped(self, query: ReportQuery, answer: Answer) -> Collected:
-        zone, bounds = self.zone(), query.timeframe.bounds(self.zone())
+    def _shaped(self, query: ReportQuery, answer: ReportResponse) -> Collected:
+        zone, bounds = self.info.timezone, query.timeframe.bounds(self.info.timezone)
         payload = join_pages(answer.pages)
         raw = values_frame(payload, zone) if query.interval is None else series_frame(payload, zone)
         refused = [s for s in query.statistics if s in _NEED_VALUES and s not in raw.attrs["statistics"]]
@@ -215,7 +267,7 @@ class Collector:
                 interval=query.interval,
                 bounds=bounds,
                 asked_at=pd.Timestamp(answer.fetched_at).tz_convert(zone),
-                attribution_days=self.attribution_days,
+                attribution_days=self.info.settings.attribution_days,
             )
         return Collected(answer, frame, tuple(refused) if len(raw) else ())
 
@@ -226,10 +278,11 @@ class Collector:
             if name not in frame.columns:
                 frame[name] = text_column(name, [None] * len(frame))
         if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
-            named = self.flow_names().set_index("flow_id")["flow_name"]
+            named = discovery.fetch_flows(self.lists).set_index("flow_id")["flow_name"]
             frame["flow_name"] = text_column("flow_name", frame["flow_id"].map(named).tolist())
         if DEFINITIONS_SINCE <= self.revision < GROUP_BY_SINCE and "flow_message_name" not in frame.columns:
-            messages = self.message_names().drop_duplicates("flow_message_id").set_index("flow_message_id")
+            messages = discovery.fetch_messages(self.lists, discovery.fetch_flows(self.lists)["flow_id"])
+            messages = messages.drop_duplicates("flow_message_id").set_index("flow_message_id")
             named = frame["flow_message_id"].map(messages["flow_message_name"])
             frame["flow_message_name"] = text_column("flow_message_name", named.tolist())
         groups = [g for g in GROUPINGS if g in frame.columns]
@@ -237,41 +290,64 @@ class Collector:
         frame.attrs = dict(raw.attrs)
         return frame
 
+    def _described(self, query: ReportQuery, collected: Sequence[Collected]) -> pd.DataFrame:
+        sent = query.for_revision(self.revision)
+        pieces = [piece.frame for piece in collected]
+        if query.interval is None and len(pieces) > 1:
+            frame = added_up(pieces, sent.statistics, query.timeframe.bounds(self.info.timezone))
+            notes = [f"{query.timeframe} was asked in {len(pieces)} pieces of a year at most, which are added up."]
+        else:
+            frame, notes = joined(pieces)
+        if isinstance(query.timeframe, Preset) and len(pieces) > 1:
+            days = query.timeframe.window(self.info.now().date())
+            notes.append(
+                f"{query.timeframe} is longer than one {query.interval} series may be, so {days} was asked in "
+                f"{len(pieces)} pieces."
+            )
+        told = list(collected[0].frame.attrs["statistics"])
+        frame, untold = _as_asked(frame, query, sent, told)
+        if untold:
+            notes.append(f"Revision {self.revision} does not tell {', '.join(untold)}: unknown here.")
+        notes = [note for piece in collected for note in piece.frame.attrs.get("notes", ())] + notes
+        notes += [*query.notes, *self._unknown_flows(query, frame)]
+        refused = [s for s in sent.statistics if any(s in piece.refused for piece in collected)]
+        if refused:
+            notes.append(
+                f"The conversion metric {query.conversion_metric_id} carries no values, so these are unknown: "
+                f"{', '.join(refused)}."
+            )
+        answers = [piece.answer for piece in collected]
+        settings = self.info.settings
+        attrs: dict[str, Any] = {
+            "account": settings.name,
+            "sandbox": settings.is_sandbox,
+            "revision": answers[-1].revision,
+            "fetched_at": min(answer.fetched_at for answer in answers).isoformat(),
+            "timeframe": str(query.timeframe),
+            "timezone": str(self.info.timezone),
+            "currency": self.info.currency,
+            "interval": query.interval,
+            "conversion_metric_id": query.conversion_metric_id,
+            "attribution_days": settings.attribution_days,
+            "requests": sum(answer.requests for answer in answers),
+            "from_store": all(answer.from_store for answer in answers),
+            "notes": notes,
+            "schema_version": SCHEMA_VERSION,
+            "statistics": [*query.statistics, *(s for s in told if s in frame.columns and s not in query.statistics)],
+        }
+        frame = frame.copy()
+        frame.attrs = attrs  # type: ignore[assignment]
+        return frame
 
-def collect_frames(collector: Collector, plan: Plan, *, refresh: bool = False) -> list[tuple[Wish, list[Collected]]]:
-    """Run a plan; for each wish, in order, the parts of its frame.
-
-    Raises
-    ------
-    QuotaError
-        An endpoint takes no more calls; the other endpoint's requests were sent all the same, and ``kept`` says how
-        many answers of the plan are in the store.
-    """
-    parts: dict[Part, Collected] = {}
-    spent: dict[str, QuotaError] = {}
-    kept = 0
-    for step in plan.steps:
-        if step.query.endpoint in spent and collector.find(step.query, refresh=refresh) is None:
-            continue
-        try:
-            collected = collector.collect(step.query, refresh=refresh)
-        except QuotaError as error:
-            spent[step.query.endpoint] = error
-            continue
-        kept += 1
-        parts |= {part: replace(collected, frame=_cut(step, part, collected)) for part in step.parts}
-    if spent:
-        last = max(spent.values(), key=lambda e: e.retry_at.timestamp() if e.retry_at else float("inf"))
-        raise QuotaError(
-            f"{last} {kept} of {len(plan.steps)} answers of this plan are in the store; the next run sends the rest."
-            if len(plan.steps) > 1
-            else str(last),
-            endpoint=last.endpoint,
-            retry_at=last.retry_at,
-            kept=kept,
-        ) from last
-    in_order = sorted(parts, key=lambda part: part.place)
-    return [(wish, [parts[part] for part in in_order if part.wish == i]) for i, wish in enumerate(plan.wishes)]
+    def _unknown_flows(self, query: ReportQuery, frame: pd.DataFrame) -> list[str]:
+        """Say which flows without a row the account does not have: Klaviyo answers for those as for silent ones."""
+        silent = set(query.flow_ids or ()) - set(frame["flow_id"])
+        known = discovery.fetch_flows(self.lists)["flow_id"] if silent else ()
+        return [
+            f"The account has no flow with the id {flow!r}, hence no rows: {suggestion(suggest(flow, known), known)}"
+            for flow in query.flow_ids or ()
+            if flow in silent and flow not in set(known)
+        ]
 
 
 def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
@@ -302,7 +378,7 @@ def added_up(
     Parameters
     ----------
     pieces : sequence of DataFrame
-        Of `Collector.collect`, in time.
+        Of the windows, in time.
     statistics : sequence of str
         Counts and money.
     bounds : pair of Timestamp
@@ -327,7 +403,7 @@ def _without_values(query: ReportQuery) -> ReportQuery:
     return replace(query, statistics=rest or ("recipients",))
 
 
-def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
+def _cut(step: PlannedRequest, part: QuerySlice, collected: Collected) -> pd.DataFrame:
     """Return what a part wanted of a step's frame: its rows and its statistics, in its order."""
     frame = part.cut.select(collected.frame)
     sent: list[str] = frame.attrs["statistics"]
@@ -337,3 +413,21 @@ def _cut(step: Step, part: Part, collected: Collected) -> pd.DataFrame:
     shown: Any = frame[[*columns, *part.cut.statistics, *unknown]].copy()
     shown.attrs = {**collected.frame.attrs, "statistics": [*part.cut.statistics, *unknown]}
     return shown
+
+
+def _as_asked(
+    frame: pd.DataFrame, query: ReportQuery, sent: ReportQuery, told: Sequence[str]
+) -> tuple[pd.DataFrame, list[str]]:
+    """Return the frame with all columns that were asked, NA where the revision does not tell them, and those names."""
+    groupings = [g for g in query.group_by or () if g not in frame.columns]
+    statistics = [s for s in query.statistics if s not in sent.statistics]
+    blank = [None] * len(frame)
+    columns = {name: frame[name] for name in frame.columns if name not in told}
+    columns |= {name: pd.Series(text_column(name, blank), index=frame.index) for name in groupings}
+    groups = [g for g in GROUPINGS if g in columns]
+    kept = [s for s in told if s in frame.columns and s not in query.statistics and s not in sent.statistics]
+    ordered = {name: columns[name] for name in [*groups, *(c for c in columns if c not in groups)]}
+    for name in [*query.statistics, *kept]:
+        unknown = pd.Series(statistic_column(name, blank), index=frame.index)
+        ordered[name] = unknown if name in statistics else frame[name]
+    return pd.DataFrame(ordered, index=frame.index), [*groupings, *statistics]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.account.queries import Wish
+from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.frames.catalog import STATISTICS
 
-__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "ending", "fetch_history", "rehearse"]
+__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "earlier_answers", "ending", "rehearse"]
 
 WEEKS = 51
 DAYS = 59
@@ -44,17 +44,18 @@ def rehearse(account: Any, conversion_metric_id: str, flow_ids: Sequence[str] | 
         return
     flows = None if flow_ids is None else tuple(flow_ids)
     for weeks in range(REHEARSED_WEEKS, 0, -1):
-        then = account.again(now=(account.now() - pd.Timedelta(weeks=weeks)).to_pydatetime())
+        moment = (account.now() - pd.Timedelta(weeks=weeks)).to_pydatetime()
+        then = account.again(now=moment)
         week = last_complete_week(then.now().to_pydatetime())
-        wishes = [
-            Wish(conversion_metric_id, ending(week, days), tuple(STATISTICS), interval, flows)
+        queries = [
+            ReportQuery(conversion_metric_id, ending(week, days), tuple(STATISTICS), interval, flows)
             for interval, days in (("weekly", WEEKS * 7), ("daily", DAYS))
         ]
-        if then.plan(wishes).requests:
-            then.run(wishes)
+        if then.plan(queries).requests:
+            then.run(queries)
 
 
-def fetch_history(account: Any, conversion_metric: str, window: Window) -> pd.DataFrame:
+def earlier_answers(account: Any, conversion_metric: str, window: Window) -> pd.DataFrame:
     """Return the daily answers about a window that were given at several moments.
 
     A real account is asked nothing: what earlier runs kept is read from disk. The sandbox, which has no past, is asked

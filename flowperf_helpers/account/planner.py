@@ -1,13 +1,13 @@
-"""From what is wanted to the least list of report requests, with its cost. Sends nothing.
+"""From queries to the least list of report requests, with its cost. Sends nothing.
 
-Klaviyo allows each of the two report endpoints 1 request a second, 2 a minute and 225 a day (contract, section F), so:
+Klaviyo allows each of the two report endpoints 1 request a second, 2 a minute and 225 a day, so:
 
-- equal wishes are one request; wishes that differ only in statistics, flows, messages or channels are one request for
+- equal queries are one request; queries that differ only in statistics, flows, messages or channels are one request for
   all of it, and each takes its part from the answer;
 - more than 100 flows are one request without a filter: the answer holds every flow anyway, and the alternative costs
   one request per hundred;
 - a window that one request cannot hold is one request per piece;
-- what the store holds costs nothing, and serves narrower wishes of the same plan;
+- what the store holds costs nothing, and serves narrower queries of the same plan;
 - values and series alternate, because their limits are separate and the waits overlap.
 """
 
@@ -15,60 +15,70 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 from itertools import chain, zip_longest
 from math import ceil
 
 import pandas as pd
 
-from flowperf_helpers.account.queries import MAX_FILTER_VALUES, SERIES, VALUES, ReportQuery, Wish
+from flowperf_helpers.account.queries import MAX_FILTER_VALUES, SERIES, VALUES, ReportQuery
+from flowperf_helpers.klaviyo.client import ReportResponse
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import DAY, limits_of, next_free
 
-__all__ = ["Part", "Plan", "Step", "plan_requests"]
+__all__ = ["Plan", "PlannedRequest", "QuerySlice", "plan_requests"]
+
+_STORED = "already in store"
 
 
 @dataclass(frozen=True)
-class Part:
-    """The part of a wish that one request answers: the wish itself, cut to its window number ``place``."""
+class QuerySlice:
+    """The part of query ``number`` that one request answers: the query itself, cut to its window ``place``."""
 
-    wish: int
-    cut: Wish
+    number: int
+    cut: ReportQuery
     place: int = 0
 
 
 @dataclass(frozen=True)
-class Step:
+class PlannedRequest:
     """One request.
 
     Attributes
     ----------
     query : ReportQuery
         What is sent.
-    in_store : bool
-        Whether an answer is there already, so that nothing is sent.
+    kept : ReportResponse or None
+        The answer that the store holds; None has to be sent.
     why : str
-        What the planner thought.
-    parts : tuple of Part
-        Whom it serves.
+        Why it is asked in this way.
+    slices : tuple of QuerySlice
+        What it serves.
     """
 
     query: ReportQuery
-    in_store: bool
+    kept: ReportResponse | None = field(repr=False)
     why: str
-    parts: tuple[Part, ...]
+    slices: tuple[QuerySlice, ...]
+
+    @property
+    def in_store(self) -> bool:
+        """Whether an answer is there already, so that nothing is sent."""
+        return self.kept is not None
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The requests that answer some wishes, and what they cost.
+    """The requests that answer some queries, and what they cost.
 
     Attributes
     ----------
-    steps : tuple of Step
+    steps : tuple of PlannedRequest
         In the order of sending.
-    wishes : tuple of Wish
-        What was wanted; `run` gives one frame for each.
+    queries : tuple of ReportQuery
+        What was asked; `run` gives one frame for each.
     waits : mapping of str to float
         Seconds until each endpoint takes its next call, because of earlier ones.
     left : mapping of str to int
@@ -79,15 +89,15 @@ class Plan:
         An account that never makes anyone wait (the in-process sandbox).
     """
 
-    steps: tuple[Step, ...]
-    wishes: tuple[Wish, ...]
-    waits: Mapping[str, float]
-    left: Mapping[str, int]
+    steps: tuple[PlannedRequest, ...]
+    queries: tuple[ReportQuery, ...]
+    waits: Mapping[str, float] = field(default_factory=dict)
+    left: Mapping[str, int] = field(default_factory=dict)
     account: str = ""
     unlimited: bool = False
 
     @property
-    def to_send(self) -> tuple[Step, ...]:
+    def to_send(self) -> tuple[PlannedRequest, ...]:
         """Steps that the store cannot serve."""
         return tuple(step for step in self.steps if not step.in_store)
 
@@ -116,6 +126,19 @@ class Plan:
             now = next_free(times, limits_of(endpoint), now)
             times.append(now)
         return now
+
+    def with_costs(self, limiter: RateLimiter, account: str, *, unlimited: bool) -> Plan:
+        """Return the plan with what an account's limits say of it now."""
+        status = limiter.status().set_index("endpoint")
+        ahead = (status["next_free"] - pd.Timestamp(limiter.clock(), unit="s", tz="UTC")).dt.total_seconds()
+        left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
+        return replace(
+            self,
+            waits={e: max(0.0, float(ahead[e])) for e in (VALUES, SERIES)},
+            left={} if unlimited else left,
+            account=account,
+            unlimited=unlimited,
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per request.
@@ -167,47 +190,41 @@ class Plan:
 
 
 def plan_requests(
-    wishes: Sequence[Wish],
+    queries: Sequence[ReportQuery],
     *,
-    in_store: Callable[[ReportQuery], bool] = lambda query: False,
-    waits: Mapping[str, float] | None = None,
-    left: Mapping[str, int] | None = None,
-    account: str = "",
-    unlimited: bool = False,
+    look_up: Callable[[ReportQuery], ReportResponse | None] = lambda query: None,
     today: Callable[[], date] | None = None,
     revision: str | None = None,
 ) -> Plan:
-    """Return the least list of requests that answers all wishes.
+    """Return the least list of requests that answers all queries.
 
     Parameters
     ----------
-    wishes : sequence of Wish
+    queries : sequence of ReportQuery
         In the order their frames are wanted.
-    in_store : callable
-        Whether an answer that may still be used is kept.
-    waits, left, account, unlimited
-        As `Plan`.
+    look_up : callable
+        The kept answer that may still be used, if there is one; called once for each question.
     today : callable
-        As `Wish.windows`.
+        As `ReportQuery.windows`.
     revision : str, optional
-        What it cannot give is not asked: wishes that differ only in that are one request.
+        What it cannot give is not asked: queries that differ only in that are one request.
     """
-    groups: dict[tuple[object, ...], list[Part]] = {}
-    for number, wish in enumerate(wishes):
-        sent = wish if revision is None else wish.for_revision(revision)
-        for place, window in enumerate(wish.windows(today)):
-            part = Part(number, replace(sent, timeframe=window), place)
-            groups.setdefault(_mergeable(part.cut), []).append(part)
-    steps = list(chain.from_iterable(_steps(parts, in_store) for parts in groups.values()))
+    find = cache(look_up)
+    groups: dict[tuple[object, ...], list[QuerySlice]] = {}
+    for number, query in enumerate(queries):
+        sent = query if revision is None else query.for_revision(revision)
+        for place, window in enumerate(sent.windows(today)):
+            cut = sent if window == sent.timeframe else replace(sent, timeframe=window)
+            groups.setdefault(_mergeable(cut), []).append(QuerySlice(number, cut, place))
+    steps = list(chain.from_iterable(_requests(slices, find) for slices in groups.values()))
     values = [step for step in steps if step.query.endpoint == VALUES]
     series = [step for step in steps if step.query.endpoint == SERIES]
     turns = chain.from_iterable(zip_longest(values, series))
-    ordered = tuple(step for step in turns if step is not None)
-    return Plan(ordered, tuple(wishes), dict(waits or {}), dict(left or {}), account, unlimited)
+    return Plan(tuple(step for step in turns if step is not None), tuple(queries))
 
 
-def _mergeable(cut: Wish) -> tuple[object, ...]:
-    """Return what must be equal for two wishes to share an answer.
+def _mergeable(cut: ReportQuery) -> tuple[object, ...]:
+    """Return what must be equal for two queries to share an answer.
 
     A channel can be picked from an answer only where the answer tells it.
     """
@@ -216,38 +233,44 @@ def _mergeable(cut: Wish) -> tuple[object, ...]:
     return cut.conversion_metric_id, cut.timeframe, cut.interval, cut.group_by, channels
 
 
-def _steps(parts: list[Part], in_store: Callable[[ReportQuery], bool]) -> list[Step]:
-    """Return the requests for parts that may share one."""
-    everything, why = _merged(parts)
-    if in_store(everything):
-        return [Step(everything, True, "already in store", tuple(parts))]
-    stored: dict[ReportQuery, list[Part]] = {}
-    rest = []
-    for part in parts:
+def _requests(slices: list[QuerySlice], find: Callable[[ReportQuery], ReportResponse | None]) -> list[PlannedRequest]:
+    """Return the requests for slices that may share one."""
+    everything, why = _merged(slices)
+    kept = find(everything)
+    if kept is not None or len(slices) == 1:
+        return [PlannedRequest(everything, kept, _STORED if kept else why, tuple(slices))]
+    stored: dict[ReportQuery, list[QuerySlice]] = {}
+    missing: list[QuerySlice] = []
+    for part in slices:
         query, _ = _merged([part])
-        if query in stored or in_store(query):
+        if query in stored or find(query) is not None:
             stored.setdefault(query, []).append(part)
         else:
-            rest.append(part)
-    missing: list[Part] = []
-    for part in rest:
+            missing.append(part)
+    for part in list(missing):
         wider = next((query for query in stored if _covers(query, part.cut)), None)
-        (missing if wider is None else stored[wider]).append(part)
-    steps = [Step(query, True, "already in store", tuple(served)) for query, served in stored.items()]
+        if wider is not None:
+            stored[wider].append(part)
+            missing.remove(part)
+    steps = [PlannedRequest(query, find(query), _STORED, tuple(served)) for query, served in stored.items()]
     if missing:
         query, why = _merged(missing)
-        steps.append(Step(query, in_store(query), why, tuple(missing)))
+        steps.append(PlannedRequest(query, find(query), why, tuple(missing)))
     return steps
 
 
-def _merged(parts: Sequence[Part]) -> tuple[ReportQuery, str]:
-    """Return the one request that answers all parts, and the thought behind it."""
+def _merged(parts: Sequence[QuerySlice]) -> tuple[ReportQuery, str]:
+    """Return the one request that answers all slices, and the thought behind it."""
     cuts = [part.cut for part in parts]
     first = cuts[0]
+    if len(cuts) == 1 and not any(
+        len(ids or ()) > MAX_FILTER_VALUES for ids in (first.flow_ids, first.flow_message_ids)
+    ):
+        return first, ""
     statistics = tuple(dict.fromkeys(chain.from_iterable(cut.statistics for cut in cuts)))
     flows = _union([cut.flow_ids for cut in cuts])
     messages = _union([cut.flow_message_ids for cut in cuts])
-    thoughts = [f"one request for {len(set(cuts))} wishes"] if len(set(cuts)) > 1 else []
+    thoughts = [f"one request for {len(set(cuts))} queries"] if len(set(cuts)) > 1 else []
     for name, ids in (("flows", flows), ("messages", messages)):
         if ids is not None and len(ids) > MAX_FILTER_VALUES:
             chunks = ceil(len(ids) / MAX_FILTER_VALUES)
@@ -275,7 +298,7 @@ def _filterable(ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
     return None if ids is None or len(ids) > MAX_FILTER_VALUES else ids
 
 
-def _covers(query: ReportQuery, cut: Wish) -> bool:
+def _covers(query: ReportQuery, cut: ReportQuery) -> bool:
     """Whether an answer to ``query`` holds all that ``cut`` wants; the rest of the two is equal."""
     if not set(cut.statistics) <= set(query.statistics):
         return False

@@ -23,23 +23,15 @@ __all__ = [
     "TEXT_COSTS_SINCE",
     "VALUES",
     "ReportQuery",
-    "Wish",
-    "as_wish",
     "filter_string",
     "whole_windows",
 ]
 
 
-# What can be asked of the reporting API, as immutable values that render the exact request body. No network here.
-#
-# A query is checked before it costs anything: names of statistics, intervals, presets and groupings against
-# Klaviyo's lists, ids against the alphabet Klaviyo uses, lists against Klaviyo's hundred (contract, sections A.5,
-# A.6, B.2, C).
-
 VALUES = "/api/flow-values-reports"
 SERIES = "/api/flow-series-reports"
 GROUP_BY_SINCE = "2026-01-15"
-"""First revision that surely takes ``group_by`` with names (contract, section B.1)."""
+"""First revision that surely takes ``group_by`` with names."""
 DEFINITIONS_SINCE = "2025-10-15"
 """First revision whose flow actions carry their messages, fifty flows a request."""
 TEXT_COSTS_SINCE = "2025-10-15"
@@ -53,12 +45,15 @@ _TEXT_COSTS = (
 )  # fmt: skip
 _OPTIONAL = (*DEFAULT_GROUP_BY, "variation", "variation_name")
 """Groupings whose absence leaves every number right: names, and what splits the rows of one message."""
-_CAPS = {"hourly": 7, "daily": 60, "weekly": 364, "monthly": 364}
+_SELECTIONS = {"flow_ids": "flow_id", "send_channels": "send_channel", "flow_message_ids": "flow_message_id"}
 
 
 @dataclass(frozen=True)
 class ReportQuery:
-    """One question to the reporting API: values, or a series where ``interval`` is given.
+    """One question to the reporting API, checked when it is made: values, or a series where ``interval`` is given.
+
+    It may be wider than one request: the account asks for long windows in pieces and for more than a hundred flows
+    without a filter.
 
     Parameters
     ----------
@@ -71,15 +66,18 @@ class ReportQuery:
     interval : {"hourly", "daily", "weekly", "monthly"}, optional
         Makes it a series.
     flow_ids, send_channels, flow_message_ids : sequence of str, optional
-        Select; at most 100 each.
+        Select; any number.
     group_by : sequence of str or None
         Groupings; ``flow_id`` and ``flow_message_id`` are always among them. None sends no ``group_by``, as revisions
         before 2026-01-15 need it; the answer is then grouped by flow, message and channel.
+    notes : tuple of str
+        What is to be said about the frame; two queries that differ only here are equal.
 
     Raises
     ------
     ArgumentError
-        Anything Klaviyo would refuse; the message lists what is valid.
+        Anything Klaviyo would refuse, and values of more than a year of a statistic that does not add up over time; the
+        message lists what is valid.
 
     Examples
     --------
@@ -96,6 +94,7 @@ class ReportQuery:
     send_channels: tuple[str, ...] | None = None
     flow_message_ids: tuple[str, ...] | None = None
     group_by: tuple[str, ...] | None = DEFAULT_GROUP_BY
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -106,20 +105,28 @@ class ReportQuery:
         put("statistics", _listed("statistics", self.statistics, STATISTICS, empty="name at least one"))
         if self.interval is not None:
             _listed("interval", [self.interval], INTERVALS)
-        self._check_cap()
         for name, pattern in (("flow_ids", _ID), ("send_channels", _CHANNEL), ("flow_message_ids", _ID)):
             put(name, _selection(name, getattr(self, name), pattern))
         if self.group_by is not None:
             asked = _listed("group_by", self.group_by, GROUPINGS)
             put("group_by", tuple(g for g in GROUPINGS if g in {*asked, *REQUIRED_GROUP_BY}))
+        if self.interval is None and isinstance(self.timeframe, Window) and self.timeframe.days > YEAR_DAYS:
+            self._check_sums()
 
-    def _check_cap(self) -> None:
-        cap = YEAR_DAYS if self.interval is None else _CAPS[self.interval]
-        if isinstance(self.timeframe, Window) and self.timeframe.days > cap:
-            what = "A values report" if self.interval is None else f"A {self.interval} series"
+    def _check_sums(self) -> None:
+        """Refuse values that are asked in pieces and are not the sum of those."""
+        statistics = [STATISTICS[name] for name in self.statistics]
+        uniques = [s.name for s in statistics if s.kind == "unique"]
+        quotients = [s.name for s in statistics if s.kind in ("rate", "ratio") or not s.additive_over_messages]
+        reasons = [
+            f"{', '.join(uniques)} counts a person once per request, so the sum counts some twice" if uniques else "",
+            f"{', '.join(quotients)} is a quotient, not a sum" if quotients else "",
+        ]
+        if any(reasons):
             raise ArgumentError(
-                f"{what} holds {cap} days at most and {self.timeframe} has {self.timeframe.days}: shorten it, or ask "
-                "through the account, which splits it."
+                f"{self.timeframe} is longer than the {YEAR_DAYS} days of one request, and its pieces do not add up: "
+                f"{'; '.join(filter(None, reasons))}. Ask for {YEAR_DAYS} days at most, for counts and money, or for a "
+                "series."
             )
 
     @property
@@ -135,7 +142,26 @@ class ReportQuery:
         )
 
     def body(self) -> dict[str, Any]:
-        """Return the JSON body to post."""
+        """Return the JSON body to post.
+
+        Raises
+        ------
+        ArgumentError
+            One request cannot hold the query.
+        """
+        if len(self.windows()) > 1:
+            cap = MAX_DAYS.get(self.interval or "", YEAR_DAYS)
+            what = "A values report" if self.interval is None else f"A {self.interval} series"
+            raise ArgumentError(
+                f"{what} holds {cap} days and {self.timeframe} is longer: shorten it, or ask through the account, "
+                "which asks in pieces."
+            )
+        for name in _SELECTIONS:
+            if len(getattr(self, name) or ()) > MAX_FILTER_VALUES:
+                raise ArgumentError(
+                    f"{name} holds {len(getattr(self, name))} values and Klaviyo's filter takes {MAX_FILTER_VALUES}: "
+                    "leave it out and select afterwards, or ask through the account, which does that."
+                )
         attributes: dict[str, Any] = {"timeframe": self.timeframe.body()}
         if self.interval is not None:
             attributes["interval"] = self.interval
@@ -172,6 +198,32 @@ class ReportQuery:
                 f"KLAVIYO_REVISION to {GROUP_BY_SINCE} or later."
             )
         return replace(query, group_by=None)
+
+    def windows(self, today: Callable[[], date] | None = None) -> list[Timeframe]:
+        """Return the timeframes that single requests can hold: no day twice, none lost.
+
+        Parameters
+        ----------
+        today : callable, optional
+            The day on the account's calendar, called for a series over one of Klaviyo's keys: one that is longer than
+            the interval allows is asked as days. Without it a key is never split.
+        """
+        timeframe = self.timeframe
+        if isinstance(timeframe, Preset) and self.interval is not None and today is not None:
+            parts = whole_windows(timeframe.window(today()), self.interval)
+            return [timeframe] if len(parts) == 1 else parts
+        return whole_windows(timeframe, self.interval)
+
+    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a wider answer that this query asked for."""
+        keep = pd.Series(True, index=frame.index)
+        for name, column in _SELECTIONS.items():
+            wanted = getattr(self, name)
+            if wanted is not None and column in frame.columns:
+                keep &= frame[column].isin(wanted)
+        selected = frame[keep].reset_index(drop=True)
+        selected.attrs = dict(frame.attrs)
+        return selected
 
 
 def filter_string(**selected: Sequence[str] | None) -> str | None:
@@ -220,7 +272,7 @@ def _check_ids(name: str, values: Sequence[object], pattern: re.Pattern[str]) ->
     for value in values:
         if not isinstance(value, str) or not pattern.fullmatch(value):
             raise ArgumentError(
-                f"{name} holds {str(value)[:60]!r}, which is no id of Klaviyo's: letters, digits, _ and -."
+                f"{name} holds {str(value)[:60]!r}, which is not an id of Klaviyo's: letters, digits, _ and -."
             )
 
 
@@ -231,142 +283,7 @@ def _selection(name: str, values: object, pattern: re.Pattern[str]) -> tuple[str
     _check_ids(name, items, pattern)
     if not items:
         raise ArgumentError(f"{name} is an empty list, which selects nothing: name some, or leave it out for all.")
-    if len(items) > MAX_FILTER_VALUES:
-        raise ArgumentError(
-            f"{name} holds {len(items)} values and Klaviyo's filter takes {MAX_FILTER_VALUES}: leave it out and select "
-            "afterwards, or ask through the account, which does that."
-        )
-    return items
-
-
-# What is wanted, before Klaviyo's limits are thought of: any number of flows, a window of any length.
-
-_SELECTIONS = {"flow_ids": "flow_id", "send_channels": "send_channel", "flow_message_ids": "flow_message_id"}
-
-
-@dataclass(frozen=True)
-class Wish:
-    """One frame that is wanted: a `ReportQuery` without the limits of one request.
-
-    Parameters
-    ----------
-    conversion_metric_id, timeframe, statistics, interval, send_channels, flow_message_ids, group_by
-        As `ReportQuery`; windows may be longer than one request holds.
-    flow_ids : sequence of str, optional
-        Any number.
-    notes : tuple of str
-        What is to be said about the frame; two wishes that differ only here are equal.
-
-    Raises
-    ------
-    ArgumentError
-        As `ReportQuery`; and values of more than a year of a statistic that cannot be added up over time.
-    """
-
-    conversion_metric_id: str
-    timeframe: Timeframe
-    statistics: tuple[str, ...]
-    interval: str | None = None
-    flow_ids: tuple[str, ...] | None = None
-    send_channels: tuple[str, ...] | None = None
-    flow_message_ids: tuple[str, ...] | None = None
-    group_by: tuple[str, ...] | None = DEFAULT_GROUP_BY
-    notes: tuple[str, ...] = field(default=(), compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "timeframe", parse_timeframe(self.timeframe))
-        checked = self._checked()
-        for name in ("statistics", "send_channels", "group_by"):
-            object.__setattr__(self, name, getattr(checked, name))
-        for name in ("flow_ids", "flow_message_ids"):
-            ids = getattr(self, name)
-            if ids is not None:
-                unique = (ids,) if isinstance(ids, str) else tuple(dict.fromkeys(ids))
-                object.__setattr__(self, name, unique)
-        if self.interval is None and len(self.windows()) > 1:
-            self._check_sums()
-
-    def _check_sums(self) -> None:
-        """Refuse values that are asked in pieces and are not the sum of those."""
-        statistics = [STATISTICS[name] for name in self.statistics]
-        uniques = [s.name for s in statistics if s.kind == "unique"]
-        quotients = [s.name for s in statistics if s.kind in ("rate", "ratio") or not s.additive_over_messages]
-        reasons = [
-            f"{', '.join(uniques)} counts a person once per request, so the sum counts some twice" if uniques else "",
-            f"{', '.join(quotients)} is a quotient and no sum" if quotients else "",
-        ]
-        if any(reasons):
-            raise ArgumentError(
-                f"{self.timeframe} is longer than the {YEAR_DAYS} days of one request, and its pieces do not add up: "
-                f"{'; '.join(filter(None, reasons))}. Ask for {YEAR_DAYS} days at most, for counts and money, or for a "
-                "series."
-            )
-
-    def _checked(self) -> ReportQuery:
-        """Let `ReportQuery` refuse what it refuses, window by window and hundred by hundred."""
-        flows, messages = _hundreds(self.flow_ids), _hundreds(self.flow_message_ids)
-        query = ReportQuery(
-            self.conversion_metric_id,
-            whole_windows(self.timeframe, self.interval)[0],
-            self.statistics,
-            self.interval,
-            flows[0],
-            self.send_channels,
-            messages[0],
-            self.group_by,
-        )
-        for chunk in flows[1:]:
-            replace(query, flow_ids=chunk)
-        for chunk in messages[1:]:
-            replace(query, flow_message_ids=chunk)
-        return query
-
-    def for_revision(self, revision: str) -> Wish:
-        """Return the wish as a revision takes it, see `ReportQuery.for_revision`."""
-        sent = self._checked().for_revision(revision)
-        return replace(self, group_by=sent.group_by, statistics=sent.statistics)
-
-    def windows(self, today: Callable[[], date] | None = None) -> list[Timeframe]:
-        """Return the timeframes that single requests can hold: no day twice, none lost.
-
-        Parameters
-        ----------
-        today : callable, optional
-            The day on the account's calendar, called for a series over one of Klaviyo's keys: one that is longer than
-            the interval allows is asked as days. Without it a key is never split.
-        """
-        timeframe = self.timeframe
-        if isinstance(timeframe, Preset) and self.interval is not None and today is not None:
-            parts = whole_windows(timeframe.window(today()), self.interval)
-            return [timeframe] if len(parts) == 1 else parts
-        return whole_windows(timeframe, self.interval)
-
-    def select(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a wider answer that this wish asked for."""
-        keep = pd.Series(True, index=frame.index)
-        for name, column in _SELECTIONS.items():
-            wanted = getattr(self, name)
-            if wanted is not None and column in frame.columns:
-                keep &= frame[column].isin(wanted)
-        selected = frame[keep].reset_index(drop=True)
-        selected.attrs = dict(frame.attrs)
-        return selected
-
-
-def as_wish(query: ReportQuery | Wish) -> Wish:
-    """Return a query as a wish; a wish as it is."""
-    if isinstance(query, Wish):
-        return query
-    return Wish(
-        query.conversion_metric_id,
-        query.timeframe,
-        query.statistics,
-        query.interval,
-        query.flow_ids,
-        query.send_channels,
-        query.flow_message_ids,
-        query.group_by,
-    )
+    return tuple(sorted(items))  # one spelling for equal questions
 
 
 def whole_windows(timeframe: Timeframe, interval: str | None) -> list[Timeframe]:
@@ -402,10 +319,3 @@ def _last_whole(first: date, days: int, interval: str) -> date:
     elif interval == "monthly":
         following = following.replace(day=1)
     return following - timedelta(days=1)
-
-
-def _hundreds(ids: Sequence[str] | None) -> list[tuple[str, ...] | None]:
-    if ids is None or isinstance(ids, str):
-        return [ids]  # type: ignore[list-item]
-    listed = tuple(dict.fromkeys(ids))
-    return [listed[i : i + MAX_FILTER_VALUES] for i in range(0, max(len(listed), 1), MAX_FILTER_VALUES)]

@@ -6,8 +6,11 @@
                                                                   <time of asking>.parquet   its tidy rows
 
 Every answer is kept and none is overwritten. An answer is served again for ever if its window had settled *when it was
-asked*: it ended longer ago than the attribution window (contract, section J.2), so that conversions no longer arrive.
+asked*: it ended longer ago than the attribution window, so that conversions no longer arrive.
 A younger one, and a preset whose bounds Klaviyo does not tell, is served for `max_age`.
+
+Lists (metrics, flows, messages, the account's zone) have no past worth keeping: of each question the newest answer
+stands in ``FLOWPERF_HOME/lists`` and is served for `LISTS_MAX_AGE`.
 """
 
 from __future__ import annotations
@@ -38,12 +41,14 @@ from flowperf_helpers.account.snapshot_files import (
     write_rows,
 )
 from flowperf_helpers.errors import ArgumentError, FlowperfError
-from flowperf_helpers.klaviyo.client import Answer
+from flowperf_helpers.klaviyo.client import ReportResponse
 from flowperf_helpers.klaviyo.storage import StorageWarning, private_folder, storage_error, write_private
 
-__all__ = ["MAX_AGE", "Store"]
+__all__ = ["LISTS_MAX_AGE", "MAX_AGE", "Store"]
 
 MAX_AGE = timedelta(hours=6)
+LISTS_MAX_AGE = timedelta(hours=1)
+"""How long a kept list is served, or `MAX_AGE` where an account sets that to less."""
 LONGEST_ATTRIBUTION = 90
 AHEAD = timedelta(minutes=5)
 """A snapshot further in the future than this was kept under a wrong clock, and is not served."""
@@ -91,6 +96,7 @@ class Store:
         self.attribution = timedelta(days=attribution_days)
         self._clock = clock
         self.folder = Path(home) / "snapshots" / _folder_name(account_key)
+        self._lists = Path(home) / "lists" / _folder_name(account_key)
 
     def find(
         self,
@@ -100,7 +106,7 @@ class Store:
         *,
         window_end: datetime | None,
         refresh: bool = False,
-    ) -> Answer | None:
+    ) -> ReportResponse | None:
         """Return a kept answer that may be served now.
 
         Parameters
@@ -114,7 +120,7 @@ class Store:
 
         Returns
         -------
-        Answer or None
+        ReportResponse or None
             The newest that may be served, ``from_store`` True and ``requests`` 0. A damaged snapshot is set aside with
             a `StorageWarning` and does not count.
         """
@@ -131,7 +137,7 @@ class Store:
             if asked_at > now + AHEAD:
                 continue
             if self._settled(end, asked_at) or now - asked_at <= self.max_age:
-                return Answer(pages, header.served, asked_at, requests=0, from_store=True)
+                return ReportResponse(pages, header.served, asked_at, requests=0, from_store=True)
         return None
 
     def keep(
@@ -139,7 +145,7 @@ class Store:
         endpoint: str,
         revision: str,
         body: Mapping[str, Any],
-        answer: Answer,
+        answer: ReportResponse,
         *,
         window_end: datetime | None,
         rows: pd.DataFrame | None = None,
@@ -150,7 +156,7 @@ class Store:
         ----------
         endpoint, revision, body, window_end
             As in `find`.
-        answer : Answer
+        answer : ReportResponse
             From the client.
         rows : DataFrame, optional
             One row per group (and interval), as the frames room made it.
@@ -182,6 +188,31 @@ class Store:
             write_rows(folder / f"{name}.parquet", rows, fetched_at=answer.fetched_at, query=folder.name)
         write_private(path, pack(header, answer.pages))
         return path
+
+    def find_list(self, path: str, revision: str, params: Mapping[str, str]) -> list[bytes] | None:
+        """Return the kept pages of a list, None where there are none or they are too old."""
+        question = (self.account_key, path, revision, canonical(params))
+        file = self._lists / f"{query_hash(question)}.gz"
+        read = self._read(file) if file.exists() else None
+        if read is None or read[0].question != question:
+            return None
+        age = self._now() - read[0].asked_at
+        return list(read[1]) if -AHEAD <= age <= min(LISTS_MAX_AGE, self.max_age) else None
+
+    def keep_list(self, path: str, revision: str, params: Mapping[str, str], pages: Sequence[bytes]) -> None:
+        """Keep the pages of a list in place of what was kept of it."""
+        question = (self.account_key, path, revision, canonical(params))
+        lengths = [len(page) for page in pages]
+        header = Header(
+            *question,
+            served=revision,
+            fetched_at=self._now().isoformat(),
+            window_end=None,
+            settled=False,
+            lengths=lengths,
+        )
+        if sum(lengths) <= LARGEST:
+            write_private(self._lists / f"{query_hash(question)}.gz", pack(header, tuple(pages)))
 
     def history(
         self,
@@ -240,7 +271,7 @@ class Store:
                 yield read[0]
 
     def set_aside(
-        self, endpoint: str, revision: str, body: Mapping[str, Any], answer: Answer, damage: Exception
+        self, endpoint: str, revision: str, body: Mapping[str, Any], answer: ReportResponse, damage: Exception
     ) -> None:
         """Set a kept answer aside that nothing can be made of, so that `find` returns it no more.
 
@@ -248,7 +279,7 @@ class Store:
         ----------
         endpoint, revision, body
             As in `find`.
-        answer : Answer
+        answer : ReportResponse
             As `find` returned it.
         damage : Exception
             Why.

@@ -17,15 +17,15 @@ import tenacity
 from requests.adapters import BaseAdapter
 
 from flowperf_helpers.errors import ArgumentError, FlowperfError, PayloadError, TransportError
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import endpoint_of, scopes_of
-from flowperf_helpers.klaviyo.responses import RETRIED, error_of, is_authentication, retry_after
+from flowperf_helpers.klaviyo.responses import RETRIED, error_from_response, is_authentication, retry_after
 from flowperf_helpers.klaviyo.settings import AccountSettings
-from flowperf_helpers.klaviyo.transport import WHOLE_ANSWER, BrokenError, Pages, Received, Wire
+from flowperf_helpers.klaviyo.transport import WHOLE_ANSWER, BrokenError, HTTPTransport, Pages, Received
 
 __all__ = [
-    "Answer",
     "Client",
+    "ReportResponse",
     "RevisionWarning",
 ]
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Answer:
+class ReportResponse:
     """All pages of one answer.
 
     Attributes
@@ -60,7 +60,7 @@ class Answer:
 
 # One account's questions: paging, retries, and our own errors at the edge. Returns bytes.
 #
-# Contract: errors in section H, paging in I, limits in F. Every send, retries included, asks the pacer first;
+# Contract: errors in section H, paging in I, limits in F. Every send, retries included, asks the limiter first;
 # nothing below it (`flowperf_helpers.klaviyo.transport`, urllib3) retries, so the ledger sees every call.
 
 
@@ -84,12 +84,12 @@ class Client:
     ----------
     settings : AccountSettings
         Address, revision and key.
-    pacer : Pacer, optional
+    limiter : RateLimiter, optional
         Asked before every send; without one nothing is paced or counted, and a 429 is obeyed still.
     adapter : requests adapter, optional
         Replaces the wire: `flowperf_helpers.klaviyo.connections.WSGIAdapter` for the embedded account.
     clock, sleep : callable
-        Seconds since 1970 (for `Answer.fetched_at` and HTTP dates), and a sleep (for backoff).
+        Seconds since 1970 (for `ReportResponse.fetched_at` and HTTP dates), and a sleep (for backoff).
     attempts : int
         Sends per page at most.
     timeout : tuple of float
@@ -111,7 +111,7 @@ class Client:
         self,
         settings: AccountSettings,
         *,
-        pacer: Pacer | None = None,
+        limiter: RateLimiter | None = None,
         adapter: BaseAdapter | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
@@ -122,7 +122,7 @@ class Client:
         seconds: float | None = None,
     ) -> None:
         self.settings = settings
-        self.pacer = pacer if pacer is not None else Pacer(None, clock=clock, sleep=sleep)
+        self.limiter = limiter if limiter is not None else RateLimiter(None, clock=clock, sleep=sleep)
         self.requests = 0
         self.attempts = attempts
         self._clock = clock
@@ -130,7 +130,7 @@ class Client:
         self._backoff = tenacity.wait_exponential(multiplier=backoff, max=30.0) + tenacity.wait_random(0.0, backoff)
         self._warned = False
         self._granted: set[str] = set()  # scopes that an answer has shown the key to have
-        self._wire = Wire(settings, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds)
+        self._transport = HTTPTransport(settings, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds)
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> list[bytes]:
         """Return all pages of a list or the one body of a resource.
@@ -160,7 +160,7 @@ class Client:
             url = way.next_url(body, url)
         return pages
 
-    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+    def post(self, path: str, body: Mapping[str, Any]) -> ReportResponse:
         """Return all pages of a report.
 
         Parameters
@@ -184,11 +184,11 @@ class Client:
             pages.append(received.content)
             served = _served(received) or served
             cursor = way.next_cursor(answer)
-        return Answer(tuple(pages), served, asked_at, requests=self.requests - start)
+        return ReportResponse(tuple(pages), served, asked_at, requests=self.requests - start)
 
     def close(self) -> None:
         """Close the connections."""
-        self._wire.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -229,31 +229,31 @@ class Client:
 
     def _send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
         def before() -> int | None:
-            row = self.pacer.before(endpoint, at_most=self._wire.time_left)
+            row = self.limiter.before(endpoint, at_most=self._transport.time_left)
             self.requests += 1
             return row
 
         try:
-            return self._wire.send(method, url, endpoint, data, before=before, after=self.pacer.after)
+            return self._transport.send(method, url, endpoint, data, before=before, after=self.limiter.after)
         except BrokenError as broken:
             raise _Again(broken.error) from broken.__cause__
 
     def _post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
         """Ask the token endpoint; what passes is worth another attempt there too."""
         try:
-            received = self._wire.post_form(url, form, user)
+            received = self._transport.post_form(url, form, user)
         except BrokenError as broken:
             raise _Again(broken.error) from broken.__cause__
         if received.status in RETRIED:
             asked = retry_after(received.headers.get("Retry-After"), self._clock())
             error = TransportError(f"The token endpoint answered {received.status}: try again later.", url=url)
-            raise error if asked is not None and asked > self.pacer.ceiling else _Again(error, wait=asked)
+            raise error if asked is not None and asked > self.limiter.ceiling else _Again(error, wait=asked)
         return received.status, received.content
 
     def _pause(self, seconds: float, endpoint: str) -> None:
-        left = self._wire.time_left
+        left = self._transport.time_left
         if left is not None and seconds >= left:
-            raise self._wire.out_of_time(endpoint)
+            raise self._transport.out_of_time(endpoint)
         self._sleep(seconds)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -291,14 +291,14 @@ class Client:
         asked = retry_after(received.headers.get("Retry-After"), self._clock())
         if received.status == 429:
             seconds = self._backoff(state) if asked is None else asked
-            self.pacer.block(endpoint, seconds)  # the next attempt waits there, or ends in the quota error
-            return _Again(self.pacer.quota_error(endpoint, self.pacer.clock() + seconds), wait=0.0)
+            self.limiter.block(endpoint, seconds)  # the next attempt waits there, or ends in the quota error
+            return _Again(self.limiter.quota_error(endpoint, self.limiter.clock() + seconds), wait=0.0)
         error = self._error(received, endpoint, scopes)
-        return error if asked is not None and asked > self.pacer.ceiling else _Again(error, wait=asked)
+        return error if asked is not None and asked > self.limiter.ceiling else _Again(error, wait=asked)
 
     def _error(self, received: Received, endpoint: str, scopes: tuple[str, ...]) -> FlowperfError:
         credentials = self.settings.credentials
-        return error_of(
+        return error_from_response(
             received.status,
             received.content,
             endpoint=endpoint,

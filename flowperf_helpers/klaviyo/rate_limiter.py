@@ -22,7 +22,7 @@ from flowperf_helpers.errors import ArgumentError, QuotaError
 from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Limit, limits_of
 
-__all__ = ["CEILING", "Pacer"]
+__all__ = ["CEILING", "RateLimiter"]
 
 CEILING = 120.0
 """Seconds we are willing to wait for one call, unless told otherwise."""
@@ -31,7 +31,7 @@ SHOWN_FROM = 2.0
 _SLICE = 0.5
 
 
-class Pacer:
+class RateLimiter:
     """The pace of one account at one host.
 
     Parameters
@@ -86,8 +86,8 @@ class Pacer:
         environ: Mapping[str, str] = os.environ,
         ceiling: float | None = None,
         **options: Any,
-    ) -> Pacer:
-        """Return the pacer of a real account, as ``FLOWPERF_PACING`` and ``FLOWPERF_MAX_WAIT`` (seconds) say.
+    ) -> RateLimiter:
+        """Return the limiter of a real account, as ``FLOWPERF_PACING`` and ``FLOWPERF_MAX_WAIT`` (seconds) say.
 
         Raises
         ------

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from flowperf_helpers.errors import ApiError, AuthenticationError, FlowperfError, ScopeError
 
-__all__ = ["RETRIED", "error_of", "is_authentication", "retry_after"]
+__all__ = ["RETRIED", "error_from_response", "is_authentication", "retry_after"]
 
 RETRIED = frozenset({429, 502, 503, 504, 524})
 """Statuses that are worth asking again (contract, section F; reports are pure reads)."""
@@ -63,7 +63,7 @@ def is_authentication(status: int, content: bytes) -> bool:
     return bool(_AUTH.search(" ".join(filter(None, (facts.code, facts.title, facts.detail)))))
 
 
-def error_of(
+def error_from_response(
     status: int,
     content: bytes,
     *,

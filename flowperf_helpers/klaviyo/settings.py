@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError, near_misses, or_near
+from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError, suggest, suggestion
 from flowperf_helpers.klaviyo.credentials import (
     BEARER,
     PRIVATE_KEY,
@@ -101,7 +101,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     """
     path = path or accounts_path(environ)
     if not path.exists() and "FLOWPERF_ACCOUNTS" not in environ:
-        near = near_misses(name, RESERVED)
+        near = suggest(name, RESERVED)
         raise UnknownNameError(
             f"There is no account {without_keys(name)!r}: use sandbox or live, or describe it as [accounts.NAME] in "
             "accounts.toml in the working folder or where FLOWPERF_ACCOUNTS points.",
@@ -110,8 +110,8 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     sections = _read(path)
     if name not in sections:
         known = [*sections, *RESERVED]
-        near = near_misses(name, known)
-        raise UnknownNameError(f"{path} has no account {without_keys(name)!r}: {or_near(near, known)}", near=near)
+        near = suggest(name, known)
+        raise UnknownNameError(f"{path} has no account {without_keys(name)!r}: {suggestion(near, known)}", near=near)
     _check_name(name, path)
     section = sections[name]
     if not isinstance(section, dict):
@@ -200,7 +200,7 @@ def _refuse_unknown(place: str, section: dict[str, Any], known: tuple[str, ...])
     if unknown:
         if any(looks_like_secret(key) for key in unknown):
             raise CredentialsError(f"{place} has a setting whose name looks like a key: {_BELONGS}.")
-        near = near_misses(unknown[0], known, count=1)
+        near = suggest(unknown[0], known, count=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
         raise ArgumentError(f"{place} has unknown {', '.join(unknown)}{hint}: valid are {', '.join(known)}.")
 

@@ -25,9 +25,9 @@ __all__ = [
     "MAX_PAGES",
     "WHOLE_ANSWER",
     "BrokenError",
+    "HTTPTransport",
     "Pages",
     "Received",
-    "Wire",
 ]
 
 
@@ -186,7 +186,7 @@ class _KeyAuth(AuthBase):
         return request
 
 
-class Wire:
+class HTTPTransport:
     """The connections of one account.
 
     Parameters

@@ -145,19 +145,15 @@ GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
 REPORT_STATISTICS = tuple(STATISTICS)
 
 
-def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> list[ReportQuery | Any]:
-    from flowperf_helpers.account.queries import Wish
-
-    def ask(timeframe: Window, interval: str | None = None) -> Wish:
-        return Wish(metric, timeframe, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
+def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> list[ReportQuery]:
+    def ask(timeframe: Window, interval: str | None = None) -> ReportQuery:
+        return ReportQuery(metric, timeframe, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
 
     return [ask(window), ask(ending(window, WEEKS * 7), "weekly"), ask(ending(window, DAYS), "daily")]
 
 
 def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> Any:
-    from flowperf_helpers.account.queries import Wish
-
-    return Wish(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
+    return ReportQuery(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
 
 
 def plan_week(
@@ -201,7 +197,9 @@ def fetch_week(
         Live flows are there and not one row came in a year: rows were due.
     """
     window = report_week(account.now(), week, allow_partial=allow_partial)
-    subjects, flows, metrics, notes = _subjects(account, integration, conversion_metric)
+    subjects, flows, metrics, notes = _subjects(
+        account.again(refresh=True) if refresh else account, integration, conversion_metric
+    )
     collected: dict[str, list[pd.DataFrame]] = {
         name: [] for name in ("values", "weekly", "daily", "previous", "year_ago")
     }

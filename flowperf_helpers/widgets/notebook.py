@@ -11,7 +11,7 @@ import pandas as pd
 
 from flowperf_helpers.account.account import Account
 from flowperf_helpers.account.history import rehearse
-from flowperf_helpers.account.queries import Wish
+from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.errors import ArgumentError, FlowperfError
 from flowperf_helpers.report.data import WeekAnswers
@@ -57,8 +57,8 @@ def week_window(account: Account, week: str = "") -> Window:
     return window
 
 
-def before_and_after(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[Wish]:
-    """Return three wishes: values of a window and of the one before it, and the weeks that tests are judged by.
+def before_and_after(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[ReportQuery]:
+    """Return three queries: values of a window and of the one before it, and the weeks that tests are judged by.
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ def before_and_after(account: Account, conversion_metric: str, *, window: Any, *
     options = wanted | {"flow_ids": wanted.get("flow_ids") or None}
     asked = [(now, None), (now.previous(), None), (four_weeks(now), "weekly")]
     return [
-        wish
+        query
         for timeframe, interval in asked
-        for wish in account.wanted(conversion_metric, timeframe=timeframe, interval=interval, **options)
+        for query in account.wanted(conversion_metric, timeframe=timeframe, interval=interval, **options)
     ]
 
 

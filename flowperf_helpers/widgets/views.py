@@ -135,7 +135,7 @@ def view_series(
     weekly, daily : DataFrame
         Series per message, fetched before.
     history : DataFrame, optional
-        Of `flowperf_helpers.account.history.fetch_history`; the forecast learns from it how late conversions come.
+        Of `flowperf_helpers.account.history.earlier_answers`; the forecast learns from it how late conversions come.
     interval : {"weekly", "daily"}
     statistic : str
         For all pictures but the small multiples, which draw ``statistics`` (or it, where none is given).

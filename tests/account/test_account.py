@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ import pandas as pd
 import pytest
 from scripted_app import ScriptedApp, problem
 
+import flowperf_helpers
 from flowperf_helpers.account.account import Account, connect
 from flowperf_helpers.account.executor import MetricsWithoutValues, added_up
-from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery, Wish
+from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery
 from flowperf_helpers.errors import (
     ArgumentError,
     CredentialsError,
@@ -29,8 +31,9 @@ from flowperf_helpers.errors import (
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
 from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import DAY, Limit
+from flowperf_helpers.report.data import fetch_week
 from flowperf_helpers.widgets.notebook import PER_VARIATION
 
 WEEK = "2026-W47"
@@ -413,12 +416,12 @@ def test_one_sandbox_never_serves_another(tmp_path: Path) -> None:
 def test_a_plan_sends_nothing_and_run_sends_the_plan(tmp_path: Path) -> None:
     """What the plan says is what the run costs, and then the plan is empty."""
     account = sandbox(tmp_path)
-    wishes = [
+    queries = [
         *account.wanted(timeframe=WEEK, statistics=["clicks"]),
         *account.wanted(timeframe=WEEK, statistics=["opens"], flow_ids="T7K2j8"),
         *account.wanted(timeframe=("2026-10-01", "2026-11-22"), statistics=["clicks"], interval="daily"),
     ]
-    plan = account.plan(wishes)
+    plan = account.plan(queries)
     before = account._client.requests
     assert 2 == plan.requests
     assert before == account._client.requests
@@ -429,15 +432,15 @@ def test_a_plan_sends_nothing_and_run_sends_the_plan(tmp_path: Path) -> None:
     assert ({"T7K2j8"}, "opens") == (set(opens["flow_id"]), opens.columns[-1])
     assert "clicks" not in opens.columns
     assert "interval_start" in series.columns
-    assert 0 == account.plan(wishes).requests
+    assert 0 == account.plan(queries).requests
 
 
 def test_a_query_can_be_run_as_it_is(tmp_path: Path) -> None:
-    """ReportQuery and Wish are both welcome, alone or in a list."""
+    """ReportQuery and ReportQuery are both welcome, alone or in a list."""
     account = sandbox(tmp_path)
     query = ReportQuery("RplOrd", WEEK, ["clicks"])
     (one,) = account.run(query)
-    (two,) = account.run([Wish("RplOrd", WEEK, ["clicks"])])
+    (two,) = account.run([ReportQuery("RplOrd", WEEK, ["clicks"])])
     pd.testing.assert_frame_equal(one, two)
 
 
@@ -464,8 +467,10 @@ def limited(home: Path, calls: int) -> tuple[Account, ScriptedApp]:
         return 200, {"data": [{"type": "metric", "id": "RplOrd"}]}
 
     limits = {VALUES: (Limit(calls, DAY),), SERIES: (Limit(100, DAY),)}
-    pacer = Pacer(Ledger(home / "ledger.sqlite3"), host="h", fingerprint="f", limits=lambda e: limits.get(e, ()))
-    return scripted(script, home, pacing=pacer)
+    limiter = RateLimiter(
+        Ledger(home / "ledger.sqlite3"), host="h", fingerprint="f", limits=lambda e: limits.get(e, ())
+    )
+    return scripted(script, home, pacing=limiter)
 
 
 def test_stop_and_resume(tmp_path: Path) -> None:
@@ -632,8 +637,8 @@ def test_a_refusal_of_values_is_remembered_and_planned(tmp_path: Path) -> None:
     """The second run sends what its plan promises, and no statistic that needs a value, also not return on spend."""
     server = RefusesValues()
 
-    def wished(week: str) -> list[Wish]:
-        return [Wish("REcTBe", week, tuple(STATISTICS)), Wish("REcTBe", week, tuple(STATISTICS), "daily")]
+    def wished(week: str) -> list[ReportQuery]:
+        return [ReportQuery("REcTBe", week, tuple(STATISTICS)), ReportQuery("REcTBe", week, tuple(STATISTICS), "daily")]
 
     (frame, _) = server.account(tmp_path).run(wished("2026-W46"))
     valued = [name for name in STATISTICS if STATISTICS[name].needs_value]
@@ -754,9 +759,12 @@ def test_every_revision_gives_the_same_columns(tmp_path: Path, revision: str) ->
 def test_what_an_old_revision_cannot_tell_apart_is_one_request(tmp_path: Path) -> None:
     """A question per variation and one per message are the same request there; one by tag is refused."""
     account = sandbox(tmp_path, environ={"KLAVIYO_REVISION": "2024-10-15"})
-    wishes = [Wish("RplOrd", WEEK, ("clicks",)), Wish("RplOrd", WEEK, ("text_message_spend",), group_by=PER_VARIATION)]
-    assert 1 == account.plan(wishes).requests
-    clicks, spend = account.run(wishes)
+    queries = [
+        ReportQuery("RplOrd", WEEK, ("clicks",)),
+        ReportQuery("RplOrd", WEEK, ("text_message_spend",), group_by=PER_VARIATION),
+    ]
+    assert 1 == account.plan(queries).requests
+    clicks, spend = account.run(queries)
     assert ["clicks"] == clicks.attrs["statistics"]
     assert "text_message_spend" == spend.columns[-1]
     assert len(clicks) == len(spend) > 0
@@ -771,3 +779,105 @@ def test_revenue_on_a_revision_that_does_not_map_it(tmp_path: Path) -> None:
     frame = account.flow_values("revenue", timeframe=WEEK, statistics=["clicks"])
     assert {"RplOrd"} == set(frame["conversion_metric_id"])
     assert any("setting RplOrd stands in" in note for note in frame.attrs["notes"])
+
+
+# --- what a question costs before its bytes leave, and what lists cost ------------------------------------------------
+
+
+def counted(home: Path, script: Any = None, **options: Any) -> tuple[Account, ScriptedApp]:
+    """An account with two metrics and a flow, whose app counts what it hears."""
+
+    def answers(path: str, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        if path in (VALUES, SERIES):
+            return 200, report(("F1", 1))
+        if path == "/api/metrics":
+            return 200, {"data": [{"type": "metric", "id": "M1", "attributes": {"name": "Placed"}}]}
+        return no_currency(path) or (200, {"data": [{"type": "flow", "id": "F1", "attributes": {"name": "f"}}]})
+
+    return scripted(script or answers, home, **options)
+
+
+def test_one_question_is_one_query_and_one_look_up(tmp_path: Path) -> None:
+    """On a warm account a question is made once, looked up once and sent once, through eight modules to the client."""
+    account, app = counted(tmp_path)
+    asked = {"statistics": ["clicks"], "flow_ids": "F1"}
+    account.flow_values("M1", timeframe="2026-W40", **asked)
+    made, looked, rooms, sent = [], [], [], len(app.heard)
+    root = str(Path(flowperf_helpers.__file__).parent)
+
+    def entered(frame: Any, event: str, arg: object) -> None:
+        name = frame.f_code.co_qualname
+        if event == "call" and frame.f_code.co_filename.startswith(root) and "Client.post" not in rooms:
+            rooms.append("Client.post" if name == "Client.post" else frame.f_code.co_filename)
+            made.extend(["q"] * (name == "ReportQuery.__post_init__"))
+            looked.extend(["s"] * (name == "Store.find"))
+
+    sys.setprofile(entered)
+    try:
+        account.flow_values("M1", timeframe="2026-W41", **asked)
+    finally:
+        sys.setprofile(None)
+    assert (1, 1, 1) == (len(made), len(looked), len(app.heard) - sent)
+    assert len(set(rooms) - {"Client.post"}) <= 8, sorted(set(rooms))
+
+
+def test_lists_are_kept_for_an_hour(tmp_path: Path) -> None:
+    """A second account object asks nothing; an hour later, or told to refresh, it asks anew."""
+    now = [1.8e9]
+    options = {"clock": lambda: now[0]}
+    first, app = counted(tmp_path, **options)
+    whole = first.metrics(), first.flows()
+    assert ["/api/metrics", "/api/flows", "/api/flows"] == app.paths()
+    second, app = counted(tmp_path, **options)
+    pd.testing.assert_frame_equal(whole[0], second.metrics())
+    pd.testing.assert_frame_equal(whole[1], second.flows())
+    assert [] == app.heard
+    anew, app = counted(tmp_path, refresh=True, **options)
+    assert 1 == len(anew.metrics()) == len(anew.metrics())
+    assert ["/api/metrics"] == app.paths()
+    now[0] += 3601
+    third, app = counted(tmp_path, **options)
+    third.metrics()
+    assert ["/api/metrics"] == app.paths()
+
+
+def test_a_name_that_a_kept_list_lacks_is_asked_for_once_more(tmp_path: Path) -> None:
+    """A metric or flow made within the hour is found; one that is not there is refused after one more request."""
+    metrics = [{"type": "metric", "id": "M1", "attributes": {"name": "Placed"}}]
+    flows = [{"type": "flow", "id": "F1", "attributes": {"name": "f"}}]
+
+    def script(path: str, query: Mapping[str, str], body: Any) -> tuple[int, Any]:
+        return 200, {"data": metrics if path == "/api/metrics" else flows}
+
+    account, app = counted(tmp_path, script)
+    assert "M1" == account.conversion_metric("Placed")
+    metrics.append({"type": "metric", "id": "M2", "attributes": {"name": "Paid"}})
+    assert "M2" == account.conversion_metric("Paid")
+    assert 2 == app.paths().count("/api/metrics")
+    with pytest.raises(UnknownNameError, match="Refunded"):
+        account.conversion_metric("Refunded")
+    assert 3 == app.paths().count("/api/metrics")
+    account.flows("F1")
+    flows.append({"type": "flow", "id": "F2", "attributes": {"name": "g"}})
+    assert ["F2"] == list(account.flows("F2")["flow_id"])
+
+
+@pytest.mark.parametrize("asked", [{}, {"integration": "Shopify"}, {"week": "2026-W40"}])
+def test_a_second_run_of_a_week_sends_nothing(
+    tmp_path: Path, asked: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A week's first run asks for the metrics once, its second run asks for nothing at all."""
+    heard: list[str] = []
+    send = WSGIAdapter.send
+
+    def listening(self: WSGIAdapter, request: Any, **options: Any) -> Any:
+        heard.append(request.path_url.split("?")[0])
+        return send(self, request, **options)
+
+    monkeypatch.setattr(WSGIAdapter, "send", listening)
+    first = fetch_week(sandbox(tmp_path), **asked)
+    assert 1 == heard.count("/api/metrics") == heard.count("/api/accounts")
+    heard.clear()
+    second = fetch_week(sandbox(tmp_path), **asked)
+    assert [] == heard
+    pd.testing.assert_frame_equal(first.current, second.current)

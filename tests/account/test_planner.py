@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import itertools
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flowperf_helpers.account.planner import Plan, plan_requests
-from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery, Wish, as_wish, whole_windows
+from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery, whole_windows
 from flowperf_helpers.account.timeframes import MAX_DAYS, Window
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.klaviyo.client import ReportResponse
 
 WEEK = ("2026-11-16", "2026-11-22")
+ANSWER = ReportResponse((b"{}",), "2026-10-15", datetime(2026, 11, 23, tzinfo=UTC), from_store=True)
 FLOWS = tuple(f"Flow{i:03d}" for i in range(142))
 
 
-def values(**changes: object) -> Wish:
-    """A wish for one week's clicks, changed."""
-    return Wish(**({"conversion_metric_id": "RplOrd", "timeframe": WEEK, "statistics": ["clicks"]} | changes))
+def values(**changes: object) -> ReportQuery:
+    """A query for one week's clicks, changed."""
+    return ReportQuery(**({"conversion_metric_id": "RplOrd", "timeframe": WEEK, "statistics": ["clicks"]} | changes))
 
 
-def series(**changes: object) -> Wish:
+def series(**changes: object) -> ReportQuery:
     """The same as a daily series."""
     return values(**({"interval": "daily"} | changes))
 
 
-def test_equal_wishes_are_one_request() -> None:
+def test_equal_queries_are_one_request() -> None:
     """The same question asked three times costs one request."""
     plan = plan_requests([values(), values(), values()])
     assert 1 == plan.requests
-    assert [0, 1, 2] == [part.wish for part in plan.steps[0].parts]
+    assert [0, 1, 2] == [part.number for part in plan.steps[0].slices]
 
 
 def test_statistics_and_flows_are_united() -> None:
@@ -41,7 +44,7 @@ def test_statistics_and_flows_are_united() -> None:
     (step,) = plan.steps
     assert ("clicks", "opens") == step.query.statistics
     assert ("A", "B") == step.query.flow_ids
-    assert "2 wishes" in step.why
+    assert "2 queries" in step.why
 
 
 def test_a_wish_for_all_flows_swallows_one_for_some() -> None:
@@ -76,12 +79,12 @@ def test_more_than_a_hundred_flows_are_one_request_without_a_filter() -> None:
     (step,) = plan_requests([values(flow_ids=FLOWS)]).steps
     assert step.query.filter is None
     assert "142 flows: one request for all and selection here, instead of 2" == step.why
-    assert FLOWS == step.parts[0].cut.flow_ids
+    assert FLOWS == step.slices[0].cut.flow_ids
 
 
 def test_ids_are_checked_beyond_the_first_hundred() -> None:
     """A wrong id in place 120 is refused before anything is sent."""
-    with pytest.raises(ArgumentError, match="no id of Klaviyo's"):
+    with pytest.raises(ArgumentError, match="not an id of Klaviyo's"):
         values(flow_ids=[*FLOWS[:120], 'x")'])
 
 
@@ -146,22 +149,23 @@ def test_no_day_in_two_windows_and_none_lost(first: date, days: int, interval: s
 
 
 def test_what_is_in_store_costs_nothing() -> None:
-    """Kept answers are steps that are not sent, and they serve narrower wishes of the same plan."""
+    """Kept answers are steps that are not sent, and they serve narrower queries of the same plan."""
     kept = ReportQuery("RplOrd", WEEK, ["clicks", "opens"])
     plan = plan_requests(
-        [as_wish(kept), values(flow_ids=["A"]), values(statistics=["recipients"])], in_store=lambda q: q == kept
+        [kept, values(flow_ids=["A"]), values(statistics=["recipients"])],
+        look_up=lambda q: ANSWER if q == kept else None,
     )
     stored, sent = plan.steps
     assert (True, False) == (stored.in_store, sent.in_store)
-    assert [0, 1] == [part.wish for part in stored.parts]
+    assert [0, 1] == [part.number for part in stored.slices]
     assert ("recipients",) == sent.query.statistics
 
 
-def test_a_united_answer_in_store_serves_the_wishes_it_was_made_for() -> None:
+def test_a_united_answer_in_store_serves_the_queries_it_was_made_for() -> None:
     """The second run of a plan finds what the first one sent."""
-    wishes = [values(flow_ids=["A"]), values(flow_ids=["B"], statistics=["opens"])]
-    sent = {step.query for step in plan_requests(wishes).steps}
-    assert 0 == plan_requests(wishes, in_store=sent.__contains__).requests
+    queries = [values(flow_ids=["A"]), values(flow_ids=["B"], statistics=["opens"])]
+    sent = {step.query for step in plan_requests(queries).steps}
+    assert 0 == plan_requests(queries, look_up=lambda q: ANSWER if q in sent else None).requests
 
 
 def test_values_and_series_alternate() -> None:
@@ -192,14 +196,15 @@ def test_share_of_day_is_that_of_the_busier_endpoint() -> None:
 
 def test_more_than_a_day_is_told() -> None:
     """A plan that does not fit into what is left today says so."""
-    plan = plan_requests(many(3).wishes, left={VALUES: 2}, waits={VALUES: 30.0})
+    plan = replace(many(3), left={VALUES: 2}, waits={VALUES: 30.0})
     assert "Only 2 calls to /api/flow-values-reports are left today" in plan.summary
     assert plan.minutes == pytest.approx(1.5, abs=0.01)
 
 
 def test_a_plan_prints_its_cost() -> None:
     """Text and notebook table name requests, minutes, share and what is in store; the frame has a row per request."""
-    plan = plan_requests([values(), series()], in_store=lambda q: q.endpoint == SERIES, account="acme")
+    plan = plan_requests([values(), series()], look_up=lambda q: ANSWER if q.endpoint == SERIES else None)
+    plan = replace(plan, account="acme")
     text = str(plan)
     assert text.startswith("1 report request to send for acme, 0.0 minutes at Klaviyo's limits, 0.4%")
     assert "1 already in store" in text
@@ -210,7 +215,7 @@ def test_a_plan_prints_its_cost() -> None:
 
 def test_the_sandboxs_plan_shows_what_a_real_account_would_pay() -> None:
     """Minutes and share of the day are there to be looked at before one has a key; that nobody waits is said beside."""
-    summary = plan_requests(many(3).wishes, unlimited=True).summary
+    summary = replace(many(3), unlimited=True).summary
     assert "1.0 minutes at Klaviyo's limits" in summary
     assert "1.3% of the day's quota" in summary
     assert "the sandbox itself has no limits" in summary
@@ -221,8 +226,8 @@ def test_an_empty_plan_prints() -> None:
     assert str(plan_requests([])).startswith("0 report requests")
 
 
-def test_a_wish_refuses_what_a_query_refuses() -> None:
-    """Statistics, groupings and ids are checked when a wish is made."""
+def test_a_query_is_checked_when_it_is_made() -> None:
+    """Statistics, groupings and ids are refused before anything is planned."""
     with pytest.raises(ArgumentError, match="statistics knows no 'clickz'"):
         values(statistics=["clickz"])
     with pytest.raises(ArgumentError, match="flow_ids is an empty list"):

@@ -97,12 +97,12 @@ def test_filters_use_and_only_for_two_or_more(selected: dict[str, list[str]], ex
         ({"interval": "yearly"}, "hourly, daily, weekly, monthly"),
         ({"timeframe": "last_31_days"}, "last_30_days"),
         ({"group_by": ["flow"]}, "flow_message_name"),
-        ({"flow_ids": ['x")']}, "no id"),
+        ({"flow_ids": ['x")']}, "not an id"),
         ({"flow_ids": []}, "selects nothing"),
         ({"flow_ids": [12]}, "strings"),
         ({"flow_ids": [f"f{i}" for i in range(101)]}, "101"),
-        ({"conversion_metric_id": "Placed Order"}, "no id"),
-        ({"interval": "daily", "timeframe": ("2026-01-01", "2026-03-31")}, "60"),
+        ({"conversion_metric_id": "Placed Order"}, "not an id"),
+        ({"interval": "daily", "timeframe": ("2026-01-01", "2026-03-31")}, "59"),
         ({"timeframe": ("2026-02-01", "2026-01-01")}, "swap"),
         ({"timeframe": ("2024-01-01", "2026-01-01")}, "365"),
         ({"timeframe": ("2024-01-01", "soon")}, "no date"),
@@ -112,7 +112,7 @@ def test_what_klaviyo_would_refuse_is_refused_before_sending(change: dict[str, o
     """A wrong name, id, list or window is an ArgumentError whose text lists what is valid."""
     good = {"conversion_metric_id": "m", "timeframe": "today", "statistics": ["clicks"]}
     with pytest.raises(ArgumentError, match=".*") as caught:
-        ReportQuery(**{**good, **change})  # type: ignore[arg-type]
+        ReportQuery(**{**good, **change}).body()  # type: ignore[arg-type]
     assert said in str(caught.value)
 
 

@@ -27,7 +27,7 @@ from flowperf_helpers import connect
 from flowperf_helpers.account.snapshot_files import pack, read_rows, unpack, write_rows
 from flowperf_helpers.account.store import Store
 from flowperf_helpers.errors import ArgumentError, StorageError
-from flowperf_helpers.klaviyo.client import Answer
+from flowperf_helpers.klaviyo.client import ReportResponse
 from flowperf_helpers.klaviyo.storage import StorageWarning
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -40,8 +40,8 @@ def store_of(home: Path, clock: Clock | None = None, *, key: str = "a.klaviyo.co
     return Store(home, account_key=key, clock=clock or Clock(NOW.timestamp()), **options)
 
 
-def answer(*pages: bytes, at: datetime = NOW) -> Answer:
-    return Answer(pages or (b'{"data": 1}',), REVISION, at, requests=1)
+def answer(*pages: bytes, at: datetime = NOW) -> ReportResponse:
+    return ReportResponse(pages or (b'{"data": 1}',), REVISION, at, requests=1)
 
 
 def rows(clicks: list[int | None], **columns: object) -> pd.DataFrame:
@@ -53,9 +53,9 @@ def test_an_answer_comes_back_whole(tmp_path: Path) -> None:
     """Pages, revision and time of asking are what was kept; nothing was sent."""
     store = store_of(tmp_path)
     pages = (b'{"a": "\xc3\xa5\\n"}', b"", b'{"b": 2}')
-    store.keep(REPORT, REVISION, BODY, Answer(pages, "2026-07-15", NOW, requests=3), window_end=OLD)
+    store.keep(REPORT, REVISION, BODY, ReportResponse(pages, "2026-07-15", NOW, requests=3), window_end=OLD)
     got = store.find(REPORT, REVISION, BODY, window_end=OLD)
-    assert Answer(pages, "2026-07-15", NOW, requests=0, from_store=True) == got
+    assert ReportResponse(pages, "2026-07-15", NOW, requests=0, from_store=True) == got
     assert 1 == store.count()
 
 
@@ -270,11 +270,11 @@ FULL = """
 import os, resource, sys
 from datetime import datetime, timezone
 from pathlib import Path
-from flowperf_helpers.klaviyo.client import Answer
+from flowperf_helpers.klaviyo.client import ReportResponse
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.account.store import Store
 store = Store(Path(sys.argv[1]), account_key="a-1")
-answer = Answer((os.urandom(50_000),), "2026-10-15", datetime.now(timezone.utc))
+answer = ReportResponse((os.urandom(50_000),), "2026-10-15", datetime.now(timezone.utc))
 resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
 try:
     store.keep("/api/flow-values-reports", "2026-10-15", {}, answer, window_end=None)

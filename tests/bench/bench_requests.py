@@ -19,7 +19,7 @@ from werkzeug.serving import WSGIRequestHandler, make_server
 
 from flowperf_helpers.account.account import connect
 from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import scaled_limits
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
@@ -63,14 +63,14 @@ def account(url: str, home: Path) -> Any:
     environ = {"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": url, "FLOWPERF_HOME": str(home)}
     settings = account_settings("live", environ=environ)
 
-    pacer = Pacer(
+    limiter = RateLimiter(
         Ledger(home / "ledger.sqlite3"),
         host=settings.host,
         fingerprint=settings.credentials.fingerprint if settings.credentials else "",
         limits=scaled_limits(SCALE),
         quiet=True,
     )
-    return connect("live", environ=environ, home=home, pacing=pacer, timezone="Europe/Copenhagen")
+    return connect("live", environ=environ, home=home, pacing=limiter, timezone="Europe/Copenhagen")
 
 
 def our_plan(url: str, flows: list[str], home: Path) -> str:

@@ -30,7 +30,7 @@ from flowperf_helpers.errors import (
 from flowperf_helpers.klaviyo.client import Client, RevisionWarning
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
 from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.klaviyo.transport import Pages
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
@@ -291,10 +291,10 @@ def test_every_send_asks_the_ledger(tmp_path: Path) -> None:
     """Pages and retries are rows of the ledger like any call."""
     clock = Clock()
     ledger = Ledger(tmp_path / "l.sqlite3")
-    pacer = Pacer(ledger, host="h", fingerprint="f", clock=clock, sleep=clock.sleep, quiet=True)
+    limiter = RateLimiter(ledger, host="h", fingerprint="f", clock=clock, sleep=clock.sleep, quiet=True)
     steps = [reply(raw=b"", status="502 Bad"), reply(report(next_link="/x?page_cursor=2")), reply(report())]
     with serving(*steps) as server:
-        got = Client(server.settings(), pacer=pacer, clock=clock, sleep=clock.sleep).post(REPORT, {})
+        got = Client(server.settings(), limiter=limiter, clock=clock, sleep=clock.sleep).post(REPORT, {})
     assert 3 == got.requests == len(server.requests) == ledger.used("h", "f", clock())[REPORT]
     assert 60 <= clock() - 1_700_000_000.0
 

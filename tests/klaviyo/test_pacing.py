@@ -17,13 +17,13 @@ from raw_server import Clock
 
 from flowperf_helpers.errors import ArgumentError, QuotaError
 from flowperf_helpers.klaviyo.ledger import KEPT, Ledger
-from flowperf_helpers.klaviyo.rate_limiter import Pacer
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Limit, endpoint_of, limits_of, next_free, scopes_of
 
 VALUES, SERIES = REPORTS
 
 
-def pacer(
+def limiter(
     tmp_path: Path,
     clock: Clock,
     *,
@@ -31,15 +31,15 @@ def pacer(
     ceiling: float = 120.0,
     paced: bool = True,
     limits: Callable[[str], Sequence[Limit]] = limits_of,
-) -> Pacer:
+) -> RateLimiter:
     ledger = Ledger(tmp_path / "ledger.sqlite3")
-    return Pacer(
+    return RateLimiter(
         ledger, host="h", fingerprint=fingerprint, clock=clock, sleep=clock.sleep, ceiling=ceiling, paced=paced,
         limits=limits, quiet=True,
     )  # fmt: skip
 
 
-def call(pace: Pacer, endpoint: str = VALUES) -> float:
+def call(pace: RateLimiter, endpoint: str = VALUES) -> float:
     row = pace.before(endpoint)
     pace.after(row)
     return pace.clock()
@@ -88,7 +88,7 @@ def test_no_fixed_window_overflows(gaps: list[float], raw_limits: list[tuple[int
 def test_reports_wait_as_the_limits_say(tmp_path: Path) -> None:
     """The second call comes a second later, the third a minute after the first; the other endpoint waits for none."""
     clock = Clock(1000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     got = [round(call(pace) - 1000) for _ in range(5)]
     assert [0, 1, 60, 61, 120] == got
     assert clock() == call(pace, SERIES)
@@ -97,7 +97,7 @@ def test_reports_wait_as_the_limits_say(tmp_path: Path) -> None:
 def test_a_slow_answer_counts_from_its_end(tmp_path: Path) -> None:
     """A call that took seven seconds may have been counted at its end, so the next window starts there."""
     clock = Clock(1000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     row = pace.before(VALUES)
     clock.now += 7
     pace.after(row)
@@ -105,17 +105,17 @@ def test_a_slow_answer_counts_from_its_end(tmp_path: Path) -> None:
 
 
 def test_the_ledger_outlives_the_process(tmp_path: Path) -> None:
-    """A second pacer on the same file knows the calls of the first; another account or host does not share them."""
+    """A second limiter on the same file knows the calls of the first; another account or host does not share them."""
     clock = Clock(1000.0)
-    call(pacer(tmp_path, clock))
-    assert 1001.0 == pytest.approx(call(pacer(tmp_path, clock)), abs=0.1)
+    call(limiter(tmp_path, clock))
+    assert 1001.0 == pytest.approx(call(limiter(tmp_path, clock)), abs=0.1)
     now = clock()
-    assert now == call(pacer(tmp_path, clock, fingerprint="other"))
+    assert now == call(limiter(tmp_path, clock, fingerprint="other"))
 
 
 def test_the_ledger_is_the_owners(tmp_path: Path) -> None:
     """Nobody else can read the ledger."""
-    call(pacer(tmp_path / "new", Clock()))
+    call(limiter(tmp_path / "new", Clock()))
     assert 0o600 == stat.S_IMODE((tmp_path / "new" / "ledger.sqlite3").stat().st_mode)
     assert 0o700 == stat.S_IMODE((tmp_path / "new").stat().st_mode)
 
@@ -123,7 +123,7 @@ def test_the_ledger_is_the_owners(tmp_path: Path) -> None:
 def test_a_spent_day_is_an_error_at_once(tmp_path: Path) -> None:
     """Beyond the ceiling nobody waits: the error says when, in local time, and nothing is recorded."""
     clock = Clock(1000.0)
-    pace = pacer(tmp_path, clock, limits=lambda _: (Limit(3, DAY),))
+    pace = limiter(tmp_path, clock, limits=lambda _: (Limit(3, DAY),))
     for _ in range(3):
         call(pace)
     slept = len(clock.slept)
@@ -140,7 +140,7 @@ def test_a_spent_day_is_an_error_at_once(tmp_path: Path) -> None:
 def test_pacing_off_counts_and_does_not_wait(tmp_path: Path) -> None:
     """FLOWPERF_PACING=off ignores the windows, keeps count, and obeys what Klaviyo said in a 429."""
     clock = Clock(1000.0)
-    pace = pacer(tmp_path, clock, paced=False)
+    pace = limiter(tmp_path, clock, paced=False)
     assert [1000.0] * 4 == [call(pace) for _ in range(4)]
     assert 4 == pace.status().loc[0, "used_today"]
     pace.block(VALUES, 30)
@@ -150,16 +150,16 @@ def test_pacing_off_counts_and_does_not_wait(tmp_path: Path) -> None:
 def test_a_429_holds_for_other_processes(tmp_path: Path) -> None:
     """What one process was told, the next one knows; other endpoints are not held."""
     clock = Clock(1000.0)
-    pacer(tmp_path, clock).block(VALUES, 61073)
+    limiter(tmp_path, clock).block(VALUES, 61073)
     with pytest.raises(QuotaError):
-        pacer(tmp_path, clock).before(VALUES)
-    assert 1000.0 == call(pacer(tmp_path, clock), SERIES)
+        limiter(tmp_path, clock).before(VALUES)
+    assert 1000.0 == call(limiter(tmp_path, clock), SERIES)
 
 
 def test_without_a_ledger_only_a_429_holds() -> None:
     """The in-process sandbox is never paced nor counted."""
     clock = Clock(1000.0)
-    pace = Pacer(None, clock=clock, sleep=clock.sleep, quiet=True)
+    pace = RateLimiter(None, clock=clock, sleep=clock.sleep, quiet=True)
     assert [1000.0] * 3 == [call(pace) for _ in range(3)]
     pace.block(VALUES, 5)
     assert 1005.0 == pytest.approx(call(pace))
@@ -170,7 +170,7 @@ def test_without_a_ledger_only_a_429_holds() -> None:
 def test_a_clock_set_back_does_not_block_for_ever(tmp_path: Path, back: float) -> None:
     """Calls and 429s that lie ahead of the clock count as just made, and age from then on."""
     clock = Clock(1_700_000_000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     call(pace)
     call(pace)
     pace.block(VALUES, 50)
@@ -187,7 +187,7 @@ def test_a_clock_that_stands_still_does_not_block(tmp_path: Path, counted: bool)
     """The sandbox's day does not move: what was slept counts as passed."""
     slept: list[float] = []
     ledger = Ledger(tmp_path / "ledger.sqlite3") if counted else None
-    pace = Pacer(ledger, host="h", fingerprint="f", clock=lambda: 1000.0, sleep=slept.append, quiet=True)
+    pace = RateLimiter(ledger, host="h", fingerprint="f", clock=lambda: 1000.0, sleep=slept.append, quiet=True)
     pace.block(VALUES, 17)
     for _ in range(3):
         pace.after(pace.before(VALUES))
@@ -197,7 +197,7 @@ def test_a_clock_that_stands_still_does_not_block(tmp_path: Path, counted: bool)
 def test_status_says_used_left_and_when(tmp_path: Path) -> None:
     """One row per report endpoint and per other endpoint used."""
     clock = Clock(1_700_000_000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     call(pace)
     call(pace)
     call(pace, "/api/metrics")
@@ -216,7 +216,7 @@ def test_status_says_used_left_and_when(tmp_path: Path) -> None:
 def test_calls_older_than_a_day_are_free_again(tmp_path: Path) -> None:
     """The day is the last 24 hours."""
     clock = Clock(1000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     call(pace)
     clock.now += DAY + 1
     assert 0 == pace.status().loc[0, "used_today"]
@@ -228,7 +228,7 @@ def test_calls_older_than_a_day_are_free_again(tmp_path: Path) -> None:
 
 def test_settings_of_the_environment(tmp_path: Path) -> None:
     """FLOWPERF_PACING and FLOWPERF_MAX_WAIT are read, and nonsense in them is refused."""
-    make = Pacer.from_environment
+    make = RateLimiter.from_environment
     assert make(tmp_path, host="h", fingerprint="f", environ={}).paced
     off = make(tmp_path, host="h", fingerprint="f", environ={"FLOWPERF_PACING": "off", "FLOWPERF_MAX_WAIT": "7.5"})
     assert (False, 7.5) == (off.paced, off.ceiling)
@@ -241,7 +241,7 @@ def test_settings_of_the_environment(tmp_path: Path) -> None:
 def test_a_long_wait_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A wait of more than two seconds shows a bar with its reason and its end; a short one shows nothing."""
     clock = Clock(1_700_000_000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     pace.quiet = False
     call(pace)
     call(pace)
@@ -256,7 +256,7 @@ def test_a_long_wait_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 def test_a_clock_that_was_wrong_for_a_while_forgets_no_call(tmp_path: Path, by: float) -> None:
     """A day that is used up stays used up when the clock is set ahead and back, or back and ahead."""
     clock = Clock(1_700_000_000.0)
-    pace = pacer(tmp_path, clock, limits=lambda _: (Limit(25, DAY),))
+    pace = limiter(tmp_path, clock, limits=lambda _: (Limit(25, DAY),))
     for _ in range(25):
         pace.after(pace.before(VALUES))
         clock.now += 1
@@ -276,7 +276,7 @@ def test_a_clock_that_was_wrong_for_a_while_forgets_no_call(tmp_path: Path, by: 
 def test_a_clock_that_was_wrong_for_a_while_forgets_no_429(tmp_path: Path, by: float) -> None:
     """What Klaviyo said holds when the clock is right again."""
     clock = Clock(1_700_000_000.0)
-    pace = pacer(tmp_path, clock)
+    pace = limiter(tmp_path, clock)
     pace.block(VALUES, 61073)
     clock.now += by
     with contextlib.suppress(QuotaError):
@@ -291,7 +291,7 @@ def test_a_clock_that_was_wrong_for_a_while_forgets_no_429(tmp_path: Path, by: f
 def test_old_calls_leave_the_ledger(tmp_path: Path) -> None:
     """The file does not grow for ever: of an endpoint's calls, old ones beyond the newest few hundred go."""
     clock = Clock(1_700_000_000.0)
-    pace = pacer(tmp_path, clock, limits=lambda _: ())
+    pace = limiter(tmp_path, clock, limits=lambda _: ())
     pace.before(VALUES)
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.sqlite3")) as db, db:
         rows = [("h", "f", VALUES, clock(), 1)] * (KEPT + 100)
@@ -316,7 +316,7 @@ def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
             f"INSERT INTO blocks VALUES ('h', 'f', '{SERIES}', {clock() - 9}, {clock() + 9999});"
             "PRAGMA user_version = 1;"
         )
-    pace = Pacer(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", clock=clock, quiet=True)
+    pace = RateLimiter(Ledger(tmp_path / "ledger.sqlite3"), host="h", fingerprint="f", clock=clock, quiet=True)
     assert 1 == pace.status().loc[0, "used_today"]
     with pytest.raises(QuotaError):
         pace.before(SERIES)

@@ -800,8 +800,8 @@ def test_a_flow_under_two_triggers_is_reported_once(tmp_path: Path, monkeypatch:
     """Counted by its own trigger, a flow of two metrics stands under the one of the integration, and it is said."""
     asked = discovery.fetch_flow_triggers
 
-    def twice(wire: discovery.Wire, metric_ids: list[str]) -> pd.DataFrame:
-        found = asked(wire, metric_ids)
+    def twice(getter: discovery.Getter, metric_ids: list[str]) -> pd.DataFrame:
+        found = asked(getter, metric_ids)
         return pd.concat([found[found["flow_id"] == "T7K2j8"].assign(metric_id="RplOrd"), found], ignore_index=True)
 
     monkeypatch.setattr(discovery, "fetch_flow_triggers", twice)

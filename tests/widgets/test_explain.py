@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from flowperf_helpers import connect
-from flowperf_helpers.account.history import fetch_history
+from flowperf_helpers.account.history import earlier_answers
 from flowperf_helpers.account.timeframes import Window
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.plots import alt_text, plot_forecast
@@ -204,7 +204,7 @@ def test_the_accounts_attribution_window_holds_in_pictures(tmp_path: Path) -> No
     account = explaining(connect("sandbox", home=tmp_path, attribution_days=12))
     days = Window(date(2026, 11, 2), date(2026, 11, 22))
     daily = account.flow_series("RplOrd", timeframe=days, statistics=["conversions"], interval="daily")
-    history = fetch_history(account, "RplOrd", days)
+    history = earlier_answers(account, "RplOrd", days)
     seen = view_series(daily, daily, history, interval="daily", statistic="conversions", picture="forecast")
     curve = completeness_curve(history, attribution_days=12)
     total = daily.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum().tail(14)
