@@ -30,18 +30,9 @@ def name_of(file: Path) -> str:
 MODULES = {name_of(file): file for file in FILES}
 
 
-def _statements(tree: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node but those that only a type checker reads."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
-        yield node
-        yield from _statements(node)
-
-
 def imported(file: Path) -> Iterator[str]:
-    """Yield the modules of ours that a file imports, wherever the import stands in it."""
-    for node in _statements(ast.parse(file.read_text(encoding="utf-8"))):
+    """Yield the modules of ours that a file imports, wherever the import stands in it, also for a type checker only."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file.name} imports relatively in line {node.lineno}: write the whole name"
             module = node.module or ""

@@ -18,7 +18,7 @@ from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, STATISTICS
 __all__ = [
     "GROUP_BY",
     "REPORT_STATISTICS",
-    "WeekAnswers",
+    "WeekData",
     "a_year_before",
     "fetch_week",
     "plan_week",
@@ -32,7 +32,7 @@ _YEAR_OF_WEEKS = 52 * 7
 
 
 @dataclass(frozen=True)
-class WeekAnswers:
+class WeekData:
     """Everything that was answered for one report, as tidy frames.
 
     Attributes
@@ -175,7 +175,7 @@ def fetch_week(
     conversion_metric: str = "",
     allow_partial: bool = False,
     refresh: bool = False,
-) -> WeekAnswers:
+) -> WeekData:
     """Ask for everything a weekly report shows.
 
     Parameters
@@ -234,7 +234,7 @@ def fetch_week(
         frames["previous"] = None
         unknown["previous"] = "nothing was sent in the week before"
     sent = sum(int(frame.attrs.get("requests") or 0) for parts in collected.values() for frame in parts)
-    return WeekAnswers(
+    return WeekData(
         account=_facts(account, values),
         window=window,
         now=account.now(),

@@ -11,28 +11,32 @@ import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from flowperf_helpers.errors import StorageError
-from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.formats import clean_name
+from flowperf_helpers.frames.catalog import STATISTICS, how_to_read
+from flowperf_helpers.frames.formats import clean_name, short_name
 from flowperf_helpers.plots.tables import frame_columns, sheet_format
-from flowperf_helpers.report.data import WeekAnswers
+from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.findings import to_frame
+from flowperf_helpers.report.numbers import WeekNumbers
 from flowperf_helpers.report.tiles import HEADLINE
-
-if TYPE_CHECKING:
-    from flowperf_helpers.report.document import WeeklyReport
 
 __all__ = [
     "HEADLINE_VERSION",
+    "definitions",
     "divisor_sentences",
+    "files",
     "headline",
     "named",
     "provenance",
+    "save",
+    "tables",
     "tidy",
+    "title",
     "versions",
     "write_headline",
     "write_parquet",
@@ -65,8 +69,18 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     StorageError
         Full disk, no permission.
     """
+    _write_bytes(path, _parquet(frame))
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    made = io.BytesIO()
+    frame.to_parquet(made, index=False)
+    return made.getvalue()
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
     try:
-        frame.to_parquet(path, index=False)
+        path.write_bytes(content)
     except OSError as error:
         raise _full(path, error) from error
 
@@ -79,11 +93,11 @@ def write_headline(values: Mapping[str, Any], path: Path) -> None:
     StorageError
         Full disk, no permission.
     """
-    text = json.dumps(_finite(values), ensure_ascii=False, indent=2, allow_nan=False)
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise _full(path, error) from error
+    _write_bytes(path, _json(values))
+
+
+def _json(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(_finite(values), ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
 
 
 def _finite(value: Any) -> Any:
@@ -114,6 +128,10 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
     StorageError
         Full disk, no permission.
     """
+    _write_bytes(path, _workbook(tables, title, currency))
+
+
+def _workbook(tables: Mapping[str, pd.DataFrame], title: str, currency: str | None) -> bytes:
     import xlsxwriter
 
     options = {
@@ -130,10 +148,7 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
         looks = functools.cache(lambda pattern: book.add_format({"num_format": pattern}))
         for name, frame in tables.items():
             _sheet(book, _SHEET.sub(" ", _CONTROL.sub("", name))[:31], frame, head, looks, currency)
-    try:
-        path.write_bytes(made.getvalue())
-    except OSError as error:
-        raise _full(path, error) from error
+    return made.getvalue()
 
 
 def _sheet(
@@ -190,7 +205,7 @@ def named(frame: pd.DataFrame, flows: Mapping[str, str], messages: Mapping[str, 
     return table
 
 
-def tidy(answers: WeekAnswers) -> pd.DataFrame:
+def tidy(answers: WeekData) -> pd.DataFrame:
     """All answers of a report as one frame.
 
     Returns
@@ -222,9 +237,9 @@ def tidy(answers: WeekAnswers) -> pd.DataFrame:
     return table
 
 
-def provenance(report: WeeklyReport) -> list[tuple[str, str]]:
+def provenance(numbers: WeekNumbers) -> list[tuple[str, str]]:
     """Where the numbers come from, as pairs of fact and value."""
-    answers, account = report.answers, report.answers.account
+    answers, account = numbers.answers, numbers.answers.account
     metrics = [
         f"{clean_name(row.metric_name)} ({clean_name(row.integration_name)}, {row.metric_id})"
         for row in answers.metrics.head(12).itertuples()
@@ -265,9 +280,9 @@ def _moment(iso: str | None, zone: str) -> str:
     return "not known" if not iso else f"{pd.Timestamp(iso).tz_convert(zone):%Y-%m-%d %H:%M %Z}"
 
 
-def headline(report: WeeklyReport) -> dict[str, Any]:
+def headline(numbers: WeekNumbers) -> dict[str, Any]:
     """Headline numbers for chat and mail; ``headline.schema.json`` describes and a test checks them."""
-    answers, account = report.answers, report.answers.account
+    answers, account = numbers.answers, numbers.answers.account
     return {
         "schema": "flowperf-weekly-headline",
         "schema_version": HEADLINE_VERSION,
@@ -291,7 +306,7 @@ def headline(report: WeeklyReport) -> dict[str, Any]:
             {"id": str(r.metric_id), "name": clean_name(r.metric_name), "integration": clean_name(r.integration_name)}
             for r in answers.metrics.itertuples()
         ],
-        "sentences": [{"role": s.role, "heading": s.heading, "text": s.text} for s in report.sentences],
+        "sentences": [{"role": s.role, "heading": s.heading, "text": s.text} for s in numbers.sentences],
         "numbers": [
             {
                 "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value,
@@ -300,15 +315,69 @@ def headline(report: WeeklyReport) -> dict[str, Any]:
                 "is_provisional": t.provisional, "text": t.value_text, "note": t.note or None,
                 "definition": t.definition,
             }
-            for t in report.tiles
+            for t in numbers.tiles
         ],
         "signals": [
-            {"kind": s.kind, "flow_id": s.flow_id, "flow_name": clean_name(report.names.get(s.flow_id, s.flow_id)),
+            {"kind": s.kind, "flow_id": s.flow_id, "flow_name": clean_name(numbers.names.get(s.flow_id, s.flow_id)),
              "flow_message_id": s.flow_message_id or None, "statistic": s.statistic, "since": s.since or None,
              "text": s.sentence}
-            for s in report.signals
+            for s in numbers.signals
         ],
-        "compared_at_equal_age": report.equal_age,
+        "compared_at_equal_age": numbers.equal_age,
         "notes": list(answers.notes),
         "log": list(answers.log),
     }  # fmt: skip
+
+
+def title(answers: WeekData) -> str:
+    """Account and week."""
+    return f"{short_name(answers.account['title'], 80)}, week {answers.week}"
+
+
+def definitions() -> pd.DataFrame:
+    """Definitions of the statistics on the page."""
+    return how_to_read([*HEADLINE, "recipients", "opens_unique", "clicks_unique", "conversion_uniques"])
+
+
+def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
+    """Sheets of the spreadsheet, by name."""
+    flows, messages = numbers.names, numbers.message_names
+    return {
+        "flows": numbers.flows,
+        "messages": named(numbers.messages, flows, messages),
+        "changes": named(numbers.changes, flows),
+        "variations": numbers.duels,
+        "effects": named(numbers.effects, flows, messages),
+        "signals": named(to_frame(numbers.signals), flows),
+        "weeks": named(numbers.strips, flows),
+        "without numbers": numbers.honest,
+        "changed since": numbers.restated,
+        "settling": numbers.settling.curve,
+        "answers that disagree": numbers.reconciled,
+        "definitions": definitions(),
+        "provenance": pd.DataFrame(provenance(numbers), columns=["fact", "value"], dtype="str"),
+    }
+
+
+def files(numbers: WeekNumbers) -> dict[str, bytes]:
+    """The data files of a report by their names, not written anywhere."""
+    currency = numbers.answers.account["currency"]
+    return {
+        "data.parquet": _parquet(tidy(numbers.answers)),
+        "data.xlsx": _workbook(tables(numbers), title(numbers.answers), currency),
+        "headline.json": _json(headline(numbers)),
+    }
+
+
+def save(numbers: WeekNumbers, folder: Path) -> list[str]:
+    """Write the data files into a folder, which is made.
+
+    Raises
+    ------
+    StorageError
+        Full disk, no permission.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files(numbers).items():
+        _write_bytes(folder / name, content)
+    return sorted(path.name for path in folder.iterdir())

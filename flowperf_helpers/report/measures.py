@@ -9,8 +9,9 @@ from datetime import timedelta
 import pandas as pd
 
 from flowperf_helpers.frames import formats
+from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, row_keys
-from flowperf_helpers.report.data import WeekAnswers
+from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.data_quality import merge_answers
 
 __all__ = [
@@ -24,6 +25,9 @@ __all__ = [
     "disagreements",
     "effects",
     "flow_names",
+    "last_time_and_now",
+    "message_names",
+    "money_moved",
     "rate_counts",
     "restated",
     "restated_weeks",
@@ -50,7 +54,7 @@ CHANGE_COLUMNS = [
 ]  # fmt: skip
 
 
-def before_at_equal_age(answers: WeekAnswers) -> tuple[pd.DataFrame | None, bool]:
+def before_at_equal_age(answers: WeekData) -> tuple[pd.DataFrame | None, bool]:
     """The week before as it stood when it was as old as this week is now.
 
     Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds answers
@@ -146,12 +150,20 @@ def changes(
 
     if before is None or not len(before) or not len(after):
         return pd.DataFrame(columns=[c for c in CHANGE_COLUMNS if c != "flow_message_id" or c in by])
-    parts = [compare_rates(before, after, rate=rate, by=tuple(by)).assign(statistic=rate) for rate in rates]
+    pairs = ((rate, _behind(before, rate), _behind(after, rate)) for rate in rates)
+    parts = [compare_rates(then, now, rate=rate, by=tuple(by)).assign(statistic=rate) for rate, then, now in pairs]
     table = pd.concat([part for part in parts if len(part)], ignore_index=True)
     young = table["statistic"].isin(list(withheld))
     table.loc[young, ["low", "high", "p_value", "q_value"]] = float("nan")
     table.loc[young, "verdict"] = NOT_COMPARABLE
     return _corrected(table)
+
+
+def _behind(frame: pd.DataFrame, rate: str) -> pd.DataFrame:
+    """A frame with one rate and its parts: denominators are inferred for every rate that a frame has."""
+    entry = STATISTICS[rate]
+    wanted = {rate, *entry.numerators, *entry.denominators}
+    return frame[[c for c in frame.columns if c in wanted or c not in STATISTICS]]
 
 
 def _corrected(table: pd.DataFrame) -> pd.DataFrame:
@@ -200,40 +212,50 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     """
     from flowperf_helpers.stats.decomposition import decompose
 
+    columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
+    if before is None:
+        return pd.DataFrame(columns=[*columns, "is_gone"])
+    sides = [dict(list(_behind(f[f["flow_id"].isin(flow_ids)], rate).groupby("flow_id"))) for f in (before, after)]
     parts = []
     for flow_id in flow_ids:
-        then = before[before["flow_id"] == flow_id] if before is not None else after.iloc[:0]
-        now = after[after["flow_id"] == flow_id]
-        if len(then) and len(now) and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
+        then, now = (side.get(flow_id) for side in sides)
+        if then is not None and now is not None and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
             split = decompose(then, now, rate=rate, by="flow_message_id")
             parts.append(split.assign(flow_id=flow_id, statistic=rate))
-    if not parts:
-        return pd.DataFrame(
-            columns=[
-                "flow_id",
-                "statistic",
-                "flow_message_id",
-                "mix_effect",
-                "within_effect",
-                "total_effect",
-                "is_new",
-                "is_gone",
-            ]
-        )
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "is_gone"])
 
 
-def flow_names(answers: WeekAnswers) -> dict[str, str]:
-    """Flow id to name: as Klaviyo's report names it, else discovery, else the id."""
+def money_moved(table: pd.DataFrame) -> dict[str, float]:
+    """Flow id to money made more (less) than the week before; ``table`` is a `week_table` by flow."""
+    if "conversion_value" not in table:
+        return {}
+    then = table.get("conversion_value_before", pd.Series(0.0, index=table.index))
+    moved = table["conversion_value"].fillna(0) - then.fillna(0)
+    return dict(zip(table["flow_id"], moved, strict=True))
+
+
+def message_names(answers: WeekData) -> dict[str, str]:
+    """Message id to name: as the report names it, else discovery."""
+    return _names_in([answers.messages, answers.weekly, answers.current], "flow_message")
+
+
+def _names_in(frames: Sequence[pd.DataFrame], thing: str) -> dict[str, str]:
+    """Id to name, the last frame that has one."""
+    key, name = f"{thing}_id", f"{thing}_name"
     names: dict[str, str] = {}
-    for frame in (answers.weekly, answers.current, answers.flows):
-        if "flow_name" in frame:
-            known = frame.dropna(subset=["flow_id", "flow_name"])
-            names |= dict(zip(known["flow_id"], known["flow_name"], strict=True))
+    for frame in frames:
+        if name in frame:
+            known = frame[[key, name]].dropna().drop_duplicates(key, keep="last")
+            names |= dict(zip(known[key], known[name], strict=True))
     return names
 
 
-# What a report owes beside its numbers: what has none and why, what changed afterwards, what is still to come.
+def flow_names(answers: WeekData) -> dict[str, str]:
+    """Flow id to name: as Klaviyo's report names it, else discovery, else the id."""
+    return _names_in([answers.weekly, answers.current, answers.flows], "flow")
+
+
+# What a report says beside its numbers: what has none and why, what changed afterwards, what is still to come.
 
 LEAST_CHANGE = 0.005
 """Restatements smaller than this fraction are counted, not listed."""
@@ -267,7 +289,7 @@ class Settling:
     note: str
 
 
-def unsent(answers: WeekAnswers) -> pd.DataFrame:
+def unsent(answers: WeekData) -> pd.DataFrame:
     """Flows and messages that have no number this week, with the reason."""
     from flowperf_helpers.stats.data_quality import coverage_table
 
@@ -306,15 +328,15 @@ def _daily(history: pd.DataFrame) -> pd.DataFrame:
     return history[(history["interval_end"] - history["interval_start"]) <= timedelta(hours=26)]
 
 
-def restated(answers: WeekAnswers) -> pd.DataFrame:
+def restated(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     """Weekly numbers of messages that changed since they were last asked for, this report's week left out.
 
     Last time is the last answer of an earlier day, so that a second report of one day says what the first one said.
-    Only statistics of the headline; conversions and money of the week before always change and say so.
+    The frames are those of `last_time_and_now`. Only statistics of the headline; conversions and money of the week
+    before always change and say so.
     """
     from flowperf_helpers.stats.data_quality import restatements
 
-    before, now = _last_time_and_now(answers)
     if not len(before):
         return pd.DataFrame()
     found = restatements(pd.concat([before, now], ignore_index=True), statistics=_restated_statistics(now))
@@ -322,7 +344,7 @@ def restated(answers: WeekAnswers) -> pd.DataFrame:
     return found.sort_values(["interval_start", "statistic"], ascending=[False, True]).reset_index(drop=True)
 
 
-def restated_weeks(answers: WeekAnswers) -> pd.DataFrame:
+def restated_weeks(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     """Weeks whose sums changed since last time: all their messages, not only those that changed.
 
     Returns
@@ -331,7 +353,6 @@ def restated_weeks(answers: WeekAnswers) -> pd.DataFrame:
         ``interval_start, statistic, before, after, change, share`` (fraction of before), ``messages`` (how many
         changed).
     """
-    before, now = _last_time_and_now(answers)
     columns = ["interval_start", "statistic", "before", "after", "change", "share", "messages"]
     if not len(before):
         return pd.DataFrame(columns=columns)
@@ -348,7 +369,7 @@ def restated_weeks(answers: WeekAnswers) -> pd.DataFrame:
     return weeks.sort_values(["interval_start", "statistic"], ascending=[False, True], ignore_index=True)[columns]
 
 
-def _last_time_and_now(answers: WeekAnswers) -> tuple[pd.DataFrame, pd.DataFrame]:
+def last_time_and_now(answers: WeekData) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Weeks before this one: each message as it was last answered on an earlier day, and as it is answered now."""
     history, weekly = answers.history, answers.weekly
     if not len(history) or not len(weekly) or "interval_end" not in history:
@@ -376,7 +397,7 @@ def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:
     return (share.fillna(1.0) >= LEAST_CHANGE) & (change != 0)
 
 
-def settling(answers: WeekAnswers) -> Settling:
+def settling(answers: WeekData) -> Settling:
     """How many days are open, and where the week's conversions will end."""
     from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 
@@ -414,7 +435,7 @@ def settling(answers: WeekAnswers) -> Settling:
     return Settling(open_days, curve, so_far, final, low, high, sentence, note)
 
 
-def disagreements(answers: WeekAnswers) -> pd.DataFrame:
+def disagreements(answers: WeekData) -> pd.DataFrame:
     """Where the values of the week and its bucket in the weekly series do not agree."""
     from flowperf_helpers.stats.data_quality import reconcile
 

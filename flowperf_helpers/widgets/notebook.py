@@ -14,7 +14,7 @@ from flowperf_helpers.account.history import rehearse
 from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.errors import ArgumentError, FlowperfError
-from flowperf_helpers.report.data import WeekAnswers
+from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS
 
@@ -115,7 +115,7 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
     return told
 
 
-def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekAnswers:
+def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekData:
     """Bring what is kept about the week before into the shape that the report compares."""
     metrics = list(after["conversion_metric_id"].dropna().unique())
     for metric in metrics:
@@ -125,7 +125,7 @@ def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) 
         history = history[history["flow_id"].isin(before["flow_id"])].reset_index(drop=True)
     first, end = after["window_start"].min(), after["window_end"].max()
     none = after.iloc[:0]
-    return WeekAnswers(
+    return WeekData(
         account={"timezone": str(account.timezone), "asked_at": after.attrs["fetched_at"]},
         window=Window(first.date(), (end - timedelta(hours=1)).date()),
         now=account.now(),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import socket
 from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
@@ -19,11 +21,12 @@ from flowperf_helpers.account import discovery
 from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames import formats
-from flowperf_helpers.report import WeekAnswers, WeeklyReport, fetch_week, plan_week, report_week
+from flowperf_helpers.report import WeekData, WeeklyReport, compute, fetch_week, plan_week, report_week
 from flowperf_helpers.report.data import a_year_before
-from flowperf_helpers.report.findings import five_sentences, limit_signals
+from flowperf_helpers.report.export import files
+from flowperf_helpers.report.findings import duel_signals, five_sentences, limit_signals
 from flowperf_helpers.report.html import notebook_page, templates_folder
-from flowperf_helpers.report.measures import before_at_equal_age, rate_counts, restated_weeks
+from flowperf_helpers.report.measures import before_at_equal_age, rate_counts
 from flowperf_helpers.report.tables import Table, disagreement_table, restated_table, settling_table, unsent_table
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
 from flowperf_helpers.stats.signals import FLOW_STOPPED, MESSAGE_STOPPED
@@ -325,7 +328,7 @@ def test_headline_fits_its_schema(report: WeeklyReport, tmp_path: Path) -> None:
 def test_tidy_frame_holds_every_answer(report: WeeklyReport) -> None:
     """One row per answer, group and interval, with the statistics' own dtypes."""
     table = report.tidy()
-    answers: WeekAnswers = report.answers
+    answers: WeekData = report.answers
     assert {
         "values": len(answers.current),
         "previous": len(answers.previous),  # type: ignore[arg-type]
@@ -459,12 +462,15 @@ def talkative(report: WeeklyReport) -> WeeklyReport:
 
 def _tables(found: WeeklyReport) -> dict[str, tuple[pd.DataFrame, Table]]:
     """Every table of the page with the frame that feeds it, made by the function that feeds it."""
-    weeks = restated_weeks(found.answers)
+    weeks = found.restated_weeks
     tables = {
         "unsent": (found.honest, unsent_table(found.honest, found.names, limit=999)),
-        "restated": (weeks, restated_table(weeks, found.currency, limit=999)),
+        "restated": (weeks, restated_table(weeks, found.answers.account["currency"], limit=999)),
         "settling": (found.settling.curve, settling_table(found.settling.curve)),
-        "disagreements": (found.reconciled, disagreement_table(found.reconciled, found.names, found.currency)),
+        "disagreements": (
+            found.reconciled,
+            disagreement_table(found.reconciled, found.names, found.answers.account["currency"]),
+        ),
     }
     for name, frame in (
         ("changes", found.changes), ("messages", found.messages), ("variations", found.duels),
@@ -573,9 +579,8 @@ def test_no_probability_is_certain(report: WeeklyReport) -> None:
     object.__setattr__(found, "duels", certain)
     printed = [str(row[4].text) for row in found.views[0].variations.rows]
     assert ["over 99.9\N{NO-BREAK SPACE}%", "under 0.1\N{NO-BREAK SPACE}%"] == printed
-    assert "a probability of over 99.9\N{NO-BREAK SPACE}%" in next(
-        s.sentence for s in found.signals if s.kind == "winner"
-    )
+    (winner,) = duel_signals(certain, found.names, period="the last four weeks")
+    assert "a probability of over 99.9\N{NO-BREAK SPACE}%" in winner.sentence
 
 
 # --- what may be compared ------------------------------------------------------------------------------------------
@@ -721,7 +726,7 @@ def test_a_year_ago_is_asked_for_by_its_number(tmp_path: Path) -> None:
 # --- earlier answers ------------------------------------------------------------------------------------------------
 
 
-def _asked_later(report: WeeklyReport, hours: float, *, both: bool = False) -> WeekAnswers:
+def _asked_later(report: WeeklyReport, hours: float, *, both: bool = False) -> WeekData:
     """As if last Monday's report had been made so many hours later, with the numbers of then (or also on time)."""
     history = report.answers.history
     monday = (history["fetched_at"] - (pd.Timestamp(SANDBOX_NOW) - pd.Timedelta(days=7))).abs() < pd.Timedelta("1h")
@@ -762,7 +767,7 @@ def test_an_answer_about_some_flows_is_not_the_week(report: WeeklyReport) -> Non
 
 def test_changed_weeks_are_summed_whole(report: WeeklyReport) -> None:
     """Both numbers of a week are those of all its messages; this report's own week is not listed."""
-    weeks = restated_weeks(report.answers)
+    weeks = report.restated_weeks
     starts = report.answers.window.bounds(report.answers.account["timezone"])[0]
     assert starts not in set(weeks["interval_start"])
     row = weeks[(weeks["interval_start"] == starts - pd.Timedelta(days=7)) & (weeks["statistic"] == "conversions")]
@@ -782,8 +787,8 @@ def test_own_week_asked_before_is_not_a_change(report: WeeklyReport) -> None:
     young = young.assign(fetched_at=asked - pd.Timedelta(days=2), conversions=young["conversions"] // 2)
     found = WeeklyReport(replace(report.answers, history=pd.concat([history, young], ignore_index=True)))
     assert starts not in set(found.restated["interval_start"])
-    assert starts not in set(restated_weeks(found.answers)["interval_start"])
-    assert len(restated_weeks(found.answers))
+    assert starts not in set(found.restated_weeks["interval_start"])
+    assert len(found.restated_weeks)
 
 
 def test_a_second_report_of_a_day_lists_the_same_changes(report: WeeklyReport) -> None:
@@ -792,7 +797,7 @@ def test_a_second_report_of_a_day_lists_the_same_changes(report: WeeklyReport) -
     asked = history["fetched_at"].max()
     morning = history[history["fetched_at"] == asked].assign(fetched_at=asked - pd.Timedelta(hours=4))
     again = replace(report.answers, history=pd.concat([history, morning], ignore_index=True))
-    pd.testing.assert_frame_equal(restated_weeks(report.answers), restated_weeks(again))
+    pd.testing.assert_frame_equal(report.restated_weeks, WeeklyReport(again).restated_weeks)
     pd.testing.assert_frame_equal(report.restated, WeeklyReport(again).restated)
 
 
@@ -828,3 +833,30 @@ def test_an_older_revision_has_its_report(tmp_path: Path, report: WeeklyReport, 
     arms = set(report.answers.current["variation"].dropna())
     assert arms
     assert arms.isdisjoint(found.answers.messages["flow_message_id"])
+
+
+# --- data, numbers, files -------------------------------------------------------------------------------------------
+
+
+def test_numbers_need_no_account_disk_or_network(report: WeeklyReport, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From answers in hand the numbers and the files are made without opening a file for writing or a connection."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the numbers of a week asked somebody")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    numbers = compute(report.answers)
+    pd.testing.assert_frame_equal(report.flows, numbers.flows)
+    assert report.sentences == numbers.sentences
+    made = files(numbers)
+    assert ["data.parquet", "data.xlsx", "headline.json"] == sorted(made)
+    assert report.answers.week == json.loads(made["headline.json"])["week"]
+    assert len(report.tidy()) == len(pd.read_parquet(io.BytesIO(made["data.parquet"])))
+
+
+def test_computing_leaves_the_answers_alone(report: WeeklyReport) -> None:
+    """Computed twice from the same answers the numbers are equal, and no answer is changed."""
+    before = report.answers.current.copy()
+    assert compute(report.answers).sentences == report.sentences
+    pd.testing.assert_frame_equal(before, report.answers.current)

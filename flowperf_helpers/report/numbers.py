@@ -1,0 +1,194 @@
+"""Everything a weekly report says, computed at once from the answers: no kernel, no disk, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from flowperf_helpers.report import measures
+from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.findings import (
+    Sentence,
+    Signal,
+    change_signals,
+    duel_signals,
+    five_sentences,
+    limit_signals,
+    not_compared,
+    rank,
+)
+from flowperf_helpers.report.tiles import AFTERWARDS, Tile, make_tiles
+
+__all__ = ["DETAILED_FLOWS", "WeekNumbers", "compute"]
+
+DETAILED_FLOWS = 60
+"""Flows that get a block of their own on the page, in the order of what changed; all are in the table and the files."""
+
+
+@dataclass(frozen=True)
+class WeekNumbers:
+    """What page, spreadsheet and JSON of a week show.
+
+    Attributes
+    ----------
+    answers : WeekData
+        What it was computed from.
+    before : DataFrame or None
+        The week before, at equal age where an earlier answer is in the store.
+    equal_age : bool
+        Whether the week before is of equal age.
+    changes : DataFrame
+        Rates of every flow beside the week before, corrected together.
+    duels : DataFrame
+        Variations of the last four weeks against each other.
+    signals : list of Signal
+        Everything that asks for a look, urgent first.
+    flows : DataFrame
+        Flows ranked by what changed: those with a signal first, then by the money that moved.
+    messages : DataFrame
+        Messages of the week beside the week before.
+    effects : DataFrame
+        Where the change of click rate came from, for the flows with a block of their own.
+    strips : DataFrame
+        12 weeks per flow.
+    honest : DataFrame
+        Flows and messages without a number, each with the reason.
+    restated, restated_weeks : DataFrame
+        Numbers that changed since they were last asked for: message by message, and summed per week.
+    settling : Settling
+        How complete the week is, and where it will end.
+    reconciled : DataFrame
+        Where the week's values and its bucket in the weekly series disagree.
+    tiles, sentences : list
+        Headline numbers, and the week in five sentences.
+    names, message_names : dict
+        Flow id and message id to name.
+    denominators : dict
+        What each rate of this answer is divided by, as `roll_up` found it.
+    """
+
+    answers: WeekData
+    before: pd.DataFrame | None
+    equal_age: bool
+    changes: pd.DataFrame
+    duels: pd.DataFrame
+    signals: list[Signal]
+    flows: pd.DataFrame
+    messages: pd.DataFrame
+    effects: pd.DataFrame
+    strips: pd.DataFrame
+    honest: pd.DataFrame
+    restated: pd.DataFrame
+    restated_weeks: pd.DataFrame
+    settling: measures.Settling
+    reconciled: pd.DataFrame
+    tiles: list[Tile]
+    sentences: list[Sentence]
+    names: dict[str, str]
+    message_names: dict[str, str]
+    denominators: dict[str, dict[str, str]]
+
+
+def compute(answers: WeekData) -> WeekNumbers:
+    """Compute a week's numbers, findings and sentences from its answers.
+
+    The same answers give the same numbers: nothing is read but the frames, and none of them is changed.
+    """
+    from flowperf_helpers.stats.ab_tests import compare_recent_variations
+    from flowperf_helpers.stats.signals import find_signals
+
+    current, weekly = answers.current, answers.weekly
+    last_week = answers.window.bounds(answers.account["timezone"])[0]
+    before, equal_age = measures.before_at_equal_age(answers)
+    if answers.partial and not equal_age:  # a part of a week beside a whole one
+        before = None
+    settling = measures.settling(answers)
+    # rates that still move are not judged while the week before has had longer to settle
+    withheld = () if equal_age or not settling.open_days else AFTERWARDS
+    changes = measures.changes(before, current, withheld=withheld)
+    duels = pd.DataFrame(columns=["flow_id", "flow_message_id", "variation", "is_best", "verdict"])
+    if "variation" in weekly and weekly["variation"].notna().any():
+        duels = compare_recent_variations(weekly, last=last_week)
+    names = measures.flow_names(answers)
+    table = measures.week_table(current, before, by=["flow_id"])
+    moved = measures.money_moved(table)
+    signals = rank(
+        [
+            *change_signals(changes, names),
+            *duel_signals(duels, names, period="the last four weeks"),
+            *limit_signals(find_signals(answers.daily, weekly, last_days=7), names),
+        ],
+        moved,
+    )
+    flows = _ranked(table, [signal.flow_id for signal in signals], moved, names)
+    now = measures.totals(current)
+    assert now is not None
+    unknown, alone = not_compared(before, answers.previous)
+    whole = None if before is None else before.assign(everything="all")
+    valued = measures.conversions_with_value(current)
+    tiles = make_tiles(
+        now,
+        measures.totals(before),
+        measures.totals(answers.year_ago),
+        measures.changes(whole, current.assign(everything="all"), by=("everything",), withheld=withheld),
+        currency=answers.account["currency"],
+        provisional=settling.open_days > 0,
+        unknown=answers.unknown | unknown,
+        counts=measures.rate_counts(current),
+        valued=valued,
+    )
+    earlier = measures.last_time_and_now(answers)
+    return WeekNumbers(
+        answers=answers,
+        before=before,
+        equal_age=equal_age,
+        changes=changes,
+        duels=duels,
+        signals=signals,
+        flows=flows,
+        messages=measures.week_table(current, before, by=["flow_id", "flow_message_id", "send_channel"]),
+        effects=measures.effects(before, current, list(flows["flow_id"])[:DETAILED_FLOWS], rate="click_rate"),
+        strips=measures.strips(weekly, last=last_week),
+        honest=measures.unsent(answers),
+        restated=measures.restated(*earlier),
+        restated_weeks=measures.restated_weeks(*earlier),
+        settling=settling,
+        reconciled=measures.disagreements(answers),
+        tiles=tiles,
+        sentences=five_sentences(
+            signals,
+            tiles,
+            names=names,
+            comparisons=int(changes["verdict"].ne(measures.NOT_COMPARABLE).sum()),
+            equal_age=equal_age,
+            open_days=settling.open_days,
+            forecast=settling.sentence,
+            alone=alone,
+            metrics=len(answers.metrics),
+            valued=valued,
+            year_ago=answers.year_ago_words,
+        ),
+        names=names,
+        message_names=measures.message_names(answers),
+        denominators=now.attrs.get("denominators", {}),
+    )
+
+
+def _ranked(
+    table: pd.DataFrame, first: Sequence[str], moved: Mapping[str, float], names: Mapping[str, str]
+) -> pd.DataFrame:
+    """A `week_table` by flow in the order of the page: flows with a signal, then by the money that moved."""
+    order = {flow_id: i for i, flow_id in reversed(list(enumerate(first)))}
+    known = set(table["flow_id"])
+    missing = [f for f in order if f not in known]
+    if missing:
+        table = pd.concat([table, pd.DataFrame({"flow_id": pd.Series(missing, dtype="str")})], ignore_index=True)
+    position = table["flow_id"].map(order).fillna(len(order))
+    worth = -table["flow_id"].map(dict(moved)).fillna(0).abs()
+    sent = -table["delivered"].astype("float64").fillna(0)
+    keys = pd.DataFrame({"position": position, "worth": worth, "sent": sent, "flow_id": table["flow_id"]})
+    table = table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
+    table.insert(1, "flow_name", table["flow_id"].map(dict(names)).astype("str"))
+    return table
