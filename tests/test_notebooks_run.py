@@ -18,7 +18,7 @@ from flowperf_helpers.sandbox import VARIANTS
 from flowperf_helpers.stats.ab_tests import recent_duel
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.widgets.board import as_html
-from flowperf_helpers.widgets.notebook import COMPARED, PER_VARIATION, same_basis
+from flowperf_helpers.widgets.notebook import COMPARED_STATISTICS, PER_VARIATION, same_basis
 from flowperf_helpers.widgets.selection import read_choice
 from flowperf_helpers.widgets.views import view_values
 
@@ -62,10 +62,10 @@ def own_answer(name: str) -> dict[str, pd.DataFrame]:
         series = account.flow_series("revenue", timeframe=("2026-09-28", "2026-11-22"), statistics=["recipients"])
         return {"flows": account.flows(), "messages": account.messages(), "series": series}
     if name.startswith("03"):
-        wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
+        wanted: dict[str, Any] = {"statistics": COMPARED_STATISTICS, "group_by": PER_VARIATION}
         after, before = (account.flow_values("revenue", timeframe=week, **wanted) for week in ("2026-W47", "2026-W46"))
         return {"after": after, "before": same_basis(account, after, before)}
-    series = {"statistics": COMPARED}
+    series = {"statistics": COMPARED_STATISTICS}
     return {
         "weekly": account.flow_series("revenue", timeframe=("2026-05-25", "2026-11-22"), **series),
         "daily": account.flow_series("revenue", timeframe=("2026-09-28", "2026-11-22"), interval="daily", **series),
@@ -161,7 +161,7 @@ def test_notebook_and_report_judge_from_one_basis() -> None:
 def test_without_earlier_answers_the_notebook_says_its_basis() -> None:
     """Where no answer of the same age is kept the week before stands as it stands today, and a sentence says so."""
     account = connect("sandbox")
-    wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
+    wanted: dict[str, Any] = {"statistics": COMPARED_STATISTICS, "group_by": PER_VARIATION}
     after = account.flow_values("revenue", timeframe=("2026-11-09", "2026-11-19"), **wanted)
     before = account.flow_values("revenue", timeframe=("2026-10-29", "2026-11-08"), **wanted)
     found = same_basis(account, after, before)

@@ -4,24 +4,22 @@ Every function takes the frame first and the rest by keyword, makes axes only wh
 its title and SANDBOX where the numbers are invented, and leaves a sentence for those who do not see it (`alt_text`).
 """
 
-from flowperf_helpers.plots.comparison import plot_comparison, plot_duel
-from flowperf_helpers.plots.conversion_lag import plot_forecast, plot_settling
-from flowperf_helpers.plots.decomposition import plot_effects
-from flowperf_helpers.plots.figure import alt_text
-from flowperf_helpers.plots.heatmap import plot_heatmap
-from flowperf_helpers.plots.series import plot_series, plot_small_multiples
-from flowperf_helpers.plots.values import plot_funnel, plot_values
+from flowperf_helpers import lazy
 
-__all__ = [
-    "alt_text",
-    "plot_comparison",
-    "plot_duel",
-    "plot_effects",
-    "plot_forecast",
-    "plot_funnel",
-    "plot_heatmap",
-    "plot_series",
-    "plot_settling",
-    "plot_small_multiples",
-    "plot_values",
-]
+_HOMES = {
+    "alt_text": "figure",
+    "plot_comparison": "comparison",
+    "plot_duel": "comparison",
+    "plot_effects": "decomposition",
+    "plot_forecast": "conversion_lag",
+    "plot_funnel": "values",
+    "plot_heatmap": "heatmap",
+    "plot_series": "series",
+    "plot_settling": "conversion_lag",
+    "plot_small_multiples": "series",
+    "plot_triggers": "flows",
+    "plot_values": "values",
+    "plot_volume": "flows",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -1,9 +1,15 @@
 """The weekly report: what it asks, the numbers it holds, the sentences they make, and the parts of its page."""
 
-from __future__ import annotations
+from flowperf_helpers import lazy
 
-from flowperf_helpers.report.data import WeekAnswers, fetch_week, plan_week, report_week
-from flowperf_helpers.report.document import WeeklyReport
-from flowperf_helpers.report.html import Section
-
-__all__ = ["Section", "WeekAnswers", "WeeklyReport", "fetch_week", "plan_week", "report_week"]
+_HOMES = {
+    "Section": "html",
+    "WeekAnswers": "data",
+    "WeeklyReport": "document",
+    "fetch_week": "data",
+    "plan_week": "data",
+    "refuse_unknown_parameters": "run.checks",
+    "report_week": "data",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -19,9 +19,9 @@ from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS
 
 __all__ = [
-    "COMPARED",
+    "COMPARED_STATISTICS",
     "PER_VARIATION",
-    "before_and_after",
+    "comparison_queries",
     "four_weeks",
     "same_basis",
     "versions_frame",
@@ -31,7 +31,7 @@ __all__ = [
 
 # The questions that the comparison notebooks ask: which statistics, per what, over which two windows.
 
-COMPARED = (
+COMPARED_STATISTICS = (
     "recipients", "delivered", "opens_unique", "open_rate", "clicks_unique", "click_rate", "click_to_open_rate",
     "conversions", "conversion_uniques", "conversion_rate", "conversion_value", "revenue_per_recipient",
     "unsubscribe_uniques", "unsubscribe_rate", "spam_complaints", "spam_complaint_rate", "bounced", "bounce_rate",
@@ -57,7 +57,7 @@ def week_window(account: Account, week: str = "") -> Window:
     return window
 
 
-def before_and_after(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[Wish]:
+def comparison_queries(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[Wish]:
     """Return three wishes: values of a window and of the one before it, and the weeks that tests are judged by.
 
     Parameters

@@ -18,7 +18,7 @@ from flowperf_helpers.stats.conversion_lag import forecast, settling_curve
 from flowperf_helpers.stats.decomposition import decompose
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
-from flowperf_helpers.widgets.lenient import or_sentence, sentence_picture
+from flowperf_helpers.widgets.lenient_account import explanation_picture, or_explanation
 from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_rows
 
 __all__ = [
@@ -38,7 +38,7 @@ __all__ = [
 # weeks), it returns axes with the sentence that says why, so that the cells below still run.
 
 
-@or_sentence
+@or_explanation
 def view_triggers(
     triggers: pd.DataFrame, metrics: pd.DataFrame, *, integration: str = "", metric_ids: Sequence[str] | None = None
 ) -> Any:
@@ -57,7 +57,7 @@ def view_triggers(
     if metric_ids is not None:
         known = known[known["metric_id"].isin(list(metric_ids))]
     if known.empty:
-        return sentence_picture(
+        return explanation_picture(
             "No metric is chosen, or none is there: choose another integration or metric.", metrics.attrs
         )
     rows = triggers[triggers["metric_id"].isin(known["metric_id"])]
@@ -65,7 +65,7 @@ def view_triggers(
     return plot_triggers(rows, known)
 
 
-@or_sentence
+@or_explanation
 def view_choice(
     overview: pd.DataFrame,
     *,
@@ -88,12 +88,12 @@ def view_choice(
         Only flows with as many recipients.
     """
     if overview.empty:
-        return [sentence_picture("This account has no flow.", overview.attrs)]
+        return [explanation_picture("This account has no flow.", overview.attrs)]
     fitting = set(chosen_flows(overview, channel=channel, at_least=at_least))
     kept = overview[overview["flow_id"].isin(fitting)]
     kept.attrs = dict(overview.attrs)
     if kept.empty:
-        return [sentence_picture("No flow fits: lower the volume, or take all channels.", overview.attrs)]
+        return [explanation_picture("No flow fits: lower the volume, or take all channels.", overview.attrs)]
     ids = chosen_flows(kept, flow_ids=flow_ids)
     return [plot_volume(kept, chosen=ids), FlowChoice(ids, account=account)]
 
@@ -114,7 +114,7 @@ SERIES_VIEWS = {
 """Pictures of `view_series`: words for people, and the value of ``picture``."""
 
 
-@or_sentence
+@or_explanation
 def view_series(
     weekly: pd.DataFrame,
     daily: pd.DataFrame,
@@ -147,7 +147,9 @@ def view_series(
     frame = daily if interval == "daily" else weekly
     frame = select_rows(frame, flow_ids=flow_ids, channel=channel, window=window)
     if frame.empty:
-        return sentence_picture(f"No {interval} row is there for this choice of flows, channel and days.", frame.attrs)
+        return explanation_picture(
+            f"There is no {interval} row for this choice of flows, channel and days.", frame.attrs
+        )
     if picture == "multiples":
         return plots.plot_small_multiples(frame, statistics=[*statistics] or [statistic])
     if picture == "heat":
@@ -211,7 +213,7 @@ VALUES_VIEWS = {
 _TESTS = "Tests are judged by their last four weeks, as in the weekly report."
 
 
-@or_sentence
+@or_explanation
 def view_values(
     after: pd.DataFrame,
     before: pd.DataFrame,
@@ -245,7 +247,9 @@ def view_values(
     """
     after, before = (select_rows(f, flow_ids=flow_ids, channel=channel) for f in (after, before))
     if after.empty and before.empty:
-        return sentence_picture("No row is there for this choice: nothing was sent, or no flow is chosen.", after.attrs)
+        return explanation_picture(
+            "No row is there for this choice: nothing was sent, or no flow is chosen.", after.attrs
+        )
     keys = [by.replace("_name", "_id"), by]
     keys = ["flow_id", "flow_name", *(k for k in keys if k not in ("flow_id", "flow_name"))]
     if picture == "levels":
