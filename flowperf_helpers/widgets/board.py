@@ -84,7 +84,7 @@ class Board(w.VBox):
     *data
         Whatever the view takes first, usually frames that were fetched before.
     **pickers : widget
-        Anything with a ``value``; Tab visits them in this order. What is no widget is handed on as it is.
+        Anything with a ``value``; Tab visits them in this order. What is not a widget is passed on as it is.
 
     Attributes
     ----------
@@ -97,8 +97,8 @@ class Board(w.VBox):
 
     Notes
     -----
-    An error of ours is shown in words. Any other is shown in words too and raised: at the start in the cell, later in
-    the kernel's log.
+    A `FlowperfError` is shown in words. Any other error is shown in words and also raised: at the start in the cell,
+    later in the kernel's log.
     """
 
     def __init__(self, view: Callable[..., Any], *data: Any, **pickers: Any) -> None:
@@ -154,7 +154,7 @@ class Board(w.VBox):
 
 
 class Cost(Protocol):
-    """What a plan tells of itself (`flowperf_helpers.account.planner.Plan` does)."""
+    """What a plan says about itself (`flowperf_helpers.account.planner.Plan` does)."""
 
     @property
     def summary(self) -> str:

@@ -66,7 +66,7 @@ class Explanation:
 
 
 def attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call something; where an error of ours stops it, return its sentence instead of raising.
+    """Call something; where a `FlowperfError` stops it, return its sentence instead of raising.
 
     Returns
     -------
@@ -80,10 +80,10 @@ def attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def or_explanation(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Decorate a view: where an error of ours stops it, its sentence stands in place of the picture.
+    """Decorate a view: where a `FlowperfError` stops it, its sentence stands in place of the picture.
 
     A frame that an `LenientAccount` could not fetch carries the reason in ``attrs["unanswered"]``: it is said
-    instead of "nothing was sent", which nobody knows then.
+    instead of "nothing was sent", which is not known then.
     """
 
     @functools.wraps(view)

@@ -90,7 +90,7 @@ def four_weeks(window: Window) -> Window:
 def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     """Return the week before as the weekly report compares with it: as it stood at the age that the week has now.
 
-    Asks nobody: where the store holds no answer of that age (`report.measures.before_at_equal_age`), the week before
+    Sends nothing: where the store holds no answer of that age (`report.measures.before_at_equal_age`), the week before
     stays as it stands today. ``attrs["basis"]`` says in a sentence which of the two it is.
 
     Parameters
@@ -110,9 +110,9 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
         if equal
         else "The window before is shown as it stands today, with a head start in age: none of the same age is kept."
     )
-    told = before.copy(deep=False)
-    told.attrs = {**before.attrs, "basis": basis}
-    return told
+    marked = before.copy(deep=False)
+    marked.attrs = {**before.attrs, "basis": basis}
+    return marked
 
 
 def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekAnswers:

@@ -1,4 +1,9 @@
-"""The notebooks' pictures: select, compute, draw. Each draws alone and on a board."""
+"""The notebooks' pictures: select, compute, draw. Each draws alone and on a board.
+
+Each takes fetched frames first and the pickers' values by name, sends no request, and returns what
+`flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few weeks), it
+returns axes with the sentence that says why, so that the cells below still run.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +36,7 @@ __all__ = [
 ]
 
 
-# Pictures for choosing metrics and flows: one function per picture, which draws alone and on a board.
-#
-# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
-# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
-# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+# Pictures for choosing metrics and flows.
 
 
 @or_explanation
@@ -98,11 +99,7 @@ def view_choice(
     return [plot_volume(kept, chosen=ids), FlowChoice(ids, account=account)]
 
 
-# Pictures of series: select, compute, draw. The same function draws alone and on a board.
-#
-# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
-# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
-# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+# Pictures of series.
 
 SERIES_VIEWS = {
     "one line per flow": "lines",
@@ -194,11 +191,7 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
     return plots.plot_forecast(expected, statistic=statistic)
 
 
-# Pictures of values: select, compute, draw. The same function draws alone and on a board.
-#
-# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
-# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
-# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+# Pictures of values.
 
 VALUES_VIEWS = {
     "beside each other": "levels",
@@ -258,20 +251,20 @@ def view_values(
         return plots.plot_funnel(after, by=by)
     if picture == "duel":
         if recent is None:
-            return plots.plot_duel(_told(variation_duel(after, rate=statistic), after), rate=statistic)
+            return plots.plot_duel(_with_source(variation_duel(after, rate=statistic), after), rate=statistic)
         rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
-        return [plots.plot_duel(_told(recent_duel(rows, rate=statistic), after), rate=statistic), _TESTS]
+        return [plots.plot_duel(_with_source(recent_duel(rows, rate=statistic), after), rate=statistic), _TESTS]
     basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []
     if picture == "effects":
-        split = _told(decompose(before, after, rate=statistic, by=keys[-2]), after)
+        split = _with_source(decompose(before, after, rate=statistic, by=keys[-2]), after)
         return [plots.plot_effects(split, rate=statistic), *basis]
-    compared = _told(compare_rates(before, after, rate=statistic, by=keys), after)
+    compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
     if picture == "table":
         return [comparison_table(compared, rate=statistic), *basis]
     return [plots.plot_comparison(compared, rate=statistic, by=by), *basis]
 
 
-def _told(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
+def _with_source(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
     """Carry over where the numbers come from, the sandbox above all."""
     computed.attrs = {**source.attrs, **computed.attrs}
     return computed
