@@ -32,7 +32,7 @@ __all__ = [
 #
 # ::
 #
-#     FlowperfError                    1  anything of ours; catch this to catch all
+#     FlowperfError                    1  any error of flowperf; catch this to catch all
 #     ├── ArgumentError (ValueError)   2  an argument, parameter or frame is not usable
 #     │   ├── AmbiguousNameError       2  one name fits several things      .candidates
 #     │   └── UnknownNameError         2  no such metric, integration, flow .near
@@ -134,7 +134,7 @@ class ScopeError(_FromKlaviyo, CredentialsError):
     Attributes
     ----------
     scope : str or None
-        The missing scope, where Klaviyo or the contract names it (``"flows:read"``).
+        The missing scope, where Klaviyo or its documentation names it (``"flows:read"``).
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class QuotaError(FlowperfError):
     endpoint : str
         Path of the call, such as ``"/api/flow-values-reports"``.
     retry_at : datetime or None
-        When the next call is free, aware; None where nobody can tell.
+        When the next call is free, aware; None where it is not known.
     kept : int
         Answers of this plan that are safely in the store.
     """
@@ -198,7 +198,7 @@ class ApiError(_FromKlaviyo, AnswerError):
 
 
 class PayloadError(AnswerError):
-    """An answer whose shape is not the contract's.
+    """An answer whose shape is not the documented one.
 
     Attributes
     ----------

@@ -18,8 +18,7 @@ from flowperf_helpers.sandbox import VARIANTS
 from flowperf_helpers.stats.ab_tests import compare_recent_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.widgets.board import as_html
-from flowperf_helpers.widgets.notebook import COMPARED, PER_VARIATION, same_basis
-from flowperf_helpers.widgets.selection import read_choice
+from flowperf_helpers.widgets.notebook import COMPARED_STATISTICS, PER_VARIATION, same_basis
 from flowperf_helpers.widgets.views import view_values
 
 NAMES = sorted(path.stem for path in FOLDER.glob("0[1-4]_*.ipynb"))
@@ -62,10 +61,10 @@ def own_answer(name: str) -> dict[str, pd.DataFrame]:
         series = account.flow_series("revenue", timeframe=("2026-09-28", "2026-11-22"), statistics=["recipients"])
         return {"flows": account.flows(), "messages": account.messages(), "series": series}
     if name.startswith("03"):
-        wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
+        wanted: dict[str, Any] = {"statistics": COMPARED_STATISTICS, "group_by": PER_VARIATION}
         after, before = (account.flow_values("revenue", timeframe=week, **wanted) for week in ("2026-W47", "2026-W46"))
         return {"after": after, "before": same_basis(account, after, before)}
-    series = {"statistics": COMPARED}
+    series = {"statistics": COMPARED_STATISTICS}
     return {
         "weekly": account.flow_series("revenue", timeframe=("2026-05-25", "2026-11-22"), **series),
         "daily": account.flow_series("revenue", timeframe=("2026-09-28", "2026-11-22"), interval="daily", **series),
@@ -102,21 +101,21 @@ def test_tutorial_runs_with_its_defaults(name: str, tmp_path: Path) -> None:
 def test_a_choice_becomes_the_next_notebooks_parameter(tmp_path: Path) -> None:
     """02 writes its choice; 03 takes it and speaks of these flows only."""
     chosen = run_cells("02_select_flows", {"choice_file": str(tmp_path / "choice.json"), "weeks": 4})
-    kept = read_choice(tmp_path / "choice.json")
-    assert kept.parameters == chosen.names["choice"].parameters
-    assert len(kept.parameters["flow_ids"]) > 10
-    few = kept.parameters["flow_ids"][:3]
+    kept = json.loads((tmp_path / "choice.json").read_text())
+    assert kept == chosen.names["choice"].parameters
+    assert len(kept["flow_ids"]) > 10
+    few = kept["flow_ids"][:3]
     compared = run_cells("03_compare_values", {"flow_ids": few})
     assert set(few) == set(compared.names["after"]["flow_id"])
 
 
 EXPECTED = {
     "no_integration": {"01": "No metric belongs to the integration", "02": "", "03": "", "04": ""},
-    "no_flows": {"01": "triggers a flow", "02": "has no flow", "03": "No row is there", "04": "No weekly row"},
+    "no_flows": {"01": "triggers a flow", "02": "has no flow", "03": "No row is there", "04": "no weekly row"},
     "one_flow": {"01": "1 flow", "02": "1 of 1 flow", "03": "Abandoned Checkout", "04": "Abandoned Checkout"},
     "many_flows": {"01": "494 flows", "02": "smaller flows are not drawn", "03": "494 flows", "04": "flows"},
-    "drafts_only": {"01": "flows", "02": "Nothing was sent", "03": "No row is there", "04": "No weekly row"},
-    "empty_window": {"01": "flows", "02": "Nothing was sent", "03": "No row is there", "04": "No weekly row"},
+    "drafts_only": {"01": "flows", "02": "Nothing was sent", "03": "No row is there", "04": "no weekly row"},
+    "empty_window": {"01": "flows", "02": "Nothing was sent", "03": "No row is there", "04": "no weekly row"},
     "no_scope": dict.fromkeys(["01", "02", "03", "04"], "scope flows:read"),
     "quota_spent": {"01": "flows", **dict.fromkeys(["02", "03", "04"], "takes no more calls")},
 }
@@ -161,7 +160,7 @@ def test_notebook_and_report_judge_from_one_basis() -> None:
 def test_without_earlier_answers_the_notebook_says_its_basis() -> None:
     """Where no answer of the same age is kept the week before stands as it stands today, and a sentence says so."""
     account = connect("sandbox")
-    wanted: dict[str, Any] = {"statistics": COMPARED, "group_by": PER_VARIATION}
+    wanted: dict[str, Any] = {"statistics": COMPARED_STATISTICS, "group_by": PER_VARIATION}
     after = account.flow_values("revenue", timeframe=("2026-11-09", "2026-11-19"), **wanted)
     before = account.flow_values("revenue", timeframe=("2026-10-29", "2026-11-08"), **wanted)
     found = same_basis(account, after, before)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
@@ -34,6 +36,45 @@ def test_environment_yml_and_pyproject_name_the_same_packages_and_floors() -> No
     expected = dict(re.fullmatch(r"([\w-]+)(.*)", line).groups() for line in wanted)  # type: ignore[union-attr,misc]
     expected |= {"python": project()["requires-python"], "pip": ""}
     assert expected == conda
+
+
+def imported_distributions() -> set[str]:
+    """Return the packages that the code imports, wherever the import stands, by the name an installer knows."""
+    names = set()
+    for path in (ROOT / "flowperf_helpers").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").split(".")[0])
+    ours = {"flowperf_helpers", "_typeshed"}  # the second exists for type checkers only
+    homes = importlib.metadata.packages_distributions()
+    return {homes[name][0].lower().replace("_", "-") for name in names - ours - sys.stdlib_module_names}
+
+
+def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
+    """An install brings what the code imports, and nothing that it does not use."""
+    extras = project()["optional-dependencies"]
+    runtime = [*project()["dependencies"], *extras["keyring"], *extras["app"]]
+    declared = {re.match(r"[\w-]+", line)[0].lower() for line in runtime}  # type: ignore[index]
+    # started or read by others: the kernel by papermill, the time zones by zoneinfo
+    unseen = {"ipykernel", "tzdata"}
+    assert imported_distributions() == declared - unseen
+
+
+def test_every_push_is_checked_on_the_oldest_and_newest_python() -> None:
+    """The workflow runs the same two verbs as a developer, on both ends of the Pythons we allow."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "checks.yml").read_text())
+    assert {"push", "pull_request"} == set(workflow[True])  # YAML 1.1 reads the key `on` as a boolean
+    job = workflow["jobs"]["checks"]
+    versions = [line.rpartition(" ")[2] for line in project()["classifiers"] if "Python :: 3." in line]
+    assert f">={versions[0]}" == project()["requires-python"]
+    assert [versions[0], versions[-1]] == job["strategy"]["matrix"]["python"]
+    runs = [step.get("run", "") for step in job["steps"]]
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.M)
+    for verb in ("check", "test"):
+        assert verb in targets
+        assert any(re.match(rf"make {verb}\b", run) for run in runs)
 
 
 def test_constraints_pin_every_dependency_and_name_no_address() -> None:

@@ -60,7 +60,7 @@ class ReportResponse:
 
 # One account's questions: paging, retries, and our own errors at the edge. Returns bytes.
 #
-# Contract: errors in section H, paging in I, limits in F. Every send, retries included, asks the limiter first;
+# Every send, retries included, asks the pacer first;
 # nothing below it (`flowperf_helpers.klaviyo.transport`, urllib3) retries, so the ledger sees every call.
 
 

@@ -92,7 +92,7 @@ class Credentials:
     secret : str
         The key or token.
     scheme : {"Klaviyo-API-Key", "Bearer"}
-        Word before it in the ``Authorization`` header (contract, section G).
+        Word before it in the ``Authorization`` header.
     source : str
         Where it came from, for error messages: ``"KLAVIYO_API_KEY"``.
 
@@ -204,11 +204,11 @@ class Keyring:
 
 # OAuth: a refresh token in, access tokens out, the newest kept where the next run finds it.
 #
-# Token endpoint, form, errors and lifetimes: contract, section G. Klaviyo may or may not rotate the refresh token,
+# Klaviyo (https://developers.klaviyo.com/en/docs/set_up_oauth) may or may not rotate the refresh token,
 # so whatever comes back is kept. The bytes are made and read by oauthlib; the client sends them.
 
 EARLY = 30.0
-"""Seconds before its end at which an access token is renewed, as Klaviyo's own client does (contract, section G)."""
+"""Seconds before its end at which an access token is renewed, as Klaviyo's own client does."""
 
 LONGEST = 366 * 86400.0
 """Seconds of the longest life of an access token that is believed; Klaviyo's live an hour."""

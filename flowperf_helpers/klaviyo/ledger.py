@@ -221,7 +221,7 @@ class Ledger:
     def _set_aside(self, damage: sqlite3.DatabaseError) -> None:
         try:
             with filelock.FileLock(self.path.with_suffix(".lock"), timeout=self.lock_timeout, mode=0o600):
-                if self._is_whole():  # another process has mended it meanwhile
+                if self._is_whole():  # another process has repaired it meanwhile
                     return
                 aside = self.path.with_name(f"{self.path.stem}-damaged-{time.time_ns()}{self.path.suffix}")
                 os.replace(self.path, aside)

@@ -25,7 +25,7 @@ from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Limit, limits_of
 __all__ = ["CEILING", "RateLimiter"]
 
 CEILING = 120.0
-"""Seconds we are willing to wait for one call, unless told otherwise."""
+"""Seconds we are willing to wait for one call, by default."""
 SHOWN_FROM = 2.0
 """A wait longer than this shows a progress bar."""
 _SLICE = 0.5
@@ -192,7 +192,7 @@ class RateLimiter:
         -------
         DataFrame
             One row per report endpoint and per other endpoint used: ``endpoint`` (str), ``used_today`` (Int64; calls of
-            the last 24 hours, the safe reading as nobody knows when Klaviyo's day starts), ``left_today`` (Int64, NA
+            the last 24 hours, the safe reading: when Klaviyo's day starts is not documented), ``left_today`` (Int64, NA
             where the endpoint has no limit per day), ``next_free`` (datetime64[us, UTC]; now or later).
         """
         now = self.clock()
@@ -230,7 +230,7 @@ def _in_notebook() -> bool:
 
 
 def _bar(endpoint: str, seconds: float, free: float) -> Any:
-    """Return a progress bar that tells the reason and the end of a wait."""
+    """Return a progress bar with the reason and the end of a wait."""
     if _in_notebook():
         from tqdm.auto import tqdm
     else:

@@ -1,8 +1,8 @@
 """Klaviyo's endpoints as flowperf calls them: which scope each needs and how often it may be asked.
 
-Source: the table in section A of the contract; tiers in section F. Limits are per endpoint and account, in fixed
-windows whose start nobody tells. Calls that fit *rolling* windows of the same length fit every fixed one, so the
-arithmetic here is that of rolling windows.
+Limits and scopes stand on each endpoint's page of https://developers.klaviyo.com/en/reference. They are per endpoint
+and account, in fixed windows whose start is not documented. Calls that fit *rolling* windows of the same length fit
+every fixed one, so the arithmetic here is that of rolling windows.
 """
 
 from __future__ import annotations

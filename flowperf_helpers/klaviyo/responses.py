@@ -1,7 +1,7 @@
 """An error status of Klaviyo's, whatever its body holds, as one of our errors. No network here.
 
-Statuses, codes and texts: contract, sections G and H. Rule: the status first, then pointer and code; texts are
-matched only where nothing else tells the case. 5xx bodies can be HTML or empty; ``meta`` can be a list.
+The status decides first, then pointer and code; texts are matched only where nothing else distinguishes the case.
+Bodies of a 5xx answer can be HTML or empty; ``meta`` can be a list.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flowperf_helpers.errors import ApiError, AuthenticationError, FlowperfError
 __all__ = ["RETRIED", "error_from_response", "is_authentication", "retry_after"]
 
 RETRIED = frozenset({429, 502, 503, 504, 524})
-"""Statuses that are worth asking again (contract, section F; reports are pure reads)."""
+"""Statuses that are worth asking again (reports only read, so a POST may be repeated too)."""
 LONGEST_RETRY_AFTER = 32 * 86400.0
 
 _AUTH = re.compile(r"authenticat|api[ -]?key|private key|access token|\bcredentials\b", re.IGNORECASE)
@@ -73,7 +73,7 @@ def error_from_response(
     source: str,
     scrub: Callable[[str], str],
 ) -> FlowperfError:
-    """Return the error for a status that is none of success.
+    """Return the error for a status other than success.
 
     Parameters
     ----------

@@ -95,7 +95,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     UnknownNameError
         No such section; ``near`` holds the names that look alike.
     ArgumentError
-        The file is not there or no TOML; a key or value in the section is not known or of another kind.
+        The file is missing or is not valid TOML; a key or value in the section is not known or of another kind.
     CredentialsError
         A value of the section that looks like a key.
     """
@@ -130,7 +130,7 @@ def _read(path: Path) -> dict[str, Any]:
         # the parser's text may quote the line, and with it a key: only the place is passed on
         place = re.search(r"line \d+", str(error))
         where = f" at {place[0]}" if place else ""
-        raise ArgumentError(f"The accounts file {path} is no TOML{where}: mend it there.") from None
+        raise ArgumentError(f"The accounts file {path} is not valid TOML{where}: correct it there.") from None
     sections = content.get("accounts")
     if set(content) - {"accounts"} or not isinstance(sections, dict) or not sections:
         found = without_keys(", ".join(content)) or "nothing"
@@ -189,7 +189,7 @@ def _check_section(name: str, section: dict[str, Any], path: Path) -> None:
             raise CredentialsError(f"{place} lacks {', '.join(missing)}.")
     named = [key for key in (*SOURCES, "oauth") if key in section]
     if len(named) != 1:
-        found = f"has {' and '.join(named)}" if named else "says not where its key is"
+        found = f"has {' and '.join(named)}" if named else "does not say where its key is"
         raise CredentialsError(
             f"{place} {found}: give exactly one of {', '.join(SOURCES)} and [accounts.{name}.oauth]."
         )
@@ -216,7 +216,7 @@ def _check_text(place: str, key: str, value: object) -> None:
 
 # Which account, which key, which address: from the environment or a section of ``accounts.toml``.
 #
-# Names and rules: interface.md. Nothing falls back to the sandbox; a key that is not there is an error.
+# Nothing falls back to the sandbox; a key that is not there is an error.
 
 DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"
@@ -420,9 +420,9 @@ def _base_url(text: str, where: str) -> str:
         port = parts.port
         (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is a ValueError too
     except ValueError as error:
-        raise ArgumentError(f"{where} is no address: give one such as {DEFAULT_BASE_URL}.") from error
+        raise ArgumentError(f"{where} is not an address: give one such as {DEFAULT_BASE_URL}.") from error
     if parts.scheme not in ("http", "https") or not parts.hostname or (port is not None and port == 0):
-        raise ArgumentError(f"{where} is no address: give one such as {DEFAULT_BASE_URL}.")
+        raise ArgumentError(f"{where} is not an address: give one such as {DEFAULT_BASE_URL}.")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         raise ArgumentError(f"{where} takes scheme and host only, such as {DEFAULT_BASE_URL}: leave out what follows.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):

@@ -33,7 +33,7 @@ __all__ = [
 
 # From one page to the next: which address or cursor follows, and what is refused. No network here.
 #
-# Contract, section I: ``links.next`` is followed verbatim until it is null or missing, on the same host only;
+# ``links.next`` is followed verbatim until it is null or missing, on the same host only;
 # reports take its ``page_cursor`` and the same body again. A cursor that comes twice would never end and costs
 # quota.
 
@@ -148,7 +148,7 @@ def _next_link(body: dict[str, Any]) -> str | None:
     return link
 
 
-# One request over HTTP: the only file that speaks it. What breaks on the way becomes an error of ours.
+# One request over HTTP: the only file that speaks it. What breaks on the way becomes one of our errors.
 #
 # Connect and read timeouts on every call, one deadline for the whole of it, and a limit to what is read; redirects
 # only on the same host, as the key goes along; a ``.netrc`` file or a proxy's address never replaces the key.
@@ -266,7 +266,7 @@ class HTTPTransport:
         BrokenError
             No connection, a timeout, a reset, a body cut short.
         TransportError
-            A certificate that is not accepted, an answer beyond the limit, an address that is none, the run's end.
+            A certificate that is not accepted, an answer beyond the limit, an unusable address, the run's end.
         """
         headers = {"content-type": MEDIA_TYPE} if data is not None else {}
         for _ in range(MAX_HOPS + 1):

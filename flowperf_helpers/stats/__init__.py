@@ -1,1 +1,24 @@
-"""Frame → frame: no network, no disk, no pictures."""
+"""Statistics: a frame in, a frame out. Nothing here reads a disk, a network or a clock, and nothing draws."""
+
+from flowperf_helpers import lazy
+
+_HOMES = {
+    "compare_rates": "compare",
+    "compare_recent_variations": "ab_tests",
+    "compare_variations": "compare",
+    "completeness_curve": "conversion_lag",
+    "control_limits": "signals",
+    "coverage_table": "data_quality",
+    "decompose": "decomposition",
+    "find_signals": "signals",
+    "forecast": "conversion_lag",
+    "q_values": "rates",
+    "rate_difference": "rates",
+    "rate_interval": "rates",
+    "reconcile": "data_quality",
+    "restatements": "data_quality",
+    "roll_up": "rollup",
+    "stopped_flows": "signals",
+}
+__all__ = list(_HOMES)
+__getattr__, __dir__ = lazy(__name__, _HOMES)

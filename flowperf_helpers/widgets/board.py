@@ -20,12 +20,12 @@ import traitlets
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.plots.figure import as_html
 
-__all__ = ["AskButton", "Board", "Shown", "as_html", "in_words", "shown"]
+__all__ = ["Board", "RequestButton", "StaticView", "as_html", "error_text", "show"]
 
 _INDENT = "0 0 0 118px"
 
 
-def in_words(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """One or two sentences about an error, for people; ours are written that way already."""
     if isinstance(error, FlowperfError):
         return str(error)
@@ -43,7 +43,7 @@ def _status(sentence: str) -> str:
     return f'<div role="status" aria-live="polite" style="line-height:1.4">{html.escape(sentence)}</div>'
 
 
-class Shown:
+class StaticView:
     """A static picture or table with its words, for a cell's last line.
 
     Attributes
@@ -62,7 +62,7 @@ class Shown:
         return self.html
 
 
-def shown(drawn: Any) -> Shown:
+def show(drawn: Any) -> StaticView:
     """Show what a view returned as a cell's result: static, needs no widgets, has a text alternative.
 
     Parameters
@@ -70,7 +70,7 @@ def shown(drawn: Any) -> Shown:
     drawn
         As `as_html`.
     """
-    return Shown(as_html(drawn))
+    return StaticView(as_html(drawn))
 
 
 class Board(w.VBox):
@@ -84,7 +84,7 @@ class Board(w.VBox):
     *data
         Whatever the view takes first, usually frames that were fetched before.
     **pickers : widget
-        Anything with a ``value``; Tab visits them in this order. What is no widget is handed on as it is.
+        Anything with a ``value``; Tab visits them in this order. What is not a widget is passed on as it is.
 
     Attributes
     ----------
@@ -97,8 +97,8 @@ class Board(w.VBox):
 
     Notes
     -----
-    An error of ours is shown in words. Any other is shown in words too and raised: at the start in the cell, later in
-    the kernel's log.
+    A `FlowperfError` is shown in words. Any other error is shown in words and also raised: at the start in the cell,
+    later in the kernel's log.
     """
 
     def __init__(self, view: Callable[..., Any], *data: Any, **pickers: Any) -> None:
@@ -133,7 +133,7 @@ class Board(w.VBox):
             self.picture.value = as_html(self._view(*self._data, **self.values))
         except Exception as error:
             self.error = error
-            self.message.value = _alert(in_words(error))
+            self.message.value = _alert(error_text(error))
             if not isinstance(error, FlowperfError):
                 raise
         else:
@@ -154,7 +154,7 @@ class Board(w.VBox):
 
 
 class Cost(Protocol):
-    """What a plan tells of itself (`flowperf_helpers.account.planner.Plan` does)."""
+    """What a plan says about itself (`flowperf_helpers.account.planner.Plan` does)."""
 
     @property
     def summary(self) -> str:
@@ -165,7 +165,7 @@ class Cost(Protocol):
         """Requests that will be sent."""
 
 
-class AskButton(w.VBox):
+class RequestButton(w.VBox):
     """The one control that may spend a call. It says the cost before it is pressed, and how far it is while it runs.
 
     Parameters
@@ -231,7 +231,7 @@ class AskButton(w.VBox):
         try:
             plan = self._plan(self._wanted())
         except FlowperfError as error:
-            self.cost.value, self.message.value = "", _alert(in_words(error))
+            self.cost.value, self.message.value = "", _alert(error_text(error))
             self.button.disabled = True
             return
         self.button.disabled = False
@@ -269,7 +269,7 @@ class AskButton(w.VBox):
     def _stopped(self, error: Exception) -> None:
         self.error = error
         self._estimate_quietly()
-        self.message.value = _alert(f"{in_words(error)} The button works on: press it to try again.")
+        self.message.value = _alert(f"{error_text(error)} The button works on: press it to try again.")
 
     def _estimate_quietly(self) -> None:
         kept = self.message.value

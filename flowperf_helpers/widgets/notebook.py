@@ -19,9 +19,9 @@ from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS
 
 __all__ = [
-    "COMPARED",
+    "COMPARED_STATISTICS",
     "PER_VARIATION",
-    "before_and_after",
+    "comparison_queries",
     "four_weeks",
     "same_basis",
     "versions_frame",
@@ -31,7 +31,7 @@ __all__ = [
 
 # The questions that the comparison notebooks ask: which statistics, per what, over which two windows.
 
-COMPARED = (
+COMPARED_STATISTICS = (
     "recipients", "delivered", "opens_unique", "open_rate", "clicks_unique", "click_rate", "click_to_open_rate",
     "conversions", "conversion_uniques", "conversion_rate", "conversion_value", "revenue_per_recipient",
     "unsubscribe_uniques", "unsubscribe_rate", "spam_complaints", "spam_complaint_rate", "bounced", "bounce_rate",
@@ -57,7 +57,7 @@ def week_window(account: Account, week: str = "") -> Window:
     return window
 
 
-def before_and_after(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[ReportQuery]:
+def comparison_queries(account: Account, conversion_metric: str, *, window: Any, **wanted: Any) -> list[ReportQuery]:
     """Return three queries: values of a window and of the one before it, and the weeks that tests are judged by.
 
     Parameters
@@ -90,7 +90,7 @@ def four_weeks(window: Window) -> Window:
 def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
     """Return the week before as the weekly report compares with it: as it stood at the age that the week has now.
 
-    Asks nobody: where the store holds no answer of that age (`report.measures.before_at_equal_age`), the week before
+    Sends nothing: where the store holds no answer of that age (`report.measures.before_at_equal_age`), the week before
     stays as it stands today. ``attrs["basis"]`` says in a sentence which of the two it is.
 
     Parameters
@@ -110,9 +110,9 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
         if equal
         else "The window before is shown as it stands today, with a head start in age: none of the same age is kept."
     )
-    told = before.copy(deep=False)
-    told.attrs = {**before.attrs, "basis": basis}
-    return told
+    marked = before.copy(deep=False)
+    marked.attrs = {**before.attrs, "basis": basis}
+    return marked
 
 
 def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekData:

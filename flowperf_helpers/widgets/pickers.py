@@ -29,8 +29,7 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import INTERVALS, STATISTICS
-from flowperf_helpers.widgets.search_picker import FIELD_STYLE, FIELD_WIDTH, SearchPicker
-from flowperf_helpers.widgets.window_picker import WindowPicker
+from flowperf_helpers.widgets.picker_widgets import FIELD_STYLE, FIELD_WIDTH, SearchPicker, WindowPicker
 
 __all__ = [
     "SearchPicker",

@@ -17,7 +17,6 @@ __all__ = [
     "chosen_flows",
     "flow_overview",
     "flows_in",
-    "read_choice",
     "select_rows",
 ]
 
@@ -79,23 +78,6 @@ class FlowChoice:
                 f"The choice cannot be written to {target.name} ({error.strerror}).", path=target
             ) from error
         return target
-
-
-def read_choice(path: str | Path) -> FlowChoice:
-    """Read a file that `FlowChoice.save` wrote.
-
-    Raises
-    ------
-    ArgumentError
-        No such file, or another content.
-    """
-    try:
-        kept = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))
-        return FlowChoice([str(flow) for flow in kept["flow_ids"]], account=str(kept["account"]))
-    except OSError as error:
-        raise ArgumentError(f"The choice {Path(path).name} cannot be read ({error.strerror}).") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArgumentError(f"{Path(path).name} holds no choice of flows: write one with 02_select_flows.") from error
 
 
 # Rows of a fetched frame that are wanted, and what is known of each flow in one row. Frame → frame.

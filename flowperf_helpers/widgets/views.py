@@ -1,4 +1,9 @@
-"""The notebooks' pictures: select, compute, draw. Each draws alone and on a board."""
+"""The notebooks' pictures: select, compute, draw. Each draws alone and on a board.
+
+Each takes fetched frames first and the pickers' values by name, sends no request, and returns what
+`flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few weeks), it
+returns axes with the sentence that says why, so that the cells below still run.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +23,7 @@ from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.decomposition import decompose
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
-from flowperf_helpers.widgets.lenient import or_sentence, sentence_picture
+from flowperf_helpers.widgets.lenient_account import explanation_picture, or_explanation
 from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_rows
 
 __all__ = [
@@ -31,14 +36,10 @@ __all__ = [
 ]
 
 
-# Pictures for choosing metrics and flows: one function per picture, which draws alone and on a board.
-#
-# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
-# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
-# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+# Pictures for choosing metrics and flows.
 
 
-@or_sentence
+@or_explanation
 def view_triggers(
     triggers: pd.DataFrame, metrics: pd.DataFrame, *, integration: str = "", metric_ids: Sequence[str] | None = None
 ) -> Any:
@@ -57,7 +58,7 @@ def view_triggers(
     if metric_ids is not None:
         known = known[known["metric_id"].isin(list(metric_ids))]
     if known.empty:
-        return sentence_picture(
+        return explanation_picture(
             "No metric is chosen, or none is there: choose another integration or metric.", metrics.attrs
         )
     rows = triggers[triggers["metric_id"].isin(known["metric_id"])]
@@ -65,7 +66,7 @@ def view_triggers(
     return plot_triggers(rows, known)
 
 
-@or_sentence
+@or_explanation
 def view_choice(
     overview: pd.DataFrame,
     *,
@@ -88,21 +89,17 @@ def view_choice(
         Only flows with as many recipients.
     """
     if overview.empty:
-        return [sentence_picture("This account has no flow.", overview.attrs)]
+        return [explanation_picture("This account has no flow.", overview.attrs)]
     fitting = set(chosen_flows(overview, channel=channel, at_least=at_least))
     kept = overview[overview["flow_id"].isin(fitting)]
     kept.attrs = dict(overview.attrs)
     if kept.empty:
-        return [sentence_picture("No flow fits: lower the volume, or take all channels.", overview.attrs)]
+        return [explanation_picture("No flow fits: lower the volume, or take all channels.", overview.attrs)]
     ids = chosen_flows(kept, flow_ids=flow_ids)
     return [plot_volume(kept, chosen=ids), FlowChoice(ids, account=account)]
 
 
-# Pictures of series: select, compute, draw. The same function draws alone and on a board.
-#
-# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
-# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
-# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+# Pictures of series.
 
 SERIES_VIEWS = {
     "one line per flow": "lines",
@@ -114,7 +111,7 @@ SERIES_VIEWS = {
 """Pictures of `view_series`: words for people, and the value of ``picture``."""
 
 
-@or_sentence
+@or_explanation
 def view_series(
     weekly: pd.DataFrame,
     daily: pd.DataFrame,
@@ -147,7 +144,9 @@ def view_series(
     frame = daily if interval == "daily" else weekly
     frame = select_rows(frame, flow_ids=flow_ids, channel=channel, window=window)
     if frame.empty:
-        return sentence_picture(f"No {interval} row is there for this choice of flows, channel and days.", frame.attrs)
+        return explanation_picture(
+            f"There is no {interval} row for this choice of flows, channel and days.", frame.attrs
+        )
     if picture == "multiples":
         return plots.plot_small_multiples(frame, statistics=[*statistics] or [statistic])
     if picture == "heat":
@@ -192,11 +191,7 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
     return plots.plot_forecast(expected, statistic=statistic)
 
 
-# Pictures of values: select, compute, draw. The same function draws alone and on a board.
-#
-# Each takes fetched frames first and the pickers' values by name, asks nobody anything, and returns what
-# `flowperf_helpers.plots.figure.as_html` can show. Where the numbers do not allow a picture (no rows, too few
-# weeks), it returns axes with the sentence that says why, so that the cells below still run.
+# Pictures of values.
 
 VALUES_VIEWS = {
     "beside each other": "levels",
@@ -211,7 +206,7 @@ VALUES_VIEWS = {
 _TESTS = "Tests are judged by their last four weeks, as in the weekly report."
 
 
-@or_sentence
+@or_explanation
 def view_values(
     after: pd.DataFrame,
     before: pd.DataFrame,
@@ -245,7 +240,9 @@ def view_values(
     """
     after, before = (select_rows(f, flow_ids=flow_ids, channel=channel) for f in (after, before))
     if after.empty and before.empty:
-        return sentence_picture("No row is there for this choice: nothing was sent, or no flow is chosen.", after.attrs)
+        return explanation_picture(
+            "No row is there for this choice: nothing was sent, or no flow is chosen.", after.attrs
+        )
     keys = [by.replace("_name", "_id"), by]
     keys = ["flow_id", "flow_name", *(k for k in keys if k not in ("flow_id", "flow_name"))]
     if picture == "levels":
@@ -254,23 +251,23 @@ def view_values(
         return plots.plot_funnel(after, by=by)
     if picture == "duel":
         if recent is None:
-            return plots.plot_variations(_told(compare_variations(after, rate=statistic), after), rate=statistic)
+            return plots.plot_variations(_with_source(compare_variations(after, rate=statistic), after), rate=statistic)
         rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
         return [
-            plots.plot_variations(_told(compare_recent_variations(rows, rate=statistic), after), rate=statistic),
+            plots.plot_variations(_with_source(compare_recent_variations(rows, rate=statistic), after), rate=statistic),
             _TESTS,
         ]
     basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []
     if picture == "effects":
-        split = _told(decompose(before, after, rate=statistic, by=keys[-2]), after)
+        split = _with_source(decompose(before, after, rate=statistic, by=keys[-2]), after)
         return [plots.plot_effects(split, rate=statistic), *basis]
-    compared = _told(compare_rates(before, after, rate=statistic, by=keys), after)
+    compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
     if picture == "table":
         return [comparison_table(compared, rate=statistic), *basis]
     return [plots.plot_comparison(compared, rate=statistic, by=by), *basis]
 
 
-def _told(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
+def _with_source(computed: pd.DataFrame, source: pd.DataFrame) -> pd.DataFrame:
     """Carry over where the numbers come from, the sandbox above all."""
     computed.attrs = {**source.attrs, **computed.attrs}
     return computed

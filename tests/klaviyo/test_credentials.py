@@ -197,7 +197,7 @@ def test_names_are_no_keys(text: str) -> None:
      ('api_key_env = "K"\nbase_url = "http://x.example"', ArgumentError, "base_url is plain http"),
      ('oauth = "x"', ArgumentError, r"accounts\.acme\.oauth"),
      ('[accounts.acme.oauth]\nclient_id_env = "I"', CredentialsError, "lacks client_secret_env, refresh_token_env"),
-     ('api_key_env = "K\n', ArgumentError, "no TOML at line 2")],
+     ('api_key_env = "K\n', ArgumentError, "not valid TOML at line 2")],
 )  # fmt: skip
 def test_what_a_section_may_not_hold(tmp_path: Path, text: str, error: type[Exception], says: str) -> None:
     """Unknown keys, several or no sources of the key, values of another kind: each has its sentence."""

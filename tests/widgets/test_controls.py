@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowperf_helpers.errors import ArgumentError, QuotaError
-from flowperf_helpers.widgets.board import AskButton, Board, as_html
+from flowperf_helpers.widgets.board import Board, RequestButton, as_html
+from flowperf_helpers.widgets.picker_widgets import window_presets
 from flowperf_helpers.widgets.pickers import (
     channel_picker,
     flow_picker,
@@ -25,7 +26,6 @@ from flowperf_helpers.widgets.pickers import (
     statistic_picker,
     window_picker,
 )
-from flowperf_helpers.widgets.window_picker import window_presets
 
 EARLIEST, LATEST = date(2025, 5, 19), date(2026, 11, 22)
 
@@ -336,7 +336,7 @@ def test_asking_says_its_cost_first_and_asks_only_when_pressed() -> None:
     """The cost stands beside the button and follows the pickers; no change of a picker asks."""
     wire, shown = Wire(), []
     window = window_picker(earliest=EARLIEST, latest=LATEST)
-    ask = AskButton(wishes, plan=wire.plan, run=wire.run, then=lambda *frames: shown.append(frames), window=window)
+    ask = RequestButton(wishes, plan=wire.plan, run=wire.run, then=lambda *frames: shown.append(frames), window=window)
     assert "Ask Klaviyo (2)" == ask.button.description
     assert "2 report requests to send." in ask.cost.value
     window.preset.value = "last 30 days"
@@ -353,7 +353,7 @@ def test_progress_is_seen_while_it_runs() -> None:
     """The button rests while Klaviyo answers, and the bar counts answers."""
     wire, seen = Wire(), []
     window = window_picker(earliest=EARLIEST, latest=LATEST)
-    ask = AskButton(wishes, plan=wire.plan, run=wire.run, then=lambda *frames: None, window=window)
+    ask = RequestButton(wishes, plan=wire.plan, run=wire.run, then=lambda *frames: None, window=window)
     ask.progress.observe(lambda change: seen.append((change["new"], ask.button.disabled)), "value")
     ask.button.click()
     assert [(1, True), (2, True)] == seen
@@ -363,7 +363,7 @@ def test_an_error_while_asking_is_said_in_words_and_the_button_works_on() -> Non
     """The quota runs out half-way: its sentence is shown, the button can be pressed again and then succeeds."""
     wire, shown = Wire(), []
     window = window_picker(earliest=EARLIEST, latest=LATEST)
-    ask = AskButton(wishes, plan=wire.plan, run=wire.run, then=lambda *frames: shown.append(frames), window=window)
+    ask = RequestButton(wishes, plan=wire.plan, run=wire.run, then=lambda *frames: shown.append(frames), window=window)
     wire.fails = True
     ask.button.click()
     assert "run again at 23:00" in ask.message.value
@@ -380,7 +380,7 @@ def test_a_board_takes_the_answer_of_a_button() -> None:
     wire = Wire()
     board = Board(bars, FRAME.iloc[:1], statistic=statistic_picker(FRAME.columns))
     window = window_picker(earliest=EARLIEST, latest=LATEST)
-    ask = AskButton(lambda window: ["one"], plan=wire.plan, run=wire.run, then=board.show, window=window)
+    ask = RequestButton(lambda window: ["one"], plan=wire.plan, run=wire.run, then=board.show, window=window)
     assert "opens of 1 rows." in board.picture.value
     ask.button.click()
     assert "opens of 3 rows." in board.picture.value

@@ -50,7 +50,7 @@ def serve_app(
     notebooks: Sequence[str | Path] = APP_NOTEBOOKS,
     say: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve notebooks as pages on loopback until this process is interrupted or told to end.
+    """Serve notebooks as pages on loopback until this process is interrupted or stopped.
 
     Parameters
     ----------

@@ -61,7 +61,7 @@ class Parameter:
     type : str
         As annotated (``"str"``), or the type of the default where there is no annotation.
     default : object
-        The literal that stands there; None where it is no literal.
+        The literal that stands there; None where it is not a literal.
     help : str
         The comment behind it.
     """
@@ -78,7 +78,7 @@ def notebook_parameters(notebook: Mapping[str, Any], *, source: str = "the noteb
     Raises
     ------
     ArgumentError
-        No such cell, several of them, or one that is no Python.
+        No such cell, several of them, or one that is not valid Python.
     """
     tagged = [
         cell
@@ -98,7 +98,7 @@ def _declared(text: str, source: str) -> dict[str, Parameter]:
     try:
         statements = ast.parse(text).body
     except SyntaxError as error:
-        raise ArgumentError(f"The parameters cell of {source} is no Python (line {error.lineno}).") from error
+        raise ArgumentError(f"The parameters cell of {source} is not valid Python (line {error.lineno}).") from error
     lines = text.splitlines()
     found = {}
     for statement in statements:
@@ -217,7 +217,7 @@ def check_parameters(
     Raises
     ------
     ArgumentError
-        Unknown name (near misses are named) or a value of another type.
+        Unknown name (similar names are suggested) or a value of another type.
     CredentialsError
         A name or a value that looks like a secret; neither is repeated in the message.
     """

@@ -35,12 +35,12 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def stock_notebook(name: str) -> Path:
-    """Where a notebook of ours lies: inside the installed package, or beside it in a working copy.
+    """Where a stock notebook lies: inside the installed package, or beside it in a working copy.
 
     Raises
     ------
     ArgumentError
-        There is none of that name.
+        There is no notebook of that name.
     """
     package = Path(__file__).parents[2]
     for folder in (package / "notebooks", package.parent / "notebooks"):
@@ -72,7 +72,7 @@ def read_notebook(path: str | Path) -> dict[str, Any]:
 
 
 def _schema_error(notebook: dict[str, Any]) -> str | None:
-    """Where a notebook first breaks Jupyter's schema, in words; the schema itself is asked, nothing is mended."""
+    """Where a notebook first breaks Jupyter's schema, in words; the schema itself is asked, nothing is repaired."""
     from nbformat.validator import get_validator
 
     version, minor = notebook.get("nbformat"), notebook.get("nbformat_minor")

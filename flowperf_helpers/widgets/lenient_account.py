@@ -1,6 +1,6 @@
 """Errors as sentences: an account that explains itself in a notebook instead of stopping it.
 
-A tutorial that stops at its third cell teaches nothing. `explaining` wraps an account: where a question cannot be
+A tutorial that stops at its third cell teaches nothing. `lenient` wraps an account: where a question cannot be
 answered (no such integration, a scope that is missing, a quota that is spent), the sentence of the error is shown, an
 empty frame of the right columns comes back, and the cells below still run. Scheduled runs use the account as it is:
 there an error has to stop the run.
@@ -31,7 +31,7 @@ from flowperf_helpers.frames.resources import (
 )
 from flowperf_helpers.plots.figure import canvas, nothing_to_draw
 
-__all__ = ["UNANSWERED", "ExplainingAccount", "Sentence", "explained", "explaining", "or_sentence", "sentence_picture"]
+__all__ = ["UNANSWERED", "Explanation", "LenientAccount", "attempt", "explanation_picture", "lenient", "or_explanation"]
 
 P = ParamSpec("P")
 
@@ -41,7 +41,7 @@ UNANSWERED = "unanswered"
 _MESSAGE_COLUMNS = ("flow_id", "flow_message_id", "flow_message_name", "send_channel", "action_status")
 
 
-class Sentence:
+class Explanation:
     """A sentence in place of a result; false, and empty when looped over.
 
     Attributes
@@ -66,25 +66,25 @@ class Sentence:
         return f'<div role="alert" style="{style}"><b>Not possible:</b> {html.escape(self.text)}</div>'
 
 
-def explained(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call something; where an error of ours stops it, return its sentence instead of raising.
+def attempt(call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call something; where a `FlowperfError` stops it, return its sentence instead of raising.
 
     Returns
     -------
     object
-        What the call returns, or a `Sentence`, which shows itself when it is a cell's last line.
+        What the call returns, or a `Explanation`, which shows itself when it is a cell's last line.
     """
     try:
         return call(*args, **kwargs)
     except FlowperfError as error:
-        return Sentence(str(error))
+        return Explanation(str(error))
 
 
-def or_sentence(view: Callable[P, Any]) -> Callable[P, Any]:
-    """Decorate a view: where an error of ours stops it, its sentence stands in place of the picture.
+def or_explanation(view: Callable[P, Any]) -> Callable[P, Any]:
+    """Decorate a view: where a `FlowperfError` stops it, its sentence stands in place of the picture.
 
-    A frame that an `ExplainingAccount` could not fetch carries the reason in ``attrs["unanswered"]``: it is said
-    instead of "nothing was sent", which nobody knows then.
+    A frame that an `LenientAccount` could not fetch carries the reason in ``attrs["unanswered"]``: it is said
+    instead of "nothing was sent", which is not known then.
     """
 
     @functools.wraps(view)
@@ -93,26 +93,26 @@ def or_sentence(view: Callable[P, Any]) -> Callable[P, Any]:
         attrs = frames[0].attrs if frames else {}
         unanswered = next((frame.attrs[UNANSWERED] for frame in frames if frame.attrs.get(UNANSWERED)), None)
         if unanswered:
-            return sentence_picture(unanswered, attrs)
+            return explanation_picture(unanswered, attrs)
         try:
             return view(*args, **kwargs)
         except FlowperfError as error:
-            return sentence_picture(str(error), attrs)
+            return explanation_picture(str(error), attrs)
 
     return seen
 
 
-def sentence_picture(text: str, attrs: dict[Any, Any]) -> Any:
+def explanation_picture(text: str, attrs: dict[Any, Any]) -> Any:
     """Return axes that hold a sentence and nothing else."""
     return nothing_to_draw(canvas(None, height=1.6), text, attrs)
 
 
-def explaining(account: Account) -> ExplainingAccount:
+def lenient(account: Account) -> LenientAccount:
     """Wrap an account for a notebook that should go on after an error."""
-    return ExplainingAccount(account)
+    return LenientAccount(account)
 
 
-class ExplainingAccount:
+class LenientAccount:
     """An account whose questions show a sentence and return an empty frame where they cannot be answered.
 
     Everything that is not listed here, such as `plan`, `run` and `wanted`, is the account's own and raises.
@@ -140,7 +140,7 @@ class ExplainingAccount:
         try:
             return str(self.account._repr_html_())
         except FlowperfError as error:
-            return Sentence(str(error))._repr_html_()
+            return Explanation(str(error))._repr_html_()
 
     def metrics(self, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
         """`Account.metrics`; an empty name means all."""
@@ -197,8 +197,8 @@ class ExplainingAccount:
         return self._marked(finished)
 
     def _ask(self, call: Callable[..., pd.DataFrame], *args: Any, **kwargs: Any) -> pd.DataFrame | None:
-        found = explained(call, *args, **kwargs)
-        if not isinstance(found, Sentence):
+        found = attempt(call, *args, **kwargs)
+        if not isinstance(found, Explanation):
             found.attrs = {"account": self.account.name, "sandbox": self.account.is_sandbox} | found.attrs
             return found
         self._reason = found.text
