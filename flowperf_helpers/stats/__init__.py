@@ -5,7 +5,7 @@ from flowperf_helpers import lazy
 _HOMES = {
     "compare_rates": "compare",
     "compare_recent_variations": "ab_tests",
-    "compare_variations": "compare",
+    "compare_variations": "ab_tests",
     "completeness_curve": "conversion_lag",
     "control_limits": "signals",
     "coverage_table": "data_quality",
