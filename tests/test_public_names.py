@@ -49,16 +49,16 @@ FACES = {
             Section WeekData WeekNumbers WeeklyReport compute fetch_week plan_week refuse_unknown_parameters report_week
         """,
         "stats": """
-            compare_rates compare_recent_variations compare_variations completeness_curve control_limits coverage_table
+            compare_rates compare_variations completeness_curve control_limits coverage_table
             decompose find_signals forecast q_values rate_difference rate_interval reconcile restatements roll_up
-            stopped_flows
+            stopped_flows watch_variations
         """,
         "widgets": """
             Board COMPARED_STATISTICS FlowChoice PER_VARIATION RequestButton SERIES_VIEWS SearchPicker VALUES_VIEWS
             WindowPicker attempt channel_picker chosen_flows comparison_queries flow_overview flow_picker flows_in
-            four_weeks integration_picker interval_picker lenient metric_picker picture_picker row_pickers
+            integration_picker interval_picker lenient metric_picker picture_picker row_pickers
             same_basis select_rows show statistic_picker versions_frame view_choice view_series view_triggers
-            view_values volume_picker week_window window_picker
+            view_values volume_picker week_window weeks_of_tests window_picker
         """,
     }.items()
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,15 +12,14 @@ from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, row_keys
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.evidence import RATES
 from flowperf_helpers.stats.data_quality import merge_answers
 
 __all__ = [
-    "NOT_COMPARABLE",
     "RATES",
     "STRIP_WEEKS",
     "Settling",
     "before_at_equal_age",
-    "changes",
     "conversions_with_value",
     "disagreements",
     "effects",
@@ -41,17 +40,7 @@ __all__ = [
 
 # The numbers of a weekly report: frames in, frames out. No text is made here and nothing is drawn.
 
-RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
-"""Rates that are compared with the week before, in the order of the page."""
-
-NOT_COMPARABLE = "not comparable yet"
-"""Verdict on a rate that still moves, beside a week that has had longer to settle."""
-
 STRIP_WEEKS = 12
-CHANGE_COLUMNS = [
-    "flow_id", "flow_message_id", "statistic", "numerator_before", "denominator_before", "rate_before",
-    "numerator_after", "denominator_after", "rate_after", "difference", "low", "high", "p_value", "q_value", "verdict",
-]  # fmt: skip
 
 
 def before_at_equal_age(answers: WeekData, then: pd.DataFrame) -> tuple[pd.DataFrame | None, bool]:
@@ -124,56 +113,11 @@ def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
     return float(counts[carries].sum()), float(counts.sum())
 
 
-def changes(
-    before: pd.DataFrame | None,
-    after: pd.DataFrame,
-    *,
-    by: Sequence[str] = ("flow_id",),
-    rates: Sequence[str] = RATES,
-    withheld: Collection[str] = (),
-) -> pd.DataFrame:
-    """Every rate of every group beside the week before, with one false-discovery correction over all of them.
-
-    Parameters
-    ----------
-    withheld : collection of str
-        Rates that may not be judged, as the weeks are of unequal age: `NOT_COMPARABLE`, without interval and p-value.
-
-    Returns
-    -------
-    DataFrame
-        One row per group and rate: the columns of `compare_rates` and ``statistic``; empty without a week before.
-    """
-    from flowperf_helpers.stats.compare import compare_rates
-
-    if before is None or not len(before) or not len(after):
-        return pd.DataFrame(columns=[c for c in CHANGE_COLUMNS if c != "flow_message_id" or c in by])
-    pairs = ((rate, _behind(before, rate), _behind(after, rate)) for rate in rates)
-    parts = [compare_rates(then, now, rate=rate, by=tuple(by)).assign(statistic=rate) for rate, then, now in pairs]
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    young = table["statistic"].isin(list(withheld))
-    table.loc[young, ["low", "high", "p_value", "q_value"]] = float("nan")
-    table.loc[young, "verdict"] = NOT_COMPARABLE
-    return _corrected(table)
-
-
 def _behind(frame: pd.DataFrame, rate: str) -> pd.DataFrame:
     """A frame with one rate and its parts: denominators are inferred for every rate that a frame has."""
     entry = STATISTICS[rate]
     wanted = {rate, *entry.numerators, *entry.denominators}
     return frame[[c for c in frame.columns if c in wanted or c not in STATISTICS]]
-
-
-def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """One Benjamini-Hochberg correction over all comparisons of the page; verdicts follow it."""
-    from flowperf_helpers.stats.rates import q_values
-
-    known = table["p_value"].notna()
-    q = pd.Series(q_values(table["p_value"].to_numpy(dtype=float)), index=table.index)
-    verdict = table["verdict"].astype("str").copy()
-    chance = known & (q > 0.05) & verdict.isin(["higher", "lower"])
-    verdict[chance] = "no evidence of a change"
-    return table.assign(q_value=q, verdict=verdict)
 
 
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
@@ -200,8 +144,13 @@ def strips(weekly: pd.DataFrame, *, last: pd.Timestamp, by: Sequence[str] = ("fl
     return table.merge(flags, left_on="interval_start", right_index=True, how="left")
 
 
-def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence[str], *, rate: str) -> pd.DataFrame:
-    """Where the change of each flow's rate came from, message by message.
+def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str, str]) -> pd.DataFrame:
+    """Where the change of a flow's rate since the week before came from, message by message.
+
+    Parameters
+    ----------
+    rates : mapping of str to str
+        Flow id to the rate.
 
     Returns
     -------
@@ -211,15 +160,17 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     from flowperf_helpers.stats.decomposition import decompose
 
     columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
-    if before is None:
-        return pd.DataFrame(columns=[*columns, "is_gone"])
-    sides = [dict(list(_behind(f[f["flow_id"].isin(flow_ids)], rate).groupby("flow_id"))) for f in (before, after)]
     parts = []
-    for flow_id in flow_ids:
-        then, now = (side.get(flow_id) for side in sides)
-        if then is not None and now is not None and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
-            split = decompose(then, now, rate=rate, by="flow_message_id")
-            parts.append(split.assign(flow_id=flow_id, statistic=rate))
+    for rate in dict.fromkeys(rates.values()):
+        if before is None:
+            break
+        flow_ids = [flow_id for flow_id, of in rates.items() if of == rate]
+        sides = [dict(list(_behind(f[f["flow_id"].isin(flow_ids)], rate).groupby("flow_id"))) for f in (before, after)]
+        for flow_id in flow_ids:
+            then, now = (side.get(flow_id) for side in sides)
+            if then is not None and now is not None and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
+                split = decompose(then, now, rate=rate, by="flow_message_id")
+                parts.append(split.assign(flow_id=flow_id, statistic=rate))
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "is_gone"])
 
 
