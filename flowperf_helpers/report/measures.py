@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
 
 import pandas as pd
 
-from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, row_keys
 from flowperf_helpers.report.data import WeekData
@@ -18,7 +15,6 @@ from flowperf_helpers.stats.data_quality import merge_answers
 __all__ = [
     "RATES",
     "STRIP_WEEKS",
-    "Settling",
     "before_at_equal_age",
     "conversions_with_value",
     "disagreements",
@@ -30,7 +26,6 @@ __all__ = [
     "rate_counts",
     "restated",
     "restated_weeks",
-    "settling",
     "strips",
     "totals",
     "unsent",
@@ -210,34 +205,6 @@ LEAST_CHANGE = 0.005
 """Restatements smaller than this fraction are counted, not listed."""
 
 
-@dataclass(frozen=True)
-class Settling:
-    """How complete a week is.
-
-    Attributes
-    ----------
-    open_days : int
-        Days of the week younger than the attribution window.
-    curve : DataFrame
-        Share of the final conversions by age, where snapshots tell; else empty.
-    so_far, final, low, high : float or None
-        Conversions of the week.
-    sentence : str
-        The forecast in words, or empty.
-    note : str
-        Why there is no forecast, or what it rests on.
-    """
-
-    open_days: int
-    curve: pd.DataFrame
-    so_far: float | None
-    final: float | None
-    low: float | None
-    high: float | None
-    sentence: str
-    note: str
-
-
 def unsent(answers: WeekData) -> pd.DataFrame:
     """Flows and messages that have no number this week, with the reason."""
     from flowperf_helpers.stats.data_quality import coverage_table
@@ -269,12 +236,6 @@ def unsent(answers: WeekData) -> pd.DataFrame:
             [rows, gone.assign(reason="no longer in the account: it vanished since it last sent")], ignore_index=True
         )
     return rows.reset_index(drop=True)
-
-
-def _daily(history: pd.DataFrame) -> pd.DataFrame:
-    if not len(history) or "interval_end" not in history:
-        return history.iloc[:0]
-    return history[(history["interval_end"] - history["interval_start"]) <= timedelta(hours=26)]
 
 
 def restated(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
@@ -344,44 +305,6 @@ def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:
     """Whether a change is worth a line: half a percent or more, or out of nothing."""
     share = change.abs() / before.abs().where(before != 0)
     return (share.fillna(1.0) >= LEAST_CHANGE) & (change != 0)
-
-
-def settling(answers: WeekData) -> Settling:
-    """How many days are open, and where the week's conversions will end."""
-    from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
-
-    starts, ends = answers.window.bounds(answers.account["timezone"])
-    days = answers.daily[(answers.daily["interval_start"] >= starts) & (answers.daily["interval_start"] < ends)]
-    open_days = int(days.loc[days["is_provisional"].fillna(False).astype(bool), "interval_start"].nunique())
-    so_far = float(days["conversions"].fillna(0).sum()) if len(days) else None
-    empty = pd.DataFrame(columns=["age_days", "share", "low", "high", "days_behind"])
-    if not open_days:
-        return Settling(0, empty, so_far, so_far, so_far, so_far, "", "Every day is older than the attribution window.")
-    history = _daily(answers.history)
-    curve = empty
-    if len(history):
-        window = answers.account["attribution_days"]
-        curve = completeness_curve(history, statistic="conversions", attribution_days=window)
-    note = str(curve.attrs.get("note") or "")
-    if not curve["share"].notna().any():
-        return Settling(
-            open_days, empty, so_far, None, None, None, "",
-            note or "No forecast: this account was not asked before on this machine.",
-        )  # fmt: skip
-    per_day = days.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum()
-    per_day.attrs = dict(answers.daily.attrs)
-    ahead = forecast(per_day, curve)
-    if so_far is None or ahead["final"].isna().any():
-        return Settling(open_days, curve, so_far, None, None, None, "", note)
-    final = float(ahead["final"].sum())
-    # the days' errors are independent of each other: their squares add up, not their limits
-    low = max(so_far, final - float(((ahead["final"] - ahead["low"]) ** 2).sum() ** 0.5))
-    high = final + float(((ahead["high"] - ahead["final"]) ** 2).sum() ** 0.5)
-    sentence = (
-        f"From how earlier weeks filled up, {formats.count_text(so_far)} conversions so far should end near "
-        f"{formats.count_text(final)} ({formats.count_text(low)} to {formats.count_text(high)})."
-    )
-    return Settling(open_days, curve, so_far, final, low, high, sentence, note)
 
 
 def disagreements(answers: WeekData) -> pd.DataFrame:

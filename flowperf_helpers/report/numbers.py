@@ -19,6 +19,7 @@ from flowperf_helpers.report.findings import (
     not_compared,
     rank,
 )
+from flowperf_helpers.report.settling import Settling, settling
 from flowperf_helpers.report.tiles import Tile, make_tiles
 
 __all__ = ["DETAILED_FLOWS", "WeekNumbers", "compute"]
@@ -87,7 +88,7 @@ class WeekNumbers:
     honest: pd.DataFrame
     restated: pd.DataFrame
     restated_weeks: pd.DataFrame
-    settling: measures.Settling
+    settling: Settling
     reconciled: pd.DataFrame
     tiles: list[Tile]
     sentences: list[Sentence]
@@ -109,7 +110,7 @@ def compute(answers: WeekData) -> WeekNumbers:
     before, equal_age = measures.before_at_equal_age(answers, then)
     if answers.partial and not equal_age:  # a part of a week beside a whole one
         before = None
-    settling = measures.settling(answers)
+    settled = settling(answers, then)
     names, message_names = measures.flow_names(answers), measures.message_names(answers)
     stops = find_signals(answers.daily, weekly, last_days=7, rates=())
     evidence = gather(answers, then if equal_age else then.iloc[:0])
@@ -129,7 +130,7 @@ def compute(answers: WeekData) -> WeekNumbers:
         measures.totals(answers.year_ago),
         family.frame,
         currency=currency,
-        provisional=settling.open_days > 0,
+        provisional=settled.open_days > 0,
         unknown=answers.unknown | unknown,
         counts=measures.rate_counts(current),
         valued=valued,
@@ -150,7 +151,7 @@ def compute(answers: WeekData) -> WeekNumbers:
         honest=measures.unsent(answers),
         restated=measures.restated(*earlier),
         restated_weeks=measures.restated_weeks(*earlier),
-        settling=settling,
+        settling=settled,
         reconciled=measures.disagreements(answers),
         tiles=tiles,
         sentences=five_sentences(
@@ -159,8 +160,8 @@ def compute(answers: WeekData) -> WeekNumbers:
             names=names,
             claims=family,
             equal_age=equal_age,
-            open_days=settling.open_days,
-            forecast=settling.sentence,
+            open_days=settled.open_days,
+            forecast=settled.sentence or settled.note,
             alone=alone,
             metrics=len(answers.metrics),
             valued=valued,
