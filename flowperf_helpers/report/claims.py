@@ -254,7 +254,7 @@ def _watched(evidence: Evidence, stops: pd.DataFrame) -> pd.DataFrame:
 def _silence(judged: Judged, stops: pd.DataFrame, watched: pd.DataFrame) -> pd.DataFrame:
     """Flows and messages that sent nothing for longer than their history explains, and the flows that were watched."""
     claimed = judged.is_silent[: len(stops)]
-    q = judged.corrected.q_value[len(judged.corrected.q_value) - len(judged.is_silent) :]
+    q = judged.corrected.q_value[(judged.places["kind"] == "silence").to_numpy()]
     alone = stops["flow_message_id"].where(stops["reason"].astype("str").str.startswith("this message"), "")
     silent = pd.DataFrame(
         {

@@ -246,7 +246,7 @@ def five_sentences(
     valued: tuple[float, float] = (0.0, 0.0),
     year_ago: str = "the same week a year ago",
 ) -> list[Sentence]:
-    """What moved beyond chance, what it is worth, what stopped, what is still settling, what to look at first.
+    """What changed, what it is worth, what stopped, what is still settling, what to look at first.
 
     Parameters
     ----------
