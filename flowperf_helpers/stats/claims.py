@@ -19,8 +19,9 @@ import pandas as pd
 from flowperf_helpers.stats.level_change import common_change, compare_levels, level_verdicts
 from flowperf_helpers.stats.level_test import Comparison
 from flowperf_helpers.stats.multiple_testing import Corrected, correct
+from flowperf_helpers.stats.overdispersion import CommonMove
 from flowperf_helpers.stats.revenue_level import RevenueComparison, compare_revenue, revenue_verdicts
-from flowperf_helpers.stats.split_tests import watched_test
+from flowperf_helpers.stats.split_tests import watch, watched_test
 
 __all__ = ["LASTING_WEEKS", "Judged", "MoneyWeeks", "RateWeeks", "SplitTest", "judge_week", "sum_rows"]
 
@@ -87,16 +88,14 @@ class Judged:
         number; 0 for the account's rates, -1 for its money).
     corrected : Corrected
         Of all of them together.
-    common : dict of str to dict
-        Rate to its `common_change`.
     scatter : float
         How much order values scatter, of `compare_revenue`.
     """
 
     places: pd.DataFrame
     corrected: Corrected
-    common: dict[str, dict[str, float]]
     scatter: float
+    _moves: dict[str, CommonMove]
     _levels: Comparison | None
     _money: tuple[RevenueComparison, RevenueComparison] | None
     _tests: tuple[SplitTest, ...]
@@ -128,6 +127,11 @@ class Judged:
             table = watched_test(test.successes, test.trials, alpha=self.corrected.alpha[rows])
             found.append(table.assign(q_value=np.concatenate([[np.nan], self.corrected.q_value[rows]])))
         return found
+
+    @property
+    def common(self) -> dict[str, dict[str, float]]:
+        """Rate to its `common_change`."""
+        return {rate: common_change(move) for rate, move in self._moves.items()}
 
     @property
     def is_silent(self) -> npt.NDArray[np.bool_]:
@@ -172,21 +176,21 @@ def judge_week(
     -------
     Judged
     """
-    compared, places, common = _compare_rates(flow, rates)
+    compared, places, moves = _compare_rates(flow, rates)
     levels = Comparison.join(compared) if compared else None
     coins = _compare_money(money)
     p = [] if levels is None else [levels.p_values()]
     if coins is not None:
         p += [c.p_values() for c in coins]
-        places.append(_places("money", "revenue_per_recipient", [*range(len(coins[0].log)), -1]))
+        places.append(("money", "revenue_per_recipient", [*range(len(coins[0].log)), -1]))
     for number, test in enumerate(tests):
-        p.append(watched_test(test.successes, test.trials)["p_value"].to_numpy()[1:])
-        places.append(_places("split test", "click_rate", [number] * len(p[-1])))
+        p.append(_against_first(test))
+        places.append(("split test", "click_rate", [number] * len(p[-1])))
     p.append(np.asarray(silence, dtype=np.float64))
-    places.append(_places("silence", "recipients", list(range(len(p[-1])))))
-    where = pd.concat(places, ignore_index=True)
+    places.append(("silence", "recipients", range(len(p[-1]))))
+    where = _listed(places)
     corrected = correct(np.concatenate(p), where["kind"].to_numpy())
-    return Judged(where, corrected, common, 1.0 if coins is None else coins[0].scatter, levels, coins, tuple(tests))
+    return Judged(where, corrected, 1.0 if coins is None else coins[0].scatter, moves, levels, coins, tuple(tests))
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------
@@ -201,14 +205,20 @@ def _settled(values: Floats, unsettled: int) -> Floats:
     return values
 
 
-def _places(kind: str, statistic: str, rows: Any) -> pd.DataFrame:
-    size = len(rows)
-    return pd.DataFrame(
-        {
-            "kind": pd.array([kind] * size, dtype="str"), "statistic": pd.array([statistic] * size, dtype="str"),
-            "row": np.asarray(rows, dtype=np.int64),
-        }
-    )  # fmt: skip
+def _against_first(test: SplitTest) -> Floats:
+    """Always-valid p-value of each variation against the first; NaN before the first look."""
+    first, rest = np.zeros(len(test.trials) - 1, dtype=np.intp), slice(1, None)
+    weeks = watch(test.successes[first], test.trials[first], test.successes[rest], test.trials[rest])
+    return np.where(np.isfinite(weeks.boundary()[:, -1]), weeks.p_values()[:, -1], np.nan)
+
+
+def _listed(places: Sequence[tuple[str, str, Any]]) -> pd.DataFrame:
+    """Kind, statistic and row of every comparison."""
+    sizes = [len(rows) for _, _, rows in places]
+    texts = (np.repeat(np.array(names, dtype=object), sizes) for names in list(zip(*places, strict=True))[:2])
+    kind, statistic = (pd.array(text, dtype="str") for text in texts)
+    rows = np.concatenate([np.asarray(rows, dtype=np.int64) for _, _, rows in places])
+    return pd.DataFrame({"kind": kind, "statistic": statistic, "row": rows})
 
 
 def _part_of(corrected: Corrected, rows: npt.NDArray[np.intp]) -> Corrected:
@@ -217,24 +227,24 @@ def _part_of(corrected: Corrected, rows: npt.NDArray[np.intp]) -> Corrected:
 
 def _compare_rates(
     flow: Whole, rates: Mapping[str, RateWeeks]
-) -> tuple[list[Comparison], list[pd.DataFrame], dict[str, dict[str, float]]]:
+) -> tuple[list[Comparison], list[tuple[str, str, Any]], dict[str, CommonMove]]:
     """Each rate of flows, of messages of flows with several, of the account, and of flows over several weeks."""
     flows = int(flow.max()) + 1 if len(flow) else 0
     several = np.flatnonzero(np.bincount(flow, minlength=flows)[flow] > 1) if flows else np.zeros(0, dtype=np.intp)
     compared: list[Comparison] = []
-    places: list[pd.DataFrame] = []
-    common = {}
+    places: list[tuple[str, str, Any]] = []
+    moves: dict[str, CommonMove] = {}
 
     def add(found: Comparison, kind: str, rate: str, rows: Any) -> None:
         compared.append(found)
-        places.append(_places(kind, rate, rows))
+        places.append((kind, rate, rows))
 
     for rate, weeks in rates.items() if flows else ():
         successes, trials = (_settled(v, weeks.unsettled) for v in (weeks.successes, weeks.trials))
         x, n = (sum_rows(v, flow, flows) for v in (successes, trials))
         alike = None if weeks.alike is None else tuple(sum_rows(v, flow, flows) for v in weeks.alike)
         found, move = compare_levels(x, n, alike=alike, part=weeks.part)
-        common[rate] = common_change(move)
+        moves[rate] = move
         add(found, "flow", rate, np.arange(flows))
         if len(several):
             own = None if weeks.alike is None else tuple(v[several] for v in weeks.alike)
@@ -250,7 +260,7 @@ def _compare_rates(
         if settled > LASTING_WEEKS:
             found, _ = compare_levels(x[:, :settled], n[:, :settled], recent=LASTING_WEEKS)
             add(found, "lasting", rate, np.arange(flows))
-    return compared, places, common
+    return compared, places, moves
 
 
 def _compare_money(weeks: MoneyWeeks | None) -> tuple[RevenueComparison, RevenueComparison] | None:
