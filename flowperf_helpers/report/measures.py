@@ -221,10 +221,9 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     several = [flow_id for flow_id in flow_ids if flow_id in both and messages[flow_id] > 1]
     if not several:
         return pd.DataFrame(columns=[*columns, "is_gone"])
-    sides = [f[f["flow_id"].isin(several)] for f in sides]
-    split = decompose(*sides, rate=rate, by="flow_message_id", within="flow_id")
-    place = {flow_id: i for i, flow_id in enumerate(several)}
-    split = split.sort_values("flow_id", key=lambda ids: ids.map(place), kind="stable", ignore_index=True)
+    split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
+    order = split["flow_id"].map({flow_id: i for i, flow_id in enumerate(several)}).argsort(kind="stable")
+    split = split.iloc[order].reset_index(drop=True)
     kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
     return split[kept].assign(flow_id=split["flow_id"], statistic=rate)
 

@@ -69,7 +69,8 @@ def decompose(
     DataFrame
         Largest total effect (either sign) first, whole by whole: ``within`` and ``by`` columns (with their names where
         the frames have them), ``share_before, share_after, rate_before, rate_after`` (fractions; NaN where nothing was
-        delivered), ``mix_effect, within_effect, total_effect`` (float64, in units of the rate), ``is_new, is_gone`` (bool).
+        delivered), ``mix_effect, within_effect, total_effect`` (float64, in units of the rate), ``is_new, is_gone``
+        (bool).
         ``attrs``: ``rate, numerator, denominator, total_before, total_after, change``, the sums ``mix_effect`` and
         ``within_effect`` (None where not known; left out where ``within`` makes several wholes), ``not_counted`` (list
         of dict) and ``notes``.
