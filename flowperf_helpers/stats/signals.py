@@ -20,7 +20,7 @@ from flowperf_helpers.stats.rate_parts import (
     sum_parts,
     without_names,
 )
-from flowperf_helpers.stats.rates import q_values, rate_difference
+from flowperf_helpers.stats.rates import p_values, q_values
 
 __all__ = [
     "CHANCE",
@@ -282,14 +282,14 @@ def _scan(
     group = code[starts]
     x0, n0 = (s[starts] - s[begin[group]] for s in sums)
     x1, n1 = (s[stop] - s[starts] for s in sums)
-    score = _scores(x0, n0, x1, n1) / spread[group]
-    # an old change is in the level of the weeks before already: news differs from those too
-    xs, ns = (s[starts] - s[np.maximum(begin[group], starts - _LEVEL)] for s in sums)
-    news = (_scores(xs, ns, x1, n1) / spread[group] >= _NEWS) & (
-        np.sign(x1 * ns - xs * n1) == np.sign(x1 * n0 - x0 * n1)
-    )
     tried = np.bincount(group, minlength=groups)[group]
-    p: Floats = np.minimum(1.0, np.where(news, _two_sided(score), 1.0) * tried)
+    p: Floats = np.minimum(1.0, tried * _two_sided(_scores(x0, n0, x1, n1) / spread[group]))
+    # an old change is in the level of the weeks before already: news differs from those too
+    odd = np.flatnonzero(p < 1)
+    xs, ns = (s[starts[odd]] - s[np.maximum(begin[group[odd]], starts[odd] - _LEVEL)] for s in sums)
+    news = _scores(xs, ns, x1[odd], n1[odd]) / spread[group[odd]] >= _NEWS
+    news &= np.sign(x1[odd] * ns - xs * n1[odd]) == np.sign(x1 * n0 - x0 * n1)[odd]
+    p[odd[~news]] = 1.0
     order = np.lexsort((starts - stop, p, group))
     at = order[np.unique(group[order], return_index=True)[1]]
     return starts[at], stop[at], (x0[at], n0[at], x1[at], n1[at]), p[at]
@@ -306,8 +306,7 @@ def _scores(x0: Floats, n0: Floats, x1: Floats, n1: Floats) -> Floats:
     """How many standard deviations the two rates are apart, right for small counts too."""
     from scipy.special import ndtri
 
-    p = rate_difference(x0, n0, x1, n1)["p_value"].to_numpy()
-    return np.asarray(-ndtri(np.clip(p, 1e-300, 1.0) / 2), dtype=np.float64)
+    return np.asarray(-ndtri(np.clip(p_values(x0, n0, x1, n1), 1e-300, 1.0) / 2), dtype=np.float64)
 
 
 def _two_sided(score: Floats) -> Floats:
