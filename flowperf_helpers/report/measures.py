@@ -213,14 +213,17 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
     if before is None:
         return pd.DataFrame(columns=[*columns, "is_gone"])
-    sides = [dict(list(_behind(f[f["flow_id"].isin(flow_ids)], rate).groupby("flow_id"))) for f in (before, after)]
-    parts = []
-    for flow_id in flow_ids:
-        then, now = (side.get(flow_id) for side in sides)
-        if then is not None and now is not None and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
-            split = decompose(then, now, rate=rate, by="flow_message_id")
-            parts.append(split.assign(flow_id=flow_id, statistic=rate))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "is_gone"])
+    sides = [_behind(f[f["flow_id"].isin(flow_ids)], rate) for f in (before, after)]
+    both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
+    messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()["flow_id"].value_counts()
+    several = [flow_id for flow_id in flow_ids if flow_id in both and messages[flow_id] > 1]
+    if not several:
+        return pd.DataFrame(columns=[*columns, "is_gone"])
+    split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
+    order = split["flow_id"].map({flow_id: i for i, flow_id in enumerate(several)}).argsort(kind="stable")
+    split = split.iloc[order].reset_index(drop=True)
+    kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
+    return split[kept].assign(flow_id=split["flow_id"], statistic=rate)
 
 
 def money_moved(table: pd.DataFrame) -> dict[str, float]:
