@@ -155,18 +155,25 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
     from flowperf_helpers.stats.decomposition import decompose
 
     columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
-    parts = []
+    parts: list[pd.DataFrame] = []
     for rate in dict.fromkeys(rates.values()):
         if before is None:
             break
-        flow_ids = [flow_id for flow_id, of in rates.items() if of == rate]
-        sides = [dict(list(_behind(f[f["flow_id"].isin(flow_ids)], rate).groupby("flow_id"))) for f in (before, after)]
-        for flow_id in flow_ids:
-            then, now = (side.get(flow_id) for side in sides)
-            if then is not None and now is not None and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
-                split = decompose(then, now, rate=rate, by="flow_message_id")
-                parts.append(split.assign(flow_id=flow_id, statistic=rate))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "is_gone"])
+        wanted = [flow_id for flow_id, of in rates.items() if of == rate]
+        sides = [_behind(f[f["flow_id"].isin(wanted)], rate) for f in (before, after)]
+        both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
+        messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()
+        count = messages["flow_id"].value_counts()
+        several = [flow_id for flow_id in wanted if flow_id in both and count[flow_id] > 1]
+        if several:
+            split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
+            kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
+            parts.append(split[kept].assign(flow_id=split["flow_id"], statistic=rate))
+    if not parts:
+        return pd.DataFrame(columns=[*columns, "is_gone"])
+    table = pd.concat(parts, ignore_index=True)
+    order = table["flow_id"].map({flow_id: i for i, flow_id in enumerate(rates)}).argsort(kind="stable")
+    return table.iloc[order].reset_index(drop=True)
 
 
 def money_moved(table: pd.DataFrame) -> dict[str, float]:
