@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from flowperf_helpers.frames import formats
@@ -93,7 +94,8 @@ def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
         return None
     both = sorted(set(then["interval_start"]) & set(weekly["interval_start"]))
     flows = sorted(set(answers.current["flow_id"]))
-    if len(both) < LEAST_WEEKS:
+    recipients = float(np.nansum(numbers(answers.current, "recipients")))
+    if len(both) < LEAST_WEEKS or not recipients:
         return None
 
     def sums(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -105,7 +107,7 @@ def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
     return forecast_week(
         sums(then, "conversions"), sums(weekly, "conversions"), now.reindex(flows),
         recipients_before=sums(then, "recipients").sum(axis=1),
-        recipients=float(numbers(answers.current, "recipients").sum()), grown_late=_grown_late(answers),
+        recipients=recipients, grown_late=_grown_late(answers),
     )  # fmt: skip
 
 
