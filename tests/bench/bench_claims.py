@@ -1,7 +1,7 @@
 """How far the report's claims can be trusted: false claims, power, coverage, forecasts.
 
-Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', the real functions, no network.
-A page is what a weekly report claims: five rates of 18 flows (this week, and the last four weeks together), of the
+Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', no network, and the function
+that the report's numbers come from (`claims.judge_week`; first Mondays: from the answers on). A page is what a weekly report claims: five rates of 18 flows (this week, and the last four weeks together), of the
 messages of flows with several, and of the account; three split tests; the flows' and the account's money.
 `python tests/bench/bench_claims.py --long` draws four times as many quiet weeks.
 """
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from simulated_week import NO_STOPS, simulated_week
 from worlds import (
     MONEY_WORLDS,
     RATES,
@@ -32,6 +33,8 @@ from worlds import (
     week_as_asked,
 )
 
+from flowperf_helpers.report.claims import make_claims
+from flowperf_helpers.report.evidence import gather
 from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, MoneyWeeks, RateWeeks, SplitTest, judge_week
 from flowperf_helpers.stats.level_change import compare_levels
 from flowperf_helpers.stats.ranking import shrunken_ranking
@@ -48,6 +51,7 @@ QUIET = {"coin tosses": 0.05, "mild": 0.05, "realistic": 0.05, "strong": 0.08, "
          "few recipients": 0.05, "own noise of 1.2 %": 0.08}  # fmt: skip
 EXTRA = {"own noise of 1.2 %": World(own_week=0.012)}
 ACCOUNTS, WEEKS = 5, 50
+MONDAYS = 60
 KNOWN_WEEKS = 35  # as the report has them
 MONEY_OF = {"coin tosses": "no wander", "strong": "wander 15 %"}
 
@@ -59,6 +63,7 @@ def main() -> None:
     quiet_weeks(ACCOUNTS * (4 if "--long" in sys.argv else 1))
     for part in (
         holidays,
+        first_mondays,
         power,
         lasting_power,
         coverage,
@@ -149,6 +154,19 @@ def holidays() -> None:
         for at, when in enumerate(("holiday week", "week after")):
             row(f"{when}: flow and message claims, {name} (account tells: {mean[at, 1]:.0%})", "≤ 0.1",
                 f"{mean[at, 0]:.2f}", mean[at, 0] <= 0.1)  # fmt: skip
+
+
+def first_mondays() -> None:
+    """First reports of quiet weeks whose last five days lack a third of their successes, by the report's own path."""
+    for name in ("coin tosses", "mild", "realistic", "strong"):
+        false = fell = 0
+        for seed in range(MONDAYS):
+            answers = simulated_week(SEED + seed, world=name, young=0.67)
+            changed = make_claims(gather(answers, answers.history), NO_STOPS, {}).changed
+            false += bool(len(changed))
+            fell += bool((changed["direction"] == "down").any())
+        share = false / MONDAYS
+        row(f"first Monday, any claim: {name} (of a fall: {fell / MONDAYS:.0%})", "≤ 5%", f"{share:.1%}", share <= 0.05)
 
 
 def power() -> None:

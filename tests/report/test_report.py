@@ -317,6 +317,16 @@ def test_forecast_lies_above_what_is_in(report: WeeklyReport) -> None:
     assert found.so_far <= found.low < found.final < found.high  # type: ignore[operator]
 
 
+def test_a_week_unlike_the_others_has_a_warning_for_a_forecast(report: WeeklyReport) -> None:
+    """A sale that trebles conversions per recipient is not forecast from how quiet weeks filled up; the page says so."""
+    current = report.answers.current.copy()
+    for column in ("conversions", "conversion_uniques"):
+        current[column] = current[column] * 3
+    found = WeeklyReport(replace(report.answers, current=current))
+    assert found.settling.final is None
+    assert "conversions per recipient are far more than in the 6 weeks before" in found.sentences[3].text
+
+
 # --- which week ----------------------------------------------------------------------------------------------------
 
 
