@@ -1,8 +1,9 @@
 """How far the report's claims can be trusted: false claims, power, coverage, forecasts.
 
 Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', no network, and the function
-that the report's numbers come from (`claims.judge_week`; first Mondays: from the answers on). A page is what a weekly report claims: five rates of 18 flows (this week, and the last four weeks together), of the
-messages of flows with several, and of the account; three split tests; the flows' and the account's money.
+that the report's numbers come from (`claims.judge_week`; first Mondays: from the answers on). A page is what a weekly
+report claims: five rates of 18 flows (this week, and the last four weeks together), of the messages of flows with
+several, and of the account; three split tests; the flows' and the account's money.
 `python tests/bench/bench_claims.py --long` draws four times as many quiet weeks.
 """
 

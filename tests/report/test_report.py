@@ -318,7 +318,7 @@ def test_forecast_lies_above_what_is_in(report: WeeklyReport) -> None:
 
 
 def test_a_week_unlike_the_others_has_a_warning_for_a_forecast(report: WeeklyReport) -> None:
-    """A sale that trebles conversions per recipient is not forecast from how quiet weeks filled up; the page says so."""
+    """A sale that trebles conversions per recipient is not forecast from quiet weeks; the page says so."""
     current = report.answers.current.copy()
     for column in ("conversions", "conversion_uniques"):
         current[column] = current[column] * 3
