@@ -173,6 +173,8 @@ def _levels(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.
         }
     )  # fmt: skip
     rows = _finished(rows, np.select([found == "higher", found == "lower"], ["up", "down"], ""))
+    none = rows["now"].isna() | rows["usual"].isna()
+    rows["text"] = rows["text"].mask(none, rows["statistic"].map(EVENTS) + ": nothing to compare")
     at = [int(i) for i in np.flatnonzero(changed & of_flow)]
     told = zip(kind[at], rows["statistic"].iloc[at], row[at], strict=True)
     causes = [_cause(evidence, str(k), str(rate), int(r), names) for k, rate, r in told]

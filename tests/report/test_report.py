@@ -253,6 +253,15 @@ def test_without_earlier_answers_the_week_before_stands_as_today(report: WeeklyR
     assert "conversion_rate" not in {s.statistic for s in alone.signals if s.kind == "change"}
 
 
+def test_a_flow_that_stopped_is_not_compared_at_the_age_of_the_week(report: WeeklyReport) -> None:
+    """What it sent on Monday had all week for its conversions: they are not held against whole weeks of that age."""
+    stopped = next(s.flow_id for s in STORIES if s.direction == "stopped")
+    flows = report.claims[report.claims["kind"] == "flow"]
+    rows = flows[flows["flow_id"] == stopped].set_index("statistic")
+    assert "conversions: nothing to compare" == rows.loc["conversion_rate", "text"]
+    assert rows.loc[["open_rate", "click_rate", "conversion_rate"], "p_value"].isna().all()
+
+
 @pytest.mark.parametrize("variant", ["default", "quiet"])
 def test_the_first_monday_has_no_false_fall(report: WeeklyReport, quiet: WeeklyReport, variant: str) -> None:
     """Without earlier answers a week of days that settle is held against the same final days, and the page says so."""
