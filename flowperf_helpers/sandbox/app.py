@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
@@ -290,7 +291,8 @@ class SandboxApp:
                 403, "permission_denied", "You do not have permission to perform this action.",
                 "The API key is missing the required scope: flows:read", pointer="/data/",
             )  # fmt: skip
-        return _response(200, endpoint.answer(call, *values.values()))
+        answer = endpoint.answer(call, *values.values())
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), content_type=_MEDIA)
 
 
 def sandbox_app(
@@ -380,11 +382,8 @@ def _problem_of(status: int, name: str) -> Problem:
 
 def _refusal(problem: Problem) -> Response:
     error_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{problem.status} {problem.code} {problem.detail!a}"))
-    response = _response(problem.status, problem.body(error_id))
+    # what is quoted back may be half of a surrogate pair, which only the standard library's encoder writes
+    response = Response(json.dumps(problem.body(error_id)), status=problem.status, content_type=_MEDIA)
     for name, value in problem.headers.items():
         response.headers[name] = value
     return response
-
-
-def _response(status: int, body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body, separators=(",", ":")), status=status, content_type=_MEDIA)
