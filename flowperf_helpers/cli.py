@@ -194,7 +194,7 @@ def _show_plan(account: str, week: str, integration: str, conversion_metric: str
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--enforce-limits", is_flag=True, help="Answer 429 where Klaviyo would.")
 @click.option("--now", metavar="ISO", help="Freeze the account's clock, such as 2026-11-23T06:00:00+01:00.")
-@click.option("--variant", default="default", show_default=True, help='Another account, such as "quiet".')
+@click.option("--variant", default="default", show_default=True, help='Another account, such as "wandering".')
 @_manners
 def sandbox(port: int, enforce_limits: bool, now: str | None, variant: str) -> None:
     """Serve the embedded account over HTTP on loopback."""

@@ -311,7 +311,10 @@ def sandbox_app(
     Parameters
     ----------
     variant : str
-        One of `VARIANTS`: ``default`` with the planted stories, ``quiet`` without, and accounts with other troubles.
+        One of `VARIANTS`: ``default`` with the planted stories (``calm`` is the same account); ``wandering`` and
+        ``stormy``, whose rates move by themselves between weeks, days and weekdays; ``holiday``, which wanders and has
+        a holiday in the reported week; ``quiet`` and ``quiet-wandering``, …: the same without the stories; and accounts
+        with other troubles.
     seed : int
         Another seed, another history.
     now : datetime or callable, optional

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-__all__ = ["EPOCH", "FIRST_DAY", "ZONE", "Cell", "Flow", "Message", "Metric", "Variation", "World"]
+__all__ = ["EPOCH", "FIRST_DAY", "ZONE", "Cell", "Flow", "Message", "Metric", "Moves", "Variation", "World"]
 
 FIRST_DAY = date(2024, 1, 1)
 """First day on which the account sent anything, a Monday."""
@@ -119,13 +119,47 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Moves:
+    """How the true rates of messages move without a cause: standard deviations of their logarithm.
+
+    Attributes
+    ----------
+    own_week, common_week : float
+        From week to week, of each message alone and of all together: AR(1) processes.
+    persistence : float
+        Correlation of neighbouring weeks.
+    own_day, common_day : float
+        From day to day.
+    weekday : float
+        Between the weekdays, a pattern of each message that sums to 0 over a week.
+    trend : float
+        Change of the logarithm in 13 weeks; the rates of `shop.FLOWS` hold in the week that the sandbox reports.
+    volume : float
+        Weekly recipients of a message.
+    holiday : bool
+        Whether the rates of all messages move at once in that week.
+    """
+
+    own_week: float
+    common_week: float
+    own_day: float
+    common_day: float
+    persistence: float
+    weekday: float
+    trend: float
+    volume: float = 0.08
+    holiday: bool = False
+
+
+@dataclass(frozen=True)
 class World:
-    """One variant of the account."""
+    """One variant of the account; without ``moves`` its rates hardly move but for the stories."""
 
     variant: str
     metrics: tuple[Metric, ...]
     flows: tuple[Flow, ...]
     tells_stories: bool
+    moves: Moves | None = None
 
     def metric(self, metric_id: str) -> Metric | None:
         """The metric of an id, or None."""

@@ -29,7 +29,11 @@ def main() -> None:
     SandboxApp.__call__ = timed  # type: ignore[method-assign]
     print("\nThe sandbox's answers to a weekly report with its past (494 flows: asked ≤ 5 s)")
     print(f"{'account':<26}{'answers':>8}{'MB':>8}{'processor s':>13}")
-    for name, variant in (("27 flows", "default"), ("494 flows", "many_flows")):
+    for name, variant in (
+        ("27 flows", "default"),
+        ("32 flows, rates that move", "wandering"),
+        ("494 flows", "many_flows"),
+    ):
         spent.update(answers=0, megabytes=0.0, seconds=0.0)
         with tempfile.TemporaryDirectory() as home:
             fetch_week(connect("sandbox", variant=variant, home=home))
