@@ -47,7 +47,7 @@ from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of
 from flowperf_helpers.sandbox.problems import Problem
 from flowperf_helpers.sandbox.requests import check_revision, needs
-from flowperf_helpers.sandbox.shop import build_world
+from flowperf_helpers.sandbox.shop import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, build_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -55,9 +55,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DAY_SPENT",
     "ENDPOINTS",
-    "SANDBOX_KEY",
-    "SANDBOX_NOW",
-    "SANDBOX_TOKEN",
     "TIERS",
     "SandboxApp",
     "Windows",
@@ -202,13 +199,6 @@ ENDPOINTS: dict[str, Endpoint] = {
 # The account as a WSGI app: routes, keys, revisions, windows, and answers in Klaviyo's shapes.
 #
 # Whatever comes in, the answer is a JSON:API document: what was asked, or an error object with a 4xx.
-
-SANDBOX_NOW = datetime(2026, 11, 23, 6, 0, tzinfo=ZoneInfo(ZONE))
-"""The frozen moment of ``connect("sandbox")``: a Monday at six, the week 2026-W47 just over."""
-
-SANDBOX_KEY = "sandbox-key"
-SANDBOX_TOKEN = "sandbox-token"  # noqa: S105
-"""What the invented account lets in; no secret."""
 
 MAX_BODY = 1_000_000
 _MEDIA = "application/vnd.api+json"

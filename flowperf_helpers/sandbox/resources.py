@@ -10,7 +10,7 @@ from typing import Any
 from flowperf_helpers.sandbox.model import Flow, Message, Metric, Variation, World
 from flowperf_helpers.sandbox.problems import invalid_parameter
 from flowperf_helpers.sandbox.requests import fields_of
-from flowperf_helpers.sandbox.shop import ACCOUNT
+from flowperf_helpers.sandbox.shop import ACCOUNT, SHOP
 
 __all__ = [
     "Action",
@@ -151,7 +151,7 @@ def _content(message_id: str, name: str, message: Message) -> dict[str, Any]:
             "id": message_id,
             "name": name,
             "from_email": "hello@nordlys.example",
-            "from_label": "Nordlys Outfitters",
+            "from_label": SHOP,
             "reply_to_email": None,
             "cc_email": None,
             "bcc_email": None,
@@ -339,7 +339,7 @@ def account_resource(host: str, fields: Fields) -> Resource:
     attributes = {
         "test_account": True,
         "contact_information": {
-            "default_sender_name": "Nordlys Outfitters",
+            "default_sender_name": SHOP,
             "default_sender_email": "hello@nordlys.example",
             "website_url": "https://nordlys.example",
             "organization_name": ACCOUNT["name"],

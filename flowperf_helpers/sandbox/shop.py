@@ -1,23 +1,50 @@
-"""Nordlys Outfitters: its metrics, flows, planted stories and variants."""
+"""Nordlys Outfitters: its name, keys and clock, its metrics, flows, planted stories and variants."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
-from flowperf_helpers.sandbox.model import FIRST_DAY, Flow, Message, Metric, Moves, Variation, World
+from flowperf_helpers.sandbox.model import FIRST_DAY, ZONE, Flow, Message, Metric, Moves, Variation, World
 
 __all__ = [
     "ACCOUNT",
     "FLOWS",
+    "HOLIDAY",
+    "HOLIDAY_STARTS",
     "METRICS",
+    "SANDBOX_KEY",
+    "SANDBOX_NOW",
+    "SANDBOX_TOKEN",
+    "SHOP",
     "STORIES",
     "TEST_STARTS",
     "VARIANTS",
     "Story",
     "build_world",
 ]
+
+
+# What others need to know of the account before they ask it.
+
+SHOP = "Nordlys Outfitters"
+
+SANDBOX_NOW = datetime(2026, 11, 23, 6, 0, tzinfo=ZoneInfo(ZONE))
+"""The frozen moment of ``connect("sandbox")``: a Monday at six, the week 2026-W47 just over."""
+
+SANDBOX_KEY = "sandbox-key"
+SANDBOX_TOKEN = "sandbox-token"  # noqa: S105
+"""What the invented account lets in; no secret."""
+
+ACCOUNT = {
+    "id": "NrdLys",
+    "name": f"{SHOP} (sandbox)",
+    "timezone": ZONE,
+    "currency": "EUR",
+    "locale": "en-DK",
+}
 
 
 # The metrics of Nordlys Outfitters: several integrations, one name twice, a few odd ones as everywhere.
@@ -320,14 +347,6 @@ _MOVES = {"wandering": _WANDERING, "stormy": _STORMY, "holiday": replace(_WANDER
 
 # The variants of the account: the same shop with other troubles.
 
-ACCOUNT = {
-    "id": "NrdLys",
-    "name": "Nordlys Outfitters (sandbox)",
-    "timezone": "Europe/Copenhagen",
-    "currency": "EUR",
-    "locale": "en-DK",
-}
-
 VARIANTS = (
     "default", "calm", "quiet", *_MOVES, *(f"quiet-{name}" for name in _MOVES), "no_flows", "one_flow", "many_flows",
     "drafts_only", "no_integration", "no_scope", "empty_window", "quota_spent",
@@ -353,7 +372,7 @@ def build_world(variant: str) -> World:
         No such variant.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"The sandbox has no variant {variant!r}: take one of {', '.join(VARIANTS)}.")
+        raise ValueError(f"The sandbox has no variant {variant[:40]!r}: take one of {', '.join(VARIANTS)}.")
     metrics, flows = METRICS, FLOWS
     if variant == "no_flows":
         flows = ()
