@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -18,31 +19,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
+from flowperf_helpers.sandbox import handlers
 from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.call import Answer, Call, Endpoint
 from flowperf_helpers.sandbox.filters import check_parameters
-from flowperf_helpers.sandbox.handlers import (
-    account,
-    accounts,
-    action_flow,
-    action_messages,
-    flow,
-    flow_action,
-    flow_actions,
-    flow_message,
-    flow_tags,
-    flow_triggers,
-    flows,
-    mapped_metric,
-    mapped_metrics,
-    meant_metric,
-    message_action,
-    metric,
-    metrics,
-    series_report,
-    tag,
-    values_report,
-)
 from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of
 from flowperf_helpers.sandbox.problems import Problem
@@ -147,7 +127,7 @@ _METRICS, _FLOWS, _POST = ("metrics:read",), ("flows:read",), ("POST",)
 _ACCOUNTS, _TAGS = ("accounts:read",), ("tags:read",)
 
 
-def _ids(related: Callable[[Call, str], Answer]) -> Callable[[Call, str], Answer]:
+def _ids(related: Callable[..., Answer]) -> Callable[[Call, str], Answer]:
     """Make the page of a relationship itself: types and ids of what its related page shows."""
 
     def answer(call: Call, id_: str) -> Answer:
@@ -163,35 +143,31 @@ def _named(data: Any) -> Any:
 
 
 ENDPOINTS: dict[str, Endpoint] = {
-    "api/metrics": Endpoint(metrics, "M", _METRICS),
-    "api/metrics/<id>": Endpoint(metric, "M", _METRICS),
-    "api/metrics/<id>/flow-triggers": Endpoint(flow_triggers, "M", _METRICS + _FLOWS, since="2024-10-15"),
-    "api/metrics/<id>/relationships/flow-triggers": Endpoint(
-        _ids(flow_triggers), "M", _METRICS + _FLOWS, since="2024-10-15"
-    ),
-    "api/flows": Endpoint(flows, "S", _FLOWS),
-    "api/flows/<id>": Endpoint(flow, "S", _FLOWS),
-    "api/flows/<id>/flow-actions": Endpoint(flow_actions, "S", _FLOWS),
-    "api/flows/<id>/relationships/flow-actions": Endpoint(_ids(flow_actions), "S", _FLOWS),
-    "api/flows/<id>/tags": Endpoint(flow_tags, "S", _FLOWS + _TAGS),
-    "api/flows/<id>/relationships/tags": Endpoint(_ids(flow_tags), "S", _FLOWS + _TAGS),
-    "api/flow-actions/<id>": Endpoint(flow_action, "S", _FLOWS),
-    "api/flow-actions/<id>/flow": Endpoint(action_flow, "S", _FLOWS),
-    "api/flow-actions/<id>/relationships/flow": Endpoint(_ids(action_flow), "S", _FLOWS),
-    "api/flow-actions/<id>/flow-messages": Endpoint(action_messages, "S", _FLOWS),
-    "api/flow-actions/<id>/relationships/flow-messages": Endpoint(_ids(action_messages), "S", _FLOWS),
-    "api/flow-messages/<id>": Endpoint(flow_message, "S", _FLOWS),
-    "api/flow-messages/<id>/flow-action": Endpoint(message_action, "S", _FLOWS),
-    "api/flow-messages/<id>/relationships/flow-action": Endpoint(_ids(message_action), "S", _FLOWS),
-    "api/tags/<id>": Endpoint(tag, "S", _TAGS),
-    "api/accounts": Endpoint(accounts, "XS", _ACCOUNTS),
-    "api/accounts/<id>": Endpoint(account, "XS", _ACCOUNTS),
-    "api/mapped-metrics": Endpoint(mapped_metrics, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>": Endpoint(mapped_metric, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>/metric": Endpoint(meant_metric, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>/relationships/metric": Endpoint(_ids(meant_metric), "S", _METRICS, since="2025-07-15"),
-    "api/flow-values-reports": Endpoint(values_report, "report", _FLOWS, _POST),
-    "api/flow-series-reports": Endpoint(series_report, "report", _FLOWS, _POST),
+    "api/metrics": Endpoint(handlers.metrics, "M", _METRICS),
+    "api/metrics/<id>": Endpoint(handlers.metric, "M", _METRICS),
+    "api/metrics/<id>/flow-triggers": Endpoint(handlers.flow_triggers, "M", _METRICS + _FLOWS, since="2024-10-15"),
+    "api/flows": Endpoint(handlers.flows, "S", _FLOWS),
+    "api/flows/<id>": Endpoint(handlers.flow, "S", _FLOWS),
+    "api/flows/<id>/flow-actions": Endpoint(handlers.flow_actions, "S", _FLOWS),
+    "api/flows/<id>/tags": Endpoint(handlers.flow_tags, "S", _FLOWS + _TAGS),
+    "api/flow-actions/<id>": Endpoint(handlers.flow_action, "S", _FLOWS),
+    "api/flow-actions/<id>/flow": Endpoint(handlers.action_flow, "S", _FLOWS),
+    "api/flow-actions/<id>/flow-messages": Endpoint(handlers.action_messages, "S", _FLOWS),
+    "api/flow-messages/<id>": Endpoint(handlers.flow_message, "S", _FLOWS),
+    "api/flow-messages/<id>/flow-action": Endpoint(handlers.message_action, "S", _FLOWS),
+    "api/tags/<id>": Endpoint(handlers.tag, "S", _TAGS),
+    "api/accounts": Endpoint(handlers.accounts, "XS", _ACCOUNTS),
+    "api/accounts/<id>": Endpoint(handlers.account, "XS", _ACCOUNTS),
+    "api/mapped-metrics": Endpoint(handlers.mapped_metrics, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>": Endpoint(handlers.mapped_metric, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>/metric": Endpoint(handlers.meant_metric, "S", _METRICS, since="2025-07-15"),
+    "api/flow-values-reports": Endpoint(handlers.values_report, "report", _FLOWS, _POST),
+    "api/flow-series-reports": Endpoint(handlers.series_report, "report", _FLOWS, _POST),
+}
+ENDPOINTS |= {  # every page of something related has a page of its types and ids alone
+    path.replace("<id>/", "<id>/relationships/"): replace(endpoint, answer=_ids(endpoint.answer))
+    for path, endpoint in ENDPOINTS.items()
+    if "<id>/" in path
 }
 """Path without the leading slash → endpoint."""
 
