@@ -278,7 +278,7 @@ def sandbox_app(
     ----------
     variant : str
         One of `VARIANTS`: ``default`` with the planted stories (``calm`` is the same account); ``wandering`` and
-        ``stormy``, whose rates move by themselves between weeks, days and weekdays; ``holiday``, which wanders and has
+        ``stormy``, whose rates move by themselves between weeks, days and weekdays; ``holiday``, as wandering with
         a holiday in the reported week; ``quiet`` and ``quiet-wandering``, …: the same without the stories; and accounts
         with other troubles.
     seed : int

@@ -39,7 +39,7 @@ class Metric:
 
     @property
     def integration_name(self) -> str | None:
-        """Name of the integration, where it tells one."""
+        """Name of the integration, where it has one."""
         return None if self.integration is None else self.integration.get("name")
 
 
@@ -103,7 +103,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is counted on its own: a message, or one variation of it while a test runs."""
+    """What is counted separately: a message, or one variation of it while a test runs."""
 
     flow: Flow
     message: Message
@@ -114,7 +114,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Name that the random numbers hang on."""
+        """Name that the random numbers are drawn from."""
         return self.message.id if self.variation is None else f"{self.message.id}/{self.variation.id}"
 
 
@@ -153,7 +153,7 @@ class Moves:
 
 @dataclass(frozen=True)
 class World:
-    """One variant of the account; without ``moves`` its rates hardly move but for the stories."""
+    """One variant of the account; without ``moves`` its rates stay nearly the same outside the stories."""
 
     variant: str
     metrics: tuple[Metric, ...]
@@ -170,7 +170,7 @@ class World:
         return next((f for f in self.flows if f.id == flow_id and f.listed), None)
 
     def cells(self) -> tuple[Cell, ...]:
-        """Everything that is counted on its own, in the account's order."""
+        """Everything that is counted separately, in the account's order."""
         found: list[Cell] = []
         for flow in self.flows:
             for m in flow.messages:

@@ -1,4 +1,4 @@
-"""How many, per cell and day, once everything has arrived: random numbers that hang on what they are for."""
+"""How many, per cell and day, once everything has arrived: drawn by what each number is for."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-# Random numbers that hang on what they are for: a function of the key, the day and the purpose, and of nothing
+# Random numbers that depend on what they are for alone: a function of the key, the day and the purpose, and of nothing
 # else.
 #
 # So a day has the same numbers whoever asks, whenever, and however many days or messages there are beside it.
@@ -157,7 +157,7 @@ def _walk(n: Floats, p: Floats, u: Floats) -> Floats:
 
 # How many, per cell and day, once everything has arrived: the account's final counts.
 #
-# A cell is a message, or one variation of it. Every count is a quantile of a binomial at a random number that hangs
+# A cell is a message, or one variation of it. Every count is a quantile of a binomial at a random number that depends
 # on (seed, cell, day, purpose), so counts nest by construction: delivered out of recipients, unique opens out of
 # delivered, unique clicks out of unique opens (out of delivered where a channel has no opens).
 

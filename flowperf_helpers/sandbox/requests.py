@@ -220,7 +220,7 @@ def statistics_of(revision: str) -> tuple[str, ...]:
 # What the body of a report request must look like, checked field by field.
 
 FIXED_GROUP_BY = ("flow_id", "send_channel", "flow_message_id")
-"""What is grouped by when nothing is said, in the order of Klaviyo's documented answers."""
+"""What is grouped by without ``group_by``, in the order of Klaviyo's documented answers."""
 
 MAX_ITEMS = 100
 _AT = "/data/attributes/"

@@ -280,7 +280,7 @@ FEW_RECIPIENTS: tuple[Flow, ...] = tuple(
         }.items()
     )
 )
-"""Flows of 4 to 150 recipients a week that the variants with moving rates have besides."""
+"""Flows of 4 to 150 recipients a week that only the variants with moving rates have."""
 
 
 # What is planted in the numbers: one table, read by the generator and by whoever wants to know the truth.
@@ -392,8 +392,8 @@ def build_world(variant: str) -> World:
     moves = _MOVES.get(variant.removeprefix("quiet-"))
     if moves is not None:
         flows = FLOWS + FEW_RECIPIENTS
-    told = variant != "many_flows" and not variant.startswith("quiet")
-    return World(variant, metrics, flows, tells_stories=told, moves=moves)
+    has_stories = variant != "many_flows" and not variant.startswith("quiet")
+    return World(variant, metrics, flows, tells_stories=has_stories, moves=moves)
 
 
 def _event(number: int) -> Metric:

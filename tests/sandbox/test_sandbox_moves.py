@@ -91,22 +91,22 @@ def test_holiday_moves_all_flows_at_once_and_is_over_a_week_later():
 @pytest.mark.parametrize("variant", MOVING)
 def test_stories_are_planted_and_findable(variant: str):
     """In the reported week each story's number lies outside its 26 weeks before; the quiet twin was never touched."""
-    told, quiet = numbers_of(variant, 2026), numbers_of(f"quiet-{variant}", 2026)
+    loud, quiet = numbers_of(variant, 2026), numbers_of(f"quiet-{variant}", 2026)
     counts = {"click_rate": "clicks_unique", "spam_complaint_rate": "spam_complaints", "recipients": "recipients"}
     assert not quiet.world.tells_stories
     for story in STORIES:
         name = counts[story.statistic]
-        rows = [i for i, c in enumerate(told.cells) if c.message.id == story.flow_message_id]
+        rows = [i for i, c in enumerate(loud.cells) if c.message.id == story.flow_message_id]
         if story.variation:
-            a, b = (told.cells[i].variation.id == story.variation for i in rows[-2:])
+            a, b = (loud.cells[i].variation.id == story.variation for i in rows[-2:])
             assert (a, b) == (False, True)
-            (x, y), (n, m) = (weekly(told, k, 4)[rows[-2:]].sum(axis=1) for k in (name, "delivered"))
+            (x, y), (n, m) = (weekly(loud, k, 4)[rows[-2:]].sum(axis=1) for k in (name, "delivered"))
             assert np.log(y / m) - np.log(x / n) == pytest.approx(np.log(story.size), abs=0.1)
             (x, y), (n, m) = (weekly(quiet, k, 4)[rows[-2:]].sum(axis=1) for k in (name, "delivered"))
             assert np.log(y / m) - np.log(x / n) == pytest.approx(0.0, abs=0.1)
             continue
-        seen, untouched = (weekly(numbers, name, 27)[rows].sum(axis=0) for numbers in (told, quiet))
-        sent = 1.0 if name == "recipients" else weekly(told, "delivered", 27)[rows].sum(axis=0)
+        seen, untouched = (weekly(numbers, name, 27)[rows].sum(axis=0) for numbers in (loud, quiet))
+        sent = 1.0 if name == "recipients" else weekly(loud, "delivered", 27)[rows].sum(axis=0)
         rates = seen / sent
         assert rates[-1] > rates[:-1].max() if story.direction == "higher" else rates[-1] < rates[:-1].min()
         assert np.array_equal(seen[:-1], untouched[:-1])
@@ -114,7 +114,7 @@ def test_stories_are_planted_and_findable(variant: str):
 
 
 @pytest.mark.parametrize("variant", MOVING)
-def test_moving_rates_hang_on_nothing_but_the_day_and_keep_counts_nested(variant: str):
+def test_moving_rates_depend_on_nothing_but_the_day_and_keep_counts_nested(variant: str):
     """Any cut of days has the same numbers, and people who click have opened, who open were reached."""
     whole, cut = numbers_of(variant, 2026), Numbers(build_world(variant), 2026)
     long = whole.engagement(NEXT_MONDAY - 400, NEXT_MONDAY)
