@@ -158,12 +158,8 @@ _FIELDS = (
 )  # fmt: skip
 """Resource, fields, the first revision that has them and the first that has not."""
 
-_TEXT_COSTS = (
-    "message_segment_count_sum",
-    "text_message_credit_usage_amount",
-    "text_message_spend",
-    "text_message_roi",
-)
+_TEXT_COSTS = ("message_segment_count_sum", "text_message_credit_usage_amount", "text_message_spend",
+               "text_message_roi")  # fmt: skip
 
 
 def check_revision(value: str | None) -> str:
