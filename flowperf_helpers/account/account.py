@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from flowperf_helpers.account import discovery
-from flowperf_helpers.account.connection import TRAVELS, Connection, KeptLists, open_account
+from flowperf_helpers.account.connection import TRAVELS, Connection, KeptLists, is_sandbox, open_account
 from flowperf_helpers.account.discovery import REVENUE, AccountInfo, Names, OwnTriggers, ids_of
 from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
@@ -96,7 +96,7 @@ class Account:
     ) -> None:
         self.settings = opened.settings
         self.name = opened.settings.name
-        self.is_sandbox = opened.settings.is_sandbox
+        self.is_sandbox = is_sandbox(opened.settings)
         self.attribution_days = opened.settings.attribution_days
         self.revision = opened.settings.revision
         self.revenue_note = ""

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.account import discovery
-from flowperf_helpers.account.connection import Connection, KeptLists
+from flowperf_helpers.account.connection import Connection, KeptLists, is_sandbox
 from flowperf_helpers.account.discovery import AccountInfo
 from flowperf_helpers.account.planner import Plan, PlannedRequest, QuerySlice, plan_requests
 from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery
@@ -320,7 +320,7 @@ class Executor:
         settings = self.info.settings
         attrs: dict[str, Any] = {
             "account": settings.name,
-            "sandbox": settings.is_sandbox,
+            "sandbox": is_sandbox(settings),
             "revision": answers[-1].revision,
             "fetched_at": min(answer.fetched_at for answer in answers).isoformat(),
             "timeframe": str(query.timeframe),
