@@ -24,6 +24,7 @@ from flowperf_helpers.report.html import find_browser, notebook_page, print_pdf
 from flowperf_helpers.report.run.checks import (
     Parameter,
     check_parameters,
+    holds_secret,
     notebook_parameters,
     parse_value,
     typed_values,
@@ -241,6 +242,7 @@ def test_paths_and_ids_are_no_secrets() -> None:
     known = notebook_parameters(read_notebook(STOCK))
     for text in ("/srv/reports/2026/acme-shop-denmark/w47", "s3://bucket/reports-2026/acme", "2026-W47",
                  "01GJTHNWVG93F3KNX71SJ4FDBB",                 "Placed Order on the Danish shop"):  # fmt: skip
+        assert not holds_secret(text, environ={"KLAVIYO_API_KEY": "pk_abcdef"})
         check_parameters(known, {"week": text}, environ={"KLAVIYO_API_KEY": "pk_abcdef"})
 
 
