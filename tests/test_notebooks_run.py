@@ -181,4 +181,4 @@ def test_values_are_compared_on_older_revisions(revision: str, monkeypatch: pyte
     assert ran.names["after"]["variation"].isna().all()
     assert "Not possible" not in ran.words
     assert "could not be drawn" not in ran.words
-    assert f"{revision} does not tell" in " ".join(ran.names["after"].attrs["notes"])
+    assert f"{revision} does not return" in " ".join(ran.names["after"].attrs["notes"])

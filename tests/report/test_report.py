@@ -845,7 +845,7 @@ def test_an_older_revision_has_its_report(tmp_path: Path, report: WeeklyReport, 
     sums = ["recipients", "clicks", "conversions"]
     expected = report.answers.current.groupby("flow_id")[sums].sum()
     pd.testing.assert_frame_equal(expected, found.answers.current.groupby("flow_id")[sums].sum())
-    assert any(f"Revision {revision} does not tell" in note for note in found.answers.notes)
+    assert any(f"Revision {revision} does not return" in note for note in found.answers.notes)
     named = found.answers.messages.set_index("flow_message_id")["flow_message_name"]
     assert str(named["Wc1aEm"]) in _page(found)
     arms = set(report.answers.current["variation"].dropna())
