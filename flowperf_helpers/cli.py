@@ -89,7 +89,8 @@ def main() -> None:
     """How Klaviyo flows perform: from a metric to tidy frames, comparisons and a weekly report.
 
     Exit codes: 0 done, 1 unexpected, 2 wrong arguments, 3 credentials or permission, 4 quota spent (says when to run
-    again), 5 an answer that cannot be used or no rows where rows were due.
+    again), 5 an answer that cannot be used or no rows where rows were due, 7 a file that cannot be read or written
+    (disk full, no permission), 8 the deadline of --timeout has passed.
     """
 
 

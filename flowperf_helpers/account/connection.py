@@ -208,7 +208,7 @@ def open_account(
 def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:
     """Return the embedded account and a name for its world: another world's answers are another account's.
 
-    Its clock stands still unless told otherwise, so that a report shows the same today and in a year.
+    Its clock stands still unless ``now`` says otherwise, so that a report shows the same today and in a year.
     """
     from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 
@@ -220,5 +220,5 @@ def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[An
     code = hashlib.blake2b(digest_size=6)
     for file in sorted((Path(__file__).parents[1] / "sandbox").glob("*.py")):
         code.update(file.read_bytes())
-    told = "-".join(f"{key}={value}" for key, value in sorted(options.items()) if key != "enforce_limits")
-    return app, f"{told}-{code.hexdigest()}"
+    chosen = "-".join(f"{key}={value}" for key, value in sorted(options.items()) if key != "enforce_limits")
+    return app, f"{chosen}-{code.hexdigest()}"

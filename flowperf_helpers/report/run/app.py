@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from flowperf_helpers.account.connection import is_sandbox, settings_of
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.report.run.checks import check_names, check_parameters, checked_week, notebook_parameters
+from flowperf_helpers.report.run.delivery import workplace
 from flowperf_helpers.report.run.execute import read_notebook, stock_notebook
 
 __all__ = ["APP_NOTEBOOKS", "serve_app"]
@@ -90,8 +90,8 @@ def serve_app(
     invented = is_sandbox(settings_of(account))
     check_names(account, "", values["conversion_metric"])
     _check_port(port)
-    with tempfile.TemporaryDirectory(prefix="flowperf-app-", ignore_cleanup_errors=True) as folder:
-        pages = Path(folder) / "pages"
+    with workplace() as folder:
+        pages = folder / "pages"
         pages.mkdir()
         for source in sources:
             _copy(source, pages / source.name, given, marked=invented)
