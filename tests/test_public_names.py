@@ -151,20 +151,19 @@ def test_importing_the_package_is_light() -> None:
     """Neither pandas nor the network is imported before something is used; no statistics library by connect."""
     code = (
         "import sys, flowperf_helpers; heavy = {'pandas', 'requests', 'scipy', 'matplotlib', 'pyarrow', 'IPython'};"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
+        "print(heavy & set(sys.modules));"
         "flowperf_helpers.connect;"
         "late = {'scipy', 'statsmodels', 'matplotlib', 'flowperf_helpers.sandbox'};"
-        "assert not late & set(sys.modules), late & set(sys.modules)"
+        "print(late & set(sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "set()\nset()\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize("folder", FACES)
 def test_importing_a_face_is_light(folder: str) -> None:
     """A folder's face imports a module only when one of its names is used."""
     code = (
-        f"import sys, flowperf_helpers.{folder} as face; assert face.__all__;"
-        "heavy = {'pandas', 'numpy', 'requests', 'scipy', 'matplotlib', 'ipywidgets', 'IPython'} & set(sys.modules);"
-        "assert not heavy, heavy"
+        f"import sys, flowperf_helpers.{folder} as face; print(len(face.__all__) > 0);"
+        "print({'pandas', 'numpy', 'requests', 'scipy', 'matplotlib', 'ipywidgets', 'IPython'} & set(sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "True\nset()\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
