@@ -190,6 +190,15 @@ def test_direction_and_winner_are_right(report: WeeklyReport) -> None:
     assert (truth["flow stopped"].flow_id, "stopped") in by_key
 
 
+def test_stories_are_told_and_nothing_else_where_rates_move_by_themselves(tmp_path: Path) -> None:
+    """On the wandering shop each story is told and no other flow is named; its quiet twin has no claim at all."""
+    told = compute(fetch_week(connect("sandbox", variant="wandering", home=tmp_path)))
+    stories = {(s.flow_id, s.statistic) for s in STORIES}
+    assert stories == {(s.flow_id, s.statistic) for s in told.signals}
+    twin = compute(fetch_week(connect("sandbox", variant="quiet-wandering", home=tmp_path)))
+    assert not len(twin.family.changed)
+
+
 # --- the first screen ----------------------------------------------------------------------------------------------
 
 
