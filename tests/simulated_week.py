@@ -22,15 +22,15 @@ def simulated_week(seed: int, *, world: str = "mild", young: float = 1.0, shift:
     """Answers about a simulated account, day by day; ``young``: share that is in yet of the last five days' clicks."""
     random = np.random.default_rng([4711, seed])
     shifts = {(0, WEEKS - 1): shift} if shift else None
-    told = account(world, WEEKS, random, fixed={0: 9000.0}, shifts=shifts)
+    drawn = account(world, WEEKS, random, fixed={0: 9000.0}, shifts=shifts)
     window = iso_week("2026-W47")
     starts = pd.DatetimeIndex([window.shift(-7 * k).bounds(ZONE)[0] for k in range(WEEKS - 1, -1, -1)])
-    message, week, day = (v.ravel() for v in np.indices((*told.trials.shape, 7)))
-    by_day = random.multinomial(told.trials, np.full(7, 1 / 7))
+    message, week, day = (v.ravel() for v in np.indices((*drawn.trials.shape, 7)))
+    by_day = random.multinomial(drawn.trials, np.full(7, 1 / 7))
     sent = by_day.ravel()
     frame = pd.DataFrame(
         {
-            "flow_id": pd.array([f"F{told.flow[m]:02d}" for m in message], dtype="str"),
+            "flow_id": pd.array([f"F{drawn.flow[m]:02d}" for m in message], dtype="str"),
             "flow_message_id": pd.array([f"M{m:02d}" for m in message], dtype="str"),
             "send_channel": pd.array(["email"] * len(message), dtype="str"),
             "interval_start": starts[week] + pd.to_timedelta(day, unit="D"),
@@ -40,7 +40,7 @@ def simulated_week(seed: int, *, world: str = "mild", young: float = 1.0, shift:
     late = (week == WEEKS - 1) & (day >= 2)
     for rate in RATES:
         column = STATISTICS[rate].numerators[0]
-        happened = _spread_over_days(told.successes[rate], by_day, random).ravel()
+        happened = _spread_over_days(drawn.successes[rate], by_day, random).ravel()
         growing = rate in ("open_rate", "click_rate", "conversion_rate")
         frame[column] = random.binomial(happened, np.where(late & growing, young, 1.0))
     frame["conversions"] = frame["conversion_uniques"]

@@ -220,11 +220,11 @@ def week_ranges(evidence: Evidence, scatter: float) -> pd.DataFrame:
                 "flow_id": ids.repeat(weeks),
                 "statistic": pd.array([name] * (weeks * len(ids)), dtype="str"),
                 "interval_start": starts.append([starts] * flows),
-                **{c: v[:, -weeks:].ravel() for c, v in zip(("value", "low", "high"), told, strict=True)},
+                **{c: v[:, -weeks:].ravel() for c, v in zip(("value", "low", "high"), ranges, strict=True)},
                 "is_final": np.tile(final | (name not in MOVING), len(ids)),
             }
         )
-        for name, told in drawn.items()
+        for name, ranges in drawn.items()
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=WEEK_COLUMNS)
 
