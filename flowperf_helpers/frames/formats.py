@@ -123,7 +123,8 @@ def money_text(
     if _missing(value):
         return MISSING
     size = abs(float(value))
-    number = f"{size:,.0f}" if size >= 100 or (whole or size == 0 or (compact and size == int(size))) else f"{size:,.2f}"
+    bare = whole or size >= 100 or size == 0 or (compact and size == int(size))
+    number = f"{size:,.0f}" if bare else f"{size:,.2f}"
     if compact and size >= 1000:
         scale, letter = (1e6, "M") if size >= 1e6 else (1e3, "k")
         number = f"{size / scale:,.3g}{letter}"

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
 __all__ = ["Layer", "axis_ticks", "heat_strip", "interval_mark", "marks", "sparkline", "stacked_weeks"]
+
+Numbers = Sequence[float] | npt.NDArray[np.floating[Any]]
 
 HEAT_STEPS = (-0.40, -0.18, -0.07, 0.07, 0.18, 0.40)
 _NUMBER = 4  # significant digits of a number that the script prints
@@ -26,7 +29,7 @@ def _compact(value: Any) -> str:
     return "" if pd.isna(value) or not math.isfinite(value) else f"{float(value):.{_NUMBER}g}"
 
 
-def marks(unit: str, values: Sequence[Any], usual: Sequence[Any] = (), so_far: Any = None) -> str:
+def marks(unit: str, values: Numbers | Sequence[Any], usual: Numbers | Sequence[Any] = (), so_far: Any = None) -> str:
     """The numbers of a picture as the page's script reads them."""
     texts = [" ".join(_compact(v) for v in part) for part in (values, usual)]
     return "|".join([unit, *texts, "" if so_far is None else _compact(so_far)])
@@ -46,14 +49,14 @@ def axis_ticks(top: float, most: int = 4) -> list[float]:
     return [float(step * i) for i in range(int(top / step + 1e-9) + 1)]
 
 
-def _pen(heights: Sequence[float]) -> str:
+def _pen(heights: Numbers) -> str:
     """A path through the known points; a missing one leaves a gap."""
     known = [math.isfinite(h) for h in heights]
     return "".join(f"{' ' if i and known[i - 1] else 'M'}{i},{h:.0f}" for i, h in enumerate(heights) if known[i])
 
 
 def sparkline(
-    values: Sequence[float],
+    values: Numbers,
     *,
     usual: tuple[float, float] | None = None,
     is_open: bool = False,
@@ -98,21 +101,20 @@ def sparkline(
     if math.isfinite(heights[last]):
         kind = " ".join(filter(None, ["o" if is_open else "", {"bad": "w", "good": "g"}.get(tone, "")]))
         parts.append(
-            f'<circle{f" class={chr(34)}{kind}{chr(34)}" if kind else ""} cx="{100 * (last + 0.5) / len(numbers):.1f}%" '
-            f'cy="{heights[last]:.0f}%" r=3 />'
+            f'<circle class="{kind}" cx="{100 * (last + 0.5) / len(numbers):.1f}%" cy="{heights[last]:.0f}%" r=3 />'
         )
     return Markup("".join([*parts, "</svg>"]))  # noqa: S704 - numbers only
 
 
-def heat_strip(values: Sequence[float], *, is_open: bool = False) -> Markup:
+def heat_strip(values: Numbers, *, is_open: bool = False) -> Markup:
     """A cell per week, coloured by how far it lies from the mean of them all; empty where nothing is known."""
     numbers = np.asarray(values, dtype=float)
     known = np.isfinite(numbers) & (numbers > 0)
     mean = numbers[known].mean() if known.any() else 1.0
     step = 100 / max(len(numbers), 1)
     cells = [
-        f'<rect x="{i * step:.2f}%" width="{step - 0.25:.2f}%" height=100% class=h{np.searchsorted(HEAT_STEPS, v / mean - 1)} />'
-        for i, v in enumerate(numbers)
+        f'<rect x="{i * step:.2f}%" width="{step - 0.25:.2f}%" height=100% class=h{shade} />'
+        for i, shade in enumerate(np.searchsorted(HEAT_STEPS, numbers / mean - 1))
         if known[i]
     ]
     if is_open and len(numbers) and known[-1]:
@@ -125,7 +127,7 @@ class Layer:
     """One layer of a stack: its name, its values from below, its colour (a class of the style sheet)."""
 
     name: str
-    values: Sequence[float]
+    heights: Numbers
     look: str
     tone: str = ""
 
@@ -133,8 +135,8 @@ class Layer:
 def stacked_weeks(
     layers: Sequence[Layer],
     *,
-    usual: tuple[Sequence[float], Sequence[float]] | None = None,
-    last_year: Sequence[float] = (),
+    usual: tuple[Numbers, Numbers] | None = None,
+    last_year: Numbers = (),
     expected: tuple[float, float, float] | None = None,
     targets: Sequence[float] = (),
     events: Sequence[tuple[float, str]] = (),
@@ -162,7 +164,7 @@ def stacked_weeks(
     top : float
         What the picture's upper edge stands for.
     """
-    heights = np.nan_to_num(np.array([layer.values for layer in layers], dtype=float))
+    heights = np.nan_to_num(np.array([layer.heights for layer in layers], dtype=float))
     count = heights.shape[1]
     edges = np.vstack([np.zeros(count), heights.cumsum(axis=0)])
     tops = [edges[-1].max(), *(expected or ()), *targets, *[v for v in last_year if math.isfinite(v)]]
@@ -174,8 +176,9 @@ def stacked_weeks(
         return 100 - value / top * 100
 
     out = [
-        '<svg aria-hidden=true><defs><pattern id=ha width=5 height=5 patternUnits=userSpaceOnUse '
-        'patternTransform=rotate(45)><rect width=5 height=5 class=p /><rect width=1.6 height=5 class=s2 /></pattern></defs>'
+        "<svg aria-hidden=true><defs><pattern id=ha width=5 height=5 patternUnits=userSpaceOnUse "
+        "patternTransform=rotate(45)><rect width=5 height=5 class=p /><rect width=1.6 height=5 class=s2 />"
+        "</pattern></defs>"
     ]
     if usual:
         for i, (low, high) in enumerate(zip(*usual, strict=True)):
@@ -184,7 +187,11 @@ def stacked_weeks(
                     f'<rect class=b x="{i * step:.2f}%" width="{step + 0.05:.2f}%" y="{y(high):.2f}%" '
                     f'height="{y(low) - y(high):.2f}%"/>'
                 )
-    out += [f'<line class=hl x2=100% y1="{y(v):.2f}%" y2="{y(v):.2f}%"/>' for v in axis_ticks(top / (1.2 if events else 1)) if v]
+    out += [
+        f'<line class=hl x2=100% y1="{y(v):.2f}%" y2="{y(v):.2f}%"/>'
+        for v in axis_ticks(top / (1.2 if events else 1))
+        if v
+    ]
     for number, layer in enumerate(layers):
         columns = [
             f'<rect x="{i * step + 0.09 * step:.2f}%" width="{0.82 * step:.2f}%" y="{y(upper):.2f}%" '
@@ -210,7 +217,8 @@ def stacked_weeks(
             f'<line class=wh x1="{middle:.2f}%" x2="{middle:.2f}%" y1="{y(low):.2f}%" y2="{y(high):.2f}%"/>'
         )
         out += [
-            f'<line class=wh x1="{middle - step / 4:.2f}%" x2="{middle + step / 4:.2f}%" y1="{y(v):.2f}%" y2="{y(v):.2f}%"/>'
+            f'<line class=wh x1="{middle - step / 4:.2f}%" x2="{middle + step / 4:.2f}%" y1="{y(v):.2f}%" '
+            f'y2="{y(v):.2f}%"/>'
             for v in (low, high)
         ]
     known = [(i, v) for i, v in enumerate(last_year) if math.isfinite(v)]
@@ -225,7 +233,8 @@ def stacked_weeks(
             f'<path class=ly d="{path}"/></svg>'
         )
     out += [f'<line class=tg x2=100% y1="{y(v):.2f}%" y2="{y(v):.2f}%"/>' for v in targets]
-    picture = Markup("".join(out)) + _event_marks(events, count) + Markup("</svg>")  # noqa: S704 - numbers only
+    drawn = Markup("".join(out))  # noqa: S704 - numbers only
+    picture = drawn + _event_marks(events, count) + Markup("</svg>")
     return picture, top
 
 
@@ -248,9 +257,8 @@ def _event_marks(events: Sequence[tuple[float, str]], count: int) -> Markup:
             )
         ]
         level = max(free, default=None)
-        line = '<line class=evl x1="{0}%" x2="{0}%" y1="{1}%" y2="{2}%"/>'
         top = 4.6 * (level or 0)
-        out += Markup(line).format(f"{x:.2f}", f"{top:.1f}", "17")
+        out += Markup('<line class=evl x1="{0}%" x2="{0}%" y1="{1}%" y2=17% />').format(f"{x:.2f}", f"{top:.1f}")
         if level is not None:
             placed.append((level, x, begins, begins + width))
             out += Markup('<text class=ev x="{}%" dx={} y="{}%" dy=.75em text-anchor={}>{}</text>').format(
@@ -259,7 +267,7 @@ def _event_marks(events: Sequence[tuple[float, str]], count: int) -> Markup:
     return out
 
 
-def layered(parts: Mapping[str, Sequence[float]]) -> str:
+def layered(parts: Mapping[str, Numbers]) -> str:
     """The numbers of a stack's layers as JSON for the page's script."""
     return json.dumps([[name, [None if pd.isna(v) else round(float(v)) for v in vs]] for name, vs in parts.items()],
                       ensure_ascii=False, separators=(",", ":"))  # fmt: skip
@@ -275,7 +283,7 @@ def interval_mark(value: Any, low: Any, high: Any, *, reach: float, words: str, 
         return Markup("")
     x, left, right = (60 + max(-1.0, min(1.0, number / reach)) * 56 for number in (value, low, high))
     kind = {"higher": "fp-up", "lower": "fp-down"}.get(verdict, "fp-none")
-    return Markup(
+    return Markup(  # noqa: S704 - numbers, and words that format escapes
         f'<svg class="fp-interval {kind}" viewBox="0 0 120 14" role="img"><title>{{}}</title>'
         f'<line class="fp-zero" x1="60" x2="60" y1="0" y2="14"/>'
         f'<line class="fp-range" x1="{left:.1f}" x2="{right:.1f}" y1="7" y2="7"/>'

@@ -72,9 +72,10 @@ def _first_week(view: WeekView) -> list[Verdict]:
         top = str(money.index[0])
         text = f"{money_text(money.iloc[0], view.currency, whole=True)}{' so far' * view.is_open}."
         if len(money) > 1:
-            text += f" The next is {view.name(str(money.index[1]))} with {money_text(money.iloc[1], view.currency, whole=True)}."
-        found.append(Verdict(top, "first", "", "●", "", "",
-                             f"{view.name(top)} earns {100 * money.iloc[0] / money.sum():.0f} % of the money", text))  # fmt: skip
+            next_one = money_text(money.iloc[1], view.currency, whole=True)
+            text += f" The next is {view.name(str(money.index[1]))} with {next_one}."
+        title = f"{view.name(top)} earns {100 * money.iloc[0] / money.sum():.0f} % of the money"
+        found.append(Verdict(top, "first", "", "●", "", "", title, text))
     complaints = view.tiles["spam_complaint_rate"]
     if complaints.value is not None:
         text = "Gmail asks senders to stay under 0.3 %."
@@ -86,7 +87,10 @@ def _what_comes(view: WeekView) -> list[tuple[str, str]]:
     day = view.numbers.answers.window.last + pd.Timedelta(days=1)
     return [
         (f"{day + pd.Timedelta(weeks=1):%-d %B}", "this week beside the next one, both at the same age"),
-        (f"{day + pd.Timedelta(weeks=2):%-d %B}", "the first verdicts, against a cautious guess of how much weeks vary"),
+        (
+            f"{day + pd.Timedelta(weeks=2):%-d %B}",
+            "the first verdicts, against a cautious guess of how much weeks vary",
+        ),
         (f"{day + pd.Timedelta(weeks=8):%-d %B}", "usual ranges from your own eight weeks"),
     ]
 
@@ -119,8 +123,11 @@ def notes(view: WeekView) -> dict[str, Any]:
                          f"({count_text(found.low)} to {count_text(found.high)}).")  # fmt: skip
     flows = numbers.honest["flow_id"].nunique() if len(numbers.honest) else 0
     live = numbers.honest[numbers.honest["flow_status"].eq("live")]["flow_id"].nunique() if flows else 0
-    without = (f"{flows} flows or some of their messages, {live} of them live; the rest are drafts, archived or deleted."
-               if flows else "None: every known message was sent this week.")  # fmt: skip
+    without = "None: every known message was sent this week."
+    if flows:
+        without = (
+            f"{flows} flows or some of their messages, {live} of them live; the rest are drafts, archived, deleted."
+        )
     weeks = numbers.restated_weeks
     money = weeks[weeks["statistic"] == MONEY] if len(weeks) else weeks
     if len(money):
@@ -132,17 +139,19 @@ def notes(view: WeekView) -> dict[str, Any]:
     elif len(weeks):
         changed = f"{weeks['interval_start'].nunique()} weeks changed by half a percent or more."
     else:
-        changed = ("Nothing that was reported before has changed by half a percent or more." if len(answers.history) else
-                   "This is the first report of this account on this machine: there is nothing to compare with yet.")  # fmt: skip
+        changed = "Nothing that was reported before has changed by half a percent or more."
+        if not len(answers.history):
+            changed = "This is the first report of this account on this machine: there is nothing to compare with yet."
+    asked = f"{answers.requests} requests, {answers.now:%A %-d %B %Y, %H:%M}"
     metrics = ", ".join(str(name) for name in answers.metrics["metric_name"].head(3))
     return {
-        "view": view, "stack": pictures.stack(view), "settling": settling, "curve": _curve(view), "without": without, "changed": changed,
+        "view": view, "stack": pictures.stack(view), "settling": settling, "curve": _curve(view), "without": without,
+        "changed": changed, "source": f"Klaviyo’s reporting API, {asked}; {metrics}.",
         "unsent": tables.unsent_table(numbers.honest, numbers.names),
         "restated": tables.restated_table(weeks, currency),
         "disagreements": tables.disagreement_table(numbers.reconciled, numbers.names, currency),
         "definitions": export.definitions(), "divisors": export.divisor_sentences(numbers.denominators),
         "facts": export.provenance(numbers),
-        "source": f"Klaviyo’s reporting API, {answers.requests} requests, {answers.now:%A %-d %B %Y, %H:%M}; {metrics}.",
     }  # fmt: skip
 
 

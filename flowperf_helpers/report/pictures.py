@@ -20,6 +20,7 @@ from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, Week
 __all__ = ["Bar", "Stack", "TileView", "bars", "months", "stack", "strip", "tile_views"]
 
 LAYERS = 7
+LABELS = {MONEY: "Revenue", PER_RECIPIENT: "Revenue per recipient", "conversions": "Orders"}
 NAMED_DAYS = {(1, 1): "New Year", (2, 14): "Valentine’s Day", (11, 11): "Singles’ Day", (12, 25): "Christmas"}
 
 
@@ -94,7 +95,9 @@ def events(view: WeekView) -> list[tuple[float, str, date]]:
         found += [(s.date(), f"{view.name(str(f), 24)} starts") for f, s in begun.items() if s > earliest]
     if "variation" in weekly and weekly["variation"].notna().any():
         tests = weekly[weekly["variation"].notna()].groupby("flow_id")["interval_start"].min()
-        found += [(s.date(), f"test in {view.name(str(f), 24)} starts") for f, s in tests.items()]
+        for start, begun in tests.groupby(tests):
+            one = f"test in {view.name(str(begun.index[0]), 24)} starts"
+            found.append((start.date(), one if len(begun) == 1 else f"{len(begun)} tests start"))
     return [
         ((day - first).days / 7, short_name(words, 36), day) for day, words in sorted(found) if first <= day <= last
     ]
@@ -116,7 +119,7 @@ def stack(view: WeekView) -> Stack | None:
     if rest:
         other = np.nansum([values[f] for f in rest], axis=0)
         layers.append(Layer(f"{len(rest)} other flow{'s' * (len(rest) > 1)}", other, "s7"))
-    total = np.nansum([layer.values for layer in layers], axis=0)
+    total = np.nansum(np.array([layer.heights for layer in layers], dtype=float), axis=0)
     low, high = view.weeks("", MONEY, "low"), view.weeks("", MONEY, "high")
     band = (low, high) if step == 7 and np.isfinite(low).any() else None
     last_year = np.full(len(starts), np.nan)
@@ -128,7 +131,7 @@ def stack(view: WeekView) -> Stack | None:
     picture, top = stacked_weeks(layers, usual=band, last_year=last_year, expected=expected, targets=targets,
                                  events=[(place, words) for place, words, _ in marked])  # fmt: skip
     ends = view.ends("") if step == 7 else total
-    parts = {layer.name: layer.values for layer in layers[::-1]}
+    parts: dict[str, Any] = {layer.name: layer.heights for layer in layers[::-1]}
     if np.isfinite(last_year).any():
         parts = {"a year ago": last_year} | parts
     usual_words = f"; usual is {formats.interval_text(low[-1], high[-1], MONEY, view.currency)}" if band else ""
@@ -138,9 +141,13 @@ def stack(view: WeekView) -> Stack | None:
         f"{money_text(total[-1], view.currency, whole=True)}"
         + (f", expected to end near {about(expected[0], view.currency or '')}" if expected else "") + usual_words + "."
     )  # fmt: skip
+    ticks = [
+        (money_text(t, view.currency, compact=True), 100 - 100 * t / top)
+        for t in axis_ticks(top / (1.2 if marked else 1))
+    ]
     return Stack(
         picture, marks("m", ends, [*low, *high] if band else [], total[-1] if view.is_open else None), layered(parts),
-        words, [(money_text(t, view.currency, compact=True), 100 - 100 * t / top) for t in axis_ticks(top / (1.2 if marked else 1))],
+        words, ticks,
         _labels(view, layers, top, expected, band, last_year, targets), months(starts, step),
         "; ".join(f"{text} ({day:%-d %b})" for _, text, day in marked), *_numbers(view, starts, layers, band, total),
         band is not None, bool(np.isfinite(last_year).any()), view.is_open, step,
@@ -152,14 +159,18 @@ def _days(view: WeekView, values: Mapping[str, Any]) -> tuple[list[pd.Timestamp]
     starts, ends = answers.window.bounds(answers.account["timezone"])
     days = answers.daily[(answers.daily["interval_start"] >= starts) & (answers.daily["interval_start"] < ends)]
     table = days.pivot_table(index="flow_id", columns="interval_start", values=MONEY, aggfunc="sum").astype(float)
-    return list(table.columns), {str(f): row for f, row in zip(table.index, table.to_numpy(), strict=True)}, 1
+    return (
+        [pd.Timestamp(day) for day in table.columns],
+        {str(f): row for f, row in zip(table.index, table.to_numpy(), strict=True)},
+        1,
+    )
 
 
 def _numbers(
     view: WeekView, starts: Sequence[Any], layers: Sequence[Layer], band: Any, total: Any
 ) -> tuple[list[list[str]], list[str]]:
     columns = [("Total", total), *([("Usual, low", band[0]), ("Usual, high", band[1])] if band else [])]
-    columns += [(layer.name, layer.values) for layer in layers]
+    columns += [(layer.name, layer.heights) for layer in layers]
     rows = []
     for i in range(len(starts) - 1, -1, -1):
         mark = "*" if i == len(starts) - 1 and view.is_open else ""
@@ -168,13 +179,19 @@ def _numbers(
 
 
 def _labels(
-    view: WeekView, layers: Sequence[Layer], top: float, expected: Any, band: Any, last_year: Any, targets: Sequence[float]
+    view: WeekView,
+    layers: Sequence[Layer],
+    top: float,
+    expected: Any,
+    band: Any,
+    last_year: Any,
+    targets: Sequence[float],
 ) -> list[dict[str, Any]]:
     """Words right of the last column at the height of what they name, pushed apart."""
-    found = []
+    found: list[dict[str, Any]] = []
     below = 0.0
     for number, layer in enumerate(layers):
-        value = float(np.nan_to_num(layer.values[-1]))
+        value = float(np.nan_to_num(layer.heights[-1]))
         found.append({"at": below + value / 2, "name": layer.name, "kind": layer.tone, "layer": f"l{number}",
                       "look": layer.look, "value": _thousands(value, view.currency)})  # fmt: skip
         below += value
@@ -234,17 +251,18 @@ def _tile(view: WeekView, name: str) -> TileView:
         rest = f": {usual}"
     else:
         inside = low <= float(ends[-1]) <= high
-        place, rest = ("Within usual" if inside else "No real change"), f": {usual}"
+        place = "Within usual" if inside else "No real change"
+        rest = f": {usual}" if inside else f", just outside {usual}"
         if open_still and view.expected and name != "conversions":
             rest = f": about {_rounded(float(ends[-1]), name, view.currency, 3)} in the end"
     unit = {"money": "m", "fraction": "%"}.get(formats.unit_of(name), "")
     unit = "e" if name == PER_RECIPIENT else unit
+    scale, so_far = 100 if unit == "%" else 1, now if open_still else None
     return TileView(
-        {MONEY: "Revenue", PER_RECIPIENT: "Revenue per recipient", "conversions": "Orders"}.get(name, formats.statistic_label(name)),
+        LABELS.get(name, formats.statistic_label(name)),
         _exact(now, name, view.currency), "so far" if open_still else "",
         sparkline(ends, usual=(low, high), is_open=open_still, tone=tone),
-        marks(unit, ends * 100 if unit == "%" else ends, [v * (100 if unit == "%" else 1) for v in (low, high)] if np.isfinite(low) else [],
-              now if open_still else None),
+        marks(unit, ends * scale, [low * scale, high * scale] if np.isfinite(low) else [], so_far),
         change, place, rest, tone, ("▲" if row["direction"] in ("higher", "up") else "▼") if changed and row else "",
     )  # fmt: skip
 
@@ -305,7 +323,7 @@ def _bar(view: WeekView, flow_id: str, row: Any, scale: float) -> Bar:
     )  # fmt: skip
 
 
-def _targets(account: Mapping[str, Any]) -> Iterable[float]:
+def _targets(account: Mapping[str, Any]) -> list[float]:
     targets = account.get("targets") or {}
     return [targets["weekly_revenue"]] if "weekly_revenue" in targets else []
 
@@ -314,16 +332,21 @@ def _thousands(value: float, currency: str | None) -> str:
     """€2.1k: one decimal for all, so that a column of them is read at a glance."""
     if value < 1000:
         return money_text(round(value), currency, compact=True)
-    return money_text(1.0, currency, compact=True).replace("1", f"{value / 1000:.1f}k" if value < 1e6 else f"{value / 1e6:.1f}M")
+    return money_text(1.0, currency, compact=True).replace(
+        "1", f"{value / 1000:.1f}k" if value < 1e6 else f"{value / 1e6:.1f}M"
+    )
 
 
 def months(starts: Sequence[pd.Timestamp], step: int) -> list[tuple[str, float]]:
+    """Words under a picture of weeks: months, or days, with their places in per cent."""
     if step == 1:
         return [(f"{day:%a %-d}", 100 * (i + 0.15) / len(starts)) for i, day in enumerate(starts)]
     first = starts[0]
     months = pd.date_range(first, starts[-1] + pd.Timedelta(days=6), freq="MS", normalize=True)
     every = 1 if len(months) <= 7 else 2
-    return [(f"{m:%b}", 100 * ((m - first) / pd.Timedelta(days=7)) / len(starts)) for m in months[::every] if m >= first]
+    return [
+        (f"{m:%b}", 100 * ((m - first) / pd.Timedelta(days=7)) / len(starts)) for m in months[::every] if m >= first
+    ]
 
 
 def _apart(places: Sequence[float], gap: float) -> list[float]:
@@ -340,7 +363,7 @@ def _apart(places: Sequence[float], gap: float) -> list[float]:
 
 def _exact(value: float | None, name: str, currency: str | None) -> str:
     if name == PER_RECIPIENT:
-        return money_text(value, currency) if value is None or value < 100 else money_text(value, currency)
+        return money_text(value, currency)
     if value is not None and name == MONEY:
         return money_text(value, currency, whole=True)
     return formats.statistic_text(value, name, currency)

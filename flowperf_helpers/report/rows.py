@@ -108,7 +108,7 @@ def flow_rows(view: WeekView) -> list[FlowRow]:
     """Every flow in the order of the table."""
     numbers = view.numbers
     table = numbers.flows.assign(flow_id=numbers.flows["flow_id"].astype(str)).set_index("flow_id")
-    records = table.to_dict("index")
+    records: dict[str, Any] = {str(flow_id): row for flow_id, row in table.to_dict("index").items()}
     flows = numbers.answers.flows
     status = flows["flow_status"].where(~flows["archived"].fillna(False).astype(bool), "archived")
     statuses = dict(zip(flows["flow_id"].astype(str), status.astype(str), strict=True))
@@ -129,11 +129,13 @@ def flow_rows(view: WeekView) -> list[FlowRow]:
 def _channels(current: pd.DataFrame) -> dict[str, str]:
     """Flow id to ``2 emails, SMS``."""
     sent = current[["flow_id", "flow_message_id", "send_channel"]].drop_duplicates()
-    counts = sent.groupby(["flow_id", "send_channel"]).size()
+    counts = sent.groupby(["flow_id", "send_channel"]).size().reset_index(name="count")
     found: dict[str, list[str]] = {}
-    for (flow_id, channel), count in counts.items():
+    for flow_id, channel, count in counts.itertuples(index=False):
         word = channel_word(channel)
-        found.setdefault(str(flow_id), []).append(word if count == 1 else f"{count} {word}{'s' if word == 'email' else ''}")
+        found.setdefault(str(flow_id), []).append(
+            word if count == 1 else f"{count} {word}{'s' if word == 'email' else ''}"
+        )
     return {flow_id: ", ".join(words) for flow_id, words in found.items()}
 
 
@@ -142,7 +144,7 @@ def _row(
     evidence: Evidence | None, rank: int,
 ) -> FlowRow:  # fmt: skip
     found = view.signals.get(flow_id, [])
-    now, moved = (view.money.loc[flow_id, c] if flow_id in view.money.index else np.nan for c in ("now", "moved"))
+    now, moved = view.moved(flow_id)
     place, place_tone = view.money_verdict(flow_id)
     top = found[0] if found else None
     quiet = quiet_line(view.claim("flow", flow_id, "click_rate"))
@@ -156,8 +158,9 @@ def _row(
         text = MISSING if value is None or pd.isna(value) else f"{100 * value:.2f}\N{NO-BREAK SPACE}%"
         rates[name] = (f"{mark.glyph} {text}" if mark else text, mark.tone if mark else "")
     per = record.get(PER_RECIPIENT)
-    keys = {"r": _key(now), "c": _key(moved), "dl": _key(record.get("delivered")), "p": _key(per),
-            "k": _key(record.get("click_rate")), "m": _key(record.get("spam_complaint_rate")), "v": str(rank)}  # fmt: skip
+    sorted_by = {"dl": "delivered", "k": "click_rate", "m": "spam_complaint_rate"}
+    keys = {"r": _key(now), "c": _key(moved), "p": _key(per), "v": str(rank)}
+    keys |= {key: _key(record.get(name)) for key, name in sorted_by.items()}
     return FlowRow(
         flow_id, view.anchors[flow_id], view.name(flow_id), channels, status, bool(found), hidden, keys,
         sparkline(ends, usual=(low, high) if np.isfinite(low) else None, is_open=view.is_open,
@@ -220,7 +223,10 @@ class _Evidence:
     def of(self, flow_id: str) -> Evidence:
         view = self.view
         found = view.signals.get(flow_id, [])
-        rate = next((v for v in found if v.statistic in EVENTS and v.statistic.endswith("rate") and v.kind != "split test"), None)
+        rate = next(
+            (v for v in found if v.statistic in EVENTS and v.statistic.endswith("rate") and v.kind != "split test"),
+            None,
+        )
         statistic = rate.statistic if rate else "click_rate"
         split = self._split(flow_id, statistic) if rate else pd.DataFrame()
         messages = self._messages(flow_id, statistic, split, rate)
@@ -229,10 +235,12 @@ class _Evidence:
             for name in EVENTS
             if (line := quiet_line(view.claim("flow", flow_id, name))) and not any(v.statistic == name for v in found)
         ]
+        test = variations_table(self.tests[flow_id]) if flow_id in self.tests else None
         return Evidence(
-            [(v.title, " ".join(part[0].upper() + part[1:] for part in (v.text, v.action) if part)) for v in found], quiet,
+            [(v.title, " ".join(part[0].upper() + part[1:] for part in (v.text, v.action) if part)) for v in found],
+            quiet,
             self._chart(flow_id, statistic, found), formats.statistic_label(statistic), rate.tone if rate else "",
-            messages[:12], max(0, len(messages) - 12), self._mix(split, rate), variations_table(self.tests[flow_id]) if flow_id in self.tests else None,
+            messages[:12], max(0, len(messages) - 12), self._mix(split, rate), test,
             KLAVIYO.format(quote(flow_id, safe="")), self._facts(flow_id),
         )  # fmt: skip
 
@@ -258,8 +266,9 @@ class _Evidence:
             share = effect.get(row["flow_message_id"], np.nan) / total if total else np.nan
             usual = self.usual.get((message, statistic), earlier.get(row["flow_message_id"], whole and whole["usual"]))
             is_cause = bool(rate and (message == rate.message_id if rate.message_id else share >= 0.5))
+            sent = row["delivered"] if pd.notna(row["delivered"]) else 0
             rows.append((
-                (not is_cause, -(share if share == share else 0.0), -float(row["delivered"] if pd.notna(row["delivered"]) else 0)),
+                (not is_cause, -np.nan_to_num(share), -float(np.nan_to_num(float(sent)))),
                 MessageRow(message_name(names.get(message, message), flow), channel_word(row["send_channel"]),
                            count_text(row["delivered"]), percent_text(usual), percent_text(row.get(statistic)),
                            _part(share) if rate else "", _money(row.get(MONEY, np.nan), view.currency), is_cause),
@@ -304,7 +313,9 @@ class _Evidence:
 
     def _days(self, flow_id: str, name: str) -> Chart | None:
         daily = self.view.numbers.answers.daily
-        daily = daily[daily["interval_start"] <= self.view.numbers.answers.window.bounds(daily["interval_start"].dt.tz)[1]]
+        daily = daily[
+            daily["interval_start"] <= self.view.numbers.answers.window.bounds(daily["interval_start"].dt.tz)[1]
+        ]
         days = sorted(daily["interval_start"].unique())[-42:]
         rows = daily[daily["flow_id"] == flow_id].groupby("interval_start")["recipients"].sum()
         values = rows.reindex(days).astype(float).fillna(0.0).to_numpy()

@@ -35,7 +35,7 @@ _SHARES = {0.1: "a tenth", 0.2: "a fifth", 0.25: "a quarter", 1 / 3: "a third", 
 _TIMES = {2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times", 7: "seven times",
           8: "eight times", 9: "nine times", 10: "ten times"}  # fmt: skip
 _LASTING = {"lasting": " over four weeks"}
-_URGENCY = {"silence": 0, "split test": 4}
+_URGENCY = {"silence": 0, "split test": 2.5}
 _CHANNELS = {"email": "email", "sms": "SMS", "push-notification": "push", "whatsapp": "WhatsApp"}
 
 
@@ -123,7 +123,8 @@ def verdicts(
     """
     changed = claims[claims["verdict"].eq("changed") & claims["kind"].ne("account")]
     found: dict[tuple[str, str], tuple[tuple[float, ...], Verdict]] = {}
-    for row in changed.to_dict("records"):
+    rows: list[Any] = changed.to_dict("records")
+    for row in rows:
         flow = short_name(names.get(str(row["flow_id"]), str(row["flow_id"])), 48)
         made = _verdict(row, flow, messages, money.get(str(row["flow_id"]), ""), week)
         if made is None:
@@ -134,7 +135,13 @@ def verdicts(
             found[key] = (order, made)
     ranked = [made for _, made in sorted(found.values(), key=lambda pair: pair[0])]
     silent = {made.flow_id for made in ranked if made.kind == "silence"}
-    return [made for made in ranked if made.kind == "silence" or made.flow_id not in silent]
+    tested = {made.flow_id for made in ranked if made.kind == "split test"}
+    return [
+        made
+        for made in ranked
+        if made.kind == "silence"
+        or (made.flow_id not in silent and not (made.kind == "lasting" and made.flow_id in tested))
+    ]
 
 
 def _number(row: Mapping[str, Any], name: str) -> float:
@@ -156,9 +163,7 @@ def _order(row: Mapping[str, Any]) -> tuple[float, ...]:
     return (urgency + (1 if good and urgency == 2 else 0), inside, 0.0 if change != change else -change)
 
 
-def _verdict(
-    row: Mapping[str, Any], flow: str, messages: Mapping[str, str], money: str, week: date
-) -> Verdict | None:
+def _verdict(row: Mapping[str, Any], flow: str, messages: Mapping[str, str], money: str, week: date) -> Verdict | None:
     kind, statistic = str(row["kind"]), str(row["statistic"])
     flow_id = _text(row, "flow_id")
     if kind == "silence":
@@ -247,8 +252,9 @@ def _test(row: Mapping[str, Any], flow_id: str, flow: str, names: Mapping[str, s
     now, usual = _number(row, "now"), _number(row, "usual")
     rates = f", {percent_text(now)}" + (f" against {percent_text(usual)}" if usual == usual else "")
     text = f"the test in {flow}. “{short_name(names.get(arm, arm), 60)}” {verb} on clicks{rates}."
+    line = f"test decided on {EVENTS.get(str(row['statistic']), 'clicks')}"
     return Verdict(
-        flow_id, "split test", str(row["statistic"]), "◆", "", f"test decided on {EVENTS.get(str(row['statistic']), '')}",
+        flow_id, "split test", str(row["statistic"]), "◆", "", line,
         f"The test in {flow} is decided", text, "send the winner to all, if orders do not speak against it.",
         _text(row, "flow_message_id"),
     )  # fmt: skip

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -12,13 +10,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from flowperf_helpers.frames import formats
-from flowperf_helpers.frames.formats import count_text, money_text, percent_text, points_text, short_name
-from flowperf_helpers.plots.svg import Layer, axis_ticks, heat_strip, layered, marks, sparkline, stacked_weeks
+from flowperf_helpers.frames.formats import count_text, money_text, short_name
 from flowperf_helpers.report.numbers import WeekNumbers
-from flowperf_helpers.report.verdicts import EVENTS, Verdict, about, verdicts
+from flowperf_helpers.report.verdicts import Verdict, about, verdicts
 
-__all__ = ["Bar", "Stack", "TileView", "WeekView", "anchor_of"]
+__all__ = ["MONEY", "PER_RECIPIENT", "SHOWN_FLOWS", "WeekView", "anchor_of"]
 
 SHOWN_FLOWS = 12
 """Rows of the picture and of the table until a reader asks for more."""
@@ -46,29 +42,21 @@ class WeekView:
 
     # -- what is read -------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def claims(self) -> pd.DataFrame:
         """One row per comparison."""
-        from flowperf_helpers.report import stand_in
-
-        return stand_in.claims(self.numbers)
-
-    @cached_property
-    def _weeks(self) -> pd.DataFrame:
-        from flowperf_helpers.report import stand_in
-
-        return stand_in.weeks(self.numbers)
+        return self.numbers.claims
 
     @cached_property
     def starts(self) -> list[pd.Timestamp]:
         """First moments of the weeks in the pictures, oldest first."""
-        return sorted(self._weeks["interval_start"].unique())
+        return sorted(self.numbers.weeks["interval_start"].unique())
 
     @cached_property
     def _wide(self) -> dict[str, dict[tuple[str, str], Any]]:
-        wide = self._weeks.set_index(["flow_id", "statistic", "interval_start"])[["value", "low", "high"]].astype(float)
-        wide = wide.unstack("interval_start")
-        return {name: dict(zip(wide.index, wide[name].to_numpy(), strict=True)) for name in ("value", "low", "high")}
+        keys, parts = ["flow_id", "statistic", "interval_start"], ["value", "low", "high"]
+        wide: Any = self.numbers.weeks.set_index(keys)[parts].astype(float).unstack()  # noqa: PD010 - one value each
+        return {name: dict(zip(wide.index, wide[name].to_numpy(), strict=True)) for name in parts}
 
     def weeks(self, flow_id: str, statistic: str, part: str = "value") -> Any:
         """Numbers of the weeks, NaN where nothing is known; ``part``: value, low or high of the usual range."""
@@ -112,7 +100,7 @@ class WeekView:
         age = ((asked - days["interval_end"]).dt.total_seconds() // 86_400).clip(0, curve["age_days"].max())
         share = age.map(curve.set_index("age_days")["share"]).fillna(1.0).clip(lower=0.05)
         ahead = (days[MONEY].astype(float).fillna(0) / share).groupby(days["flow_id"]).sum()
-        return {"": float(ahead.sum()), **ahead.to_dict()}
+        return {"": float(ahead.sum()), **{str(flow_id): float(money) for flow_id, money in ahead.items()}}
 
     @cached_property
     def expected(self) -> tuple[float, float, float] | None:
@@ -187,6 +175,13 @@ class WeekView:
         """Flow id to its place on the page."""
         return {flow_id: anchor_of(flow_id, number) for number, flow_id in enumerate(self.order)}
 
+    def moved(self, flow_id: str) -> tuple[float, float]:
+        """A flow's money of the week, and by how much it moved; NaN where nothing is known."""
+        if flow_id not in self.money.index:
+            return float("nan"), float("nan")
+        now, moved = self.money.loc[[flow_id], ["now", "moved"]].to_numpy(dtype=float)[0]
+        return float(now), float(moved)
+
     def name(self, flow_id: str, width: int = 48) -> str:
         """A flow's name, cut."""
         return short_name(self.numbers.names.get(flow_id, flow_id), width)
@@ -213,11 +208,9 @@ class WeekView:
 
     @cached_property
     def _claims_by(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        rows = self.claims[self.claims["flow_message_id"].isna() | self.claims["flow_message_id"].eq("")]
-        return {
-            (row["kind"], "" if pd.isna(row["flow_id"]) else str(row["flow_id"]), row["statistic"]): row
-            for row in rows.to_dict("records")
-        }
+        rows = self.claims[self.claims["flow_message_id"].eq("")]
+        found: list[Any] = rows.to_dict("records")
+        return {(row["kind"], row["flow_id"], row["statistic"]): row for row in found}
 
     @cached_property
     def title(self) -> str:
@@ -236,21 +229,25 @@ class WeekView:
     @cached_property
     def deck(self) -> Markup:
         """Compared with the week before, the largest part of it, and what is still to come."""
-        parts = []
+        parts: list[Markup] = []
         value = self.tiles[MONEY]
         open_days = self.numbers.settling.open_days
         if self.is_first:
             parts.append(Markup("There is <b>no earlier week to compare with</b>, so this page says what is there."))
         elif self.numbers.before is None:
-            parts.append(Markup("This week is <b>still running</b>: a part of a week is not compared with a whole one."))
+            parts.append(
+                Markup("This week is <b>still running</b>: a part of a week is not compared with a whole one.")
+            )
         elif value.difference is not None:
             more = "more" if value.difference > 0 else "less"
             amount = about(abs(value.difference), self.currency or "", digits=2)
-            age = f"had by the same {self.asked:%A}" if self.numbers.equal_age else "has today, with more time to settle"
+            age = (
+                f"had by the same {self.asked:%A}" if self.numbers.equal_age else "has today, with more time to settle"
+            )
             age = "had" if not open_days else age
             text = Markup("<b>{} {}</b> than last week {}").format(amount, more, age)
             moved = self.money["moved"].dropna()
-            largest = (moved if value.difference > 0 else -moved).idxmax() if len(moved) else ""
+            largest = str((moved if value.difference > 0 else -moved).idxmax()) if len(moved) else ""
             part = float(moved.get(largest, 0.0))
             if part * value.difference > 0 and abs(part) >= 0.25 * abs(value.difference):
                 silent = any(v.kind == "silence" for v in self.signals.get(largest, []))
@@ -262,8 +259,8 @@ class WeekView:
             days = "1 day is" if open_days == 1 else f"{open_days} days are"
             parts.append(Markup("Orders for {} still coming in.").format(days))
         if self.numbers.answers.partial:
-            parts.append(Markup("This week is still running: its numbers are a part of it.") if not self.is_first else "")
-        return Markup(" ").join(part for part in parts if part)
+            parts.append(Markup("This week is still running: its numbers are a part of it."))
+        return Markup(" ").join(parts)
 
     @property
     def asked(self) -> pd.Timestamp:
@@ -276,10 +273,9 @@ class WeekView:
     @property
     def compared(self) -> str:
         """How many comparisons were made and how many changed."""
-        judged = self.claims[self.claims["verdict"].isin(["changed", "no change larger than", "cannot tell yet"])]
+        made = sum(self.numbers.family.comparisons.values())
         real = len([v for v in self.verdicts if v.kind != "split test"])
-        return f"{real} real change{'' if real == 1 else 's'} among {count_text(len(judged))} comparisons"
-
+        return f"{real} real change{'' if real == 1 else 's'} among {count_text(made)} comparisons"
 
     @cached_property
     def blamed(self) -> str:
@@ -316,8 +312,8 @@ class WeekView:
         share = (money.cumsum() / money.sum()).to_numpy()
         count = max(1, int(np.searchsorted(share, 0.7, side="left")) + (0 if share[0] >= 0.7 else 1))
         count = min(count, 9, len(money))
-        words = ["One flow brings", "Two flows bring", "Three flows bring", "Four flows bring", "Five flows bring",
-                 "Six flows bring", "Seven flows bring", "Eight flows bring", "Nine flows bring"][count - 1]  # fmt: skip
+        number = ["Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"][count - 2]
+        words = "One flow brings" if count == 1 else f"{number} flows bring"
         text = f"{words} {100 * share[count - 1]:.0f} % of the money"
         if share[count - 1] < 0.6:
             text = f"The {count} largest flows bring {100 * share[count - 1]:.0f} % of the money"

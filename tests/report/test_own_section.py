@@ -60,6 +60,6 @@ def test_what_cannot_be_shown_is_refused() -> None:
 def test_a_section_has_its_title_and_text() -> None:
     """Both stand over the table, inert, and name it for those who do not see it."""
     html = own_section(pd.DataFrame({"clicks": [1]}), "My <b>title</b>", "What it says.").html
-    assert "<h2 class=\"big\">My &lt;b&gt;title&lt;/b&gt;</h2>" in html
+    assert '<h2 class="big">My &lt;b&gt;title&lt;/b&gt;</h2>' in html
     assert "What it says." in html
     assert 'aria-label="My &lt;b&gt;title&lt;/b&gt;"' in html

@@ -531,7 +531,7 @@ def test_the_title_is_the_finding(report: WeeklyReport, quiet: WeeklyReport) -> 
     assert quiet.view.title.endswith(": an ordinary week")
     assert "which fell silent" in html
     assert 1 == html.count("Do first:")
-    assert 3 == html.count("<li><span class=\"g bad\"")
+    assert 3 == html.count('<li><span class="g bad"')
     assert "is silent since Tuesday" in html
     assert "“We miss you”" in html
     calm = quiet.first_screen().html
