@@ -19,6 +19,7 @@ import pandas as pd
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, text_column
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.stats.ab_tests import TEST_WEEKS, running_tests, since_the_beginning
 from flowperf_helpers.stats.claims import MoneyWeeks, RateWeeks, SplitTest, sum_rows
 from flowperf_helpers.stats.rate_parts import bare, each_message_once, find_denominators, rate_rows
 from flowperf_helpers.stats.usual_range import usual_range
@@ -100,10 +101,9 @@ class Evidence:
     counts : dict of str to array of float64 [flow, week]
         ``delivered, recipients, conversions, conversion_value``.
     tests : DataFrame
-        Variations that are tested against each other: ``flow_id, flow_message_id, variation, variation_name, test``
-        (number), the first of a test being what the others are held against.
+        Variations that are tested against each other, of `running_tests`.
     arms : dict of str to tuple of two arrays [variation, week]
-        Rate to successes and trials of the rows of ``tests``, NaN before the test began.
+        Rate to successes and trials of the rows of ``tests``, NaN where nothing was sent.
     basis : Basis
         Of this week's comparisons.
     unsettled : int
@@ -126,17 +126,7 @@ class Evidence:
 
     def split_tests(self, rate: str = "click_rate") -> list[SplitTest]:
         """The tests as they are judged, in the order of their numbers."""
-        if rate not in self.arms or not len(self.tests):
-            return []
-        x, n = self.arms[rate]
-        test = self.tests["test"].to_numpy()
-        found = []
-        for number in range(int(test.max()) + 1):
-            rows = np.flatnonzero(test == number)
-            weeks = (n[rows] > 0).sum(axis=0) >= 2
-            first = int(weeks.argmax()) if weeks.any() else n.shape[1] - 1
-            found.append(SplitTest(x[rows, first:], n[rows, first:]))
-        return found
+        return [SplitTest(*sums) for sums in since_the_beginning(self.tests, self.arms.get(rate))]
 
 
 def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
@@ -170,7 +160,9 @@ def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
         name: sum_rows(table.column(name), flow, len(flows))
         for name in ("delivered", "recipients", "conversions", "conversion_value") if name in rows
     }  # fmt: skip
-    tests, arms = _tests(rows, parts)
+    watched = rows[(rows["ago"] < TEST_WEEKS).to_numpy()]
+    rated = {rate: parts[rate] for rate in RATES if rate in parts}
+    tests, arms = running_tests(watched, TEST_WEEKS - 1 - watched["ago"].to_numpy(dtype=np.int64), TEST_WEEKS, rated)
     zone = answers.account["timezone"]
     starts = [pd.Timestamp(answers.window.shift(-7 * k).bounds(zone)[0]) for k in range(KNOWN_WEEKS - 1, -1, -1)]
     return Evidence(
@@ -304,9 +296,10 @@ def _weeks_before(starts: pd.Series, start: pd.Timestamp) -> npt.NDArray[np.int6
 
 def _unsettled(answers: WeekData, weekly: pd.DataFrame) -> int:
     """Weeks at the end that still settle: all from the oldest one that does."""
-    end = answers.window.bounds(answers.account["timezone"])[1]
-    age = (pd.Timestamp(answers.account["asked_at"]) - end).total_seconds() / 86_400
-    this = int(answers.partial or age < answers.account["attribution_days"])
+    start, end = answers.window.bounds(answers.account["timezone"])
+    days = answers.daily
+    here = days.loc[(days["interval_start"] >= start) & (days["interval_start"] < end), "is_provisional"]
+    this = int(answers.partial or here.fillna(False).astype(bool).any())
     late = weekly.loc[weekly["is_provisional"].fillna(False).astype(bool), "ago"]
     return max(this, 1 + int(late.max()) if len(late) else 0)
 
@@ -353,39 +346,3 @@ def _money(
         return weeks
     revenue, conversions, recipients = (sum_rows(alike.column(name), flow, flows) for name in names)
     return replace(weeks, alike=(revenue, conversions, recipients), part=max(basis.days, 1) / 7)
-
-
-# --- split tests ----------------------------------------------------------------------------------------------------
-
-
-def _tests(rows: pd.DataFrame, parts: Any) -> tuple[pd.DataFrame, dict[str, tuple[Floats, Floats]]]:
-    """Variations of messages of which two at least were sent this week."""
-    columns = ["flow_id", "flow_message_id", "variation", "variation_name", "test"]
-    if "variation" not in rows:
-        return pd.DataFrame(columns=columns), {}
-    rows = rows[rows["variation"].notna()]
-    now = rows[(rows["ago"] == 0) & (rows["recipients"].fillna(0) > 0)]
-    keys = ["flow_id", "flow_message_id", "variation"]
-    running = now[keys].drop_duplicates()
-    running = running[running.duplicated(keys[:2], keep=False)]
-    if not len(running):
-        return pd.DataFrame(columns=columns), {}
-    sent = rows[rows["recipients"].fillna(0) > 0].groupby(keys)["ago"].max().rename("since").reset_index()
-    names = rows[[*keys, "variation_name"]] if "variation_name" in rows else rows[keys].assign(variation_name=None)
-    arms = running.merge(sent, on=keys).merge(names.drop_duplicates(keys, keep="last"), on=keys)
-    arms = arms.sort_values(
-        ["flow_id", "flow_message_id", "since", "variation_name", "variation"],
-        ascending=[True, True, False, True, True],
-    )
-    arms = arms.reset_index(drop=True)
-    arms["test"] = arms.groupby(keys[:2], sort=False).ngroup()
-    code = pd.MultiIndex.from_frame(arms[keys]).get_indexer(pd.MultiIndex.from_frame(rows[keys]))
-    place = code * KNOWN_WEEKS + (KNOWN_WEEKS - 1 - rows["ago"].to_numpy(dtype=np.int64))
-    found = {}
-    for rate in (r for r in RATES if r in parts):
-        top, bottom = (
-            np.bincount(place[code >= 0], np.nan_to_num(v)[code >= 0], len(arms) * KNOWN_WEEKS).reshape(-1, KNOWN_WEEKS)
-            for v in rate_rows(rows, rate, parts[rate])
-        )
-        found[rate] = (np.where(bottom > 0, top, np.nan), np.where(bottom > 0, bottom, np.nan))
-    return arms[columns], found

@@ -328,6 +328,8 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
                 "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value,
                 "low": t.low, "high": t.high,
                 "previous": t.previous, "year_ago": t.year_ago, "difference": t.difference, "verdict": t.verdict,
+                "claim": t.claim or None, "change": t.change_share, "change_low": t.change_low,
+                "change_high": t.change_high,
                 "is_provisional": t.provisional, "text": t.value_text, "note": t.note or None,
                 "definition": t.definition,
             }
@@ -340,6 +342,9 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
             for s in numbers.signals
         ],
         "compared_at_equal_age": numbers.equal_age,
+        "compared_how": numbers.family.basis or None,
+        "corrected_together": numbers.family.sentence,
+        "comparisons": sum(numbers.family.comparisons.values()),
         "notes": list(answers.notes),
         "log": list(answers.log),
     }  # fmt: skip
@@ -361,8 +366,8 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
     return {
         "flows": numbers.flows,
         "messages": named(numbers.messages, flows, messages),
-        "changes": named(numbers.changes, flows),
-        "variations": numbers.duels,
+        "claims": named(numbers.claims, flows, messages),
+        "variations": numbers.family.tests,
         "effects": named(numbers.effects, flows, messages),
         "signals": named(to_frame(numbers.signals), flows),
         "weeks": named(numbers.strips, flows),

@@ -209,26 +209,25 @@ class _Evidence:
     def __init__(self, view: WeekView) -> None:
         self.view, numbers = view, view.numbers
         weekly = numbers.answers.weekly
-        starts = view.starts
-        self.usual_rows = weekly[weekly["interval_start"].isin(starts[-9:-1])]
+        usual_rows = weekly[weekly["interval_start"].isin(view.starts[-9:-1])]
+        self.told = {flow_id: self._rate(flow_id) for flow_id in view.order[: view.detailed]}
+        rates = {flow_id: rate.statistic if rate else "click_rate" for flow_id, rate in self.told.items()}
+        split = measures.effects(usual_rows, numbers.answers.current, rates)
+        self.split = dict(list(split.groupby("flow_id", sort=False)))
         table = numbers.messages
         self.now = dict(list(table.groupby("flow_id", sort=False)))
-        self.current = dict(list(numbers.answers.current.groupby("flow_id", sort=False)))
-        self.earlier = dict(list(self.usual_rows.groupby("flow_id", sort=False)))
         of_messages = view.claims[view.claims["kind"].eq("message")]
         keys = zip(of_messages["flow_message_id"], of_messages["statistic"], strict=True)
         self.usual = dict(zip(keys, of_messages["usual"], strict=True))
-        self.tests = dict(list(numbers.duels.groupby("flow_id", sort=False))) if len(numbers.duels) else {}
+        tests = numbers.family.tests
+        self.tests = dict(list(tests.groupby("flow_id", sort=False))) if len(tests) else {}
 
     def of(self, flow_id: str) -> Evidence:
         view = self.view
         found = view.signals.get(flow_id, [])
-        rate = next(
-            (v for v in found if v.statistic in EVENTS and v.statistic.endswith("rate") and v.kind != "split test"),
-            None,
-        )
+        rate = self.told[flow_id]
         statistic = rate.statistic if rate else "click_rate"
-        split = self._split(flow_id, statistic) if rate else pd.DataFrame()
+        split = self.split.get(flow_id, pd.DataFrame())
         messages = self._messages(flow_id, statistic, split, rate)
         quiet = [
             line
@@ -244,11 +243,10 @@ class _Evidence:
             KLAVIYO.format(quote(flow_id, safe="")), self._facts(flow_id),
         )  # fmt: skip
 
-    def _split(self, flow_id: str, statistic: str) -> pd.DataFrame:
-        then, now = self.earlier.get(flow_id), self.current.get(flow_id)
-        if then is None or now is None:
-            return pd.DataFrame()
-        return measures.effects(then, now, [flow_id], rate=statistic)
+    def _rate(self, flow_id: str) -> Verdict | None:
+        """The finding about a rate that the opened row explains."""
+        found = self.view.signals.get(flow_id, [])
+        return next((v for v in found if v.statistic.endswith("rate") and v.kind != "split test"), None)
 
     def _messages(self, flow_id: str, statistic: str, split: pd.DataFrame, rate: Verdict | None) -> list[MessageRow]:
         view, table = self.view, self.now.get(flow_id)

@@ -20,7 +20,9 @@ VARIATIONS = (
     Column("Click rate", "rate", "statistic", "click_rate"),
     Column("95 % interval", ("low", "high"), "interval", "click_rate"),
     Column("Probability to be best", "probability_best", "probability"),
-    Column("Verdict", "verdict", "words"),
+    Column("Klaviyo’s own rule", "klaviyo_rule", "words"),
+    Column("Against the first", "verdict", "words"),
+    Column("May be stopped", "may_stop", "flag"),
 )
 UNSENT = (
     Column("Flow", "flow"),
@@ -56,11 +58,11 @@ def _named(frame: pd.DataFrame, key: str, names: Mapping[str, str] | pd.Series) 
     return known.where(known.notna(), ids)
 
 
-def variations_table(duels: pd.DataFrame) -> Table:
-    """A flow's variations beside each other."""
-    names = duels["variation_name"] if "variation_name" in duels else duels["variation"]
-    people = duels["recipients"] if "recipients" in duels else duels.get("denominator")
-    return make_table(duels.assign(name=_named(duels, "variation", names), recipients=people), VARIATIONS)
+def variations_table(tests: pd.DataFrame) -> Table:
+    """A flow's variations beside each other, since their test began."""
+    names = tests["variation_name"] if "variation_name" in tests else tests["variation"]
+    named = tests.assign(name=_named(tests, "variation", names), recipients=tests["denominator"])
+    return make_table(named, VARIATIONS)
 
 
 def unsent_table(frame: pd.DataFrame, names: Mapping[str, str], *, limit: int = 80) -> Table:

@@ -39,7 +39,8 @@ TARGET_WEEKS = 8
 LOSS = 0.01
 """Expected loss, as a share of the leader's rate, below which a test may be stopped."""
 
-KLAVIYO_PROBABILITY, KLAVIYO_RECIPIENTS = 0.90, 500
+KLAVIYO_PROBABILITY = 0.90
+KLAVIYO_RECIPIENTS = 500
 MARGIN = 0.20
 GUARDRAIL_MARGIN = 0.25
 RATIO_ALPHA = 0.001

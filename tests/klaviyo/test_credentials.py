@@ -19,6 +19,7 @@ from keyring.backend import KeyringBackend
 from raw_server import KEY, Clock, reply, report, reset, serving
 
 from flowperf_helpers.account.account import connect
+from flowperf_helpers.account.connection import is_sandbox, settings_of
 from flowperf_helpers.errors import (
     ArgumentError,
     AuthenticationError,
@@ -28,8 +29,9 @@ from flowperf_helpers.errors import (
 )
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.credentials import looks_like_secret
-from flowperf_helpers.klaviyo.settings import SANDBOX_KEY, AccountSettings, account_names, account_settings
+from flowperf_helpers.klaviyo.settings import AccountSettings, account_names, account_settings
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
+from flowperf_helpers.sandbox import SANDBOX_KEY
 
 
 def accounts(tmp_path: Path, text: str) -> Path:
@@ -44,8 +46,8 @@ def section(tmp_path: Path, text: str, **environ: str) -> AccountSettings:
 
 def test_the_sandbox_needs_no_key() -> None:
     """The embedded account has its own key and address, whatever the environment holds."""
-    settings = account_settings(environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": "https://example.com"})
-    assert ("sandbox", True, "sandbox.invalid") == (settings.name, settings.is_sandbox, settings.host)
+    settings = settings_of("sandbox", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": "https://example.com"})
+    assert ("sandbox", True, "sandbox.invalid") == (settings.name, is_sandbox(settings), settings.host)
     assert {"Authorization": "Klaviyo-API-Key sandbox-key"} == settings.credentials.headers()
     assert "RplOrd" == settings.conversion_metric
 
@@ -121,7 +123,7 @@ def test_addresses_that_are_refused(url: str) -> None:
 def test_a_revision_is_a_date(revision: str) -> None:
     """Anything else is refused before it is sent."""
     with pytest.raises(ArgumentError, match="KLAVIYO_REVISION"):
-        account_settings("sandbox", environ={"KLAVIYO_REVISION": revision})
+        settings_of("sandbox", environ={"KLAVIYO_REVISION": revision})
 
 
 def test_a_section_as_the_interface_draws_it(tmp_path: Path) -> None:
