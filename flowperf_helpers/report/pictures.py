@@ -261,7 +261,7 @@ def _tile(view: WeekView, name: str) -> TileView:
     return TileView(
         LABELS.get(name, formats.statistic_label(name)),
         _exact(now, name, view.currency), "so far" if open_still else "",
-        sparkline(ends, usual=(low, high), is_open=open_still, tone=tone),
+        sparkline(ends if len(ends) > 1 else [], usual=(low, high), is_open=open_still, tone=tone),
         marks(unit, ends * scale, [low * scale, high * scale] if np.isfinite(low) else [], so_far),
         change, place, rest, tone, ("▲" if row["direction"] in ("higher", "up") else "▼") if changed and row else "",
     )  # fmt: skip

@@ -50,7 +50,9 @@ class WeekView:
     @cached_property
     def starts(self) -> list[pd.Timestamp]:
         """First moments of the weeks in the pictures, oldest first."""
-        return sorted(self.numbers.weeks["interval_start"].unique())
+        weeks = self.numbers.weeks
+        known = weeks[weeks["value"].notna() & weeks["flow_id"].eq("")]["interval_start"]
+        return [start for start in sorted(weeks["interval_start"].unique()) if start >= known.min()]
 
     @cached_property
     def _wide(self) -> dict[str, dict[tuple[str, str], Any]]:
@@ -60,7 +62,8 @@ class WeekView:
 
     def weeks(self, flow_id: str, statistic: str, part: str = "value") -> Any:
         """Numbers of the weeks, NaN where nothing is known; ``part``: value, low or high of the usual range."""
-        return self._wide[part].get((flow_id, statistic), np.full(len(self.starts), np.nan))
+        count = len(self.starts)
+        return self._wide[part].get((flow_id, statistic), np.full(count, np.nan))[-count:]
 
     def usual(self, flow_id: str, statistic: str) -> tuple[float, float]:
         """The usual range of the reported week."""
@@ -177,10 +180,12 @@ class WeekView:
 
     def moved(self, flow_id: str) -> tuple[float, float]:
         """A flow's money of the week, and by how much it moved; NaN where nothing is known."""
-        if flow_id not in self.money.index:
-            return float("nan"), float("nan")
-        now, moved = self.money.loc[[flow_id], ["now", "moved"]].to_numpy(dtype=float)[0]
-        return float(now), float(moved)
+        return self._moved.get(flow_id, (float("nan"), float("nan")))
+
+    @cached_property
+    def _moved(self) -> dict[str, tuple[float, float]]:
+        pairs = zip(self.money["now"].astype(float), self.money["moved"].astype(float), strict=True)
+        return dict(zip(self.money.index.astype(str), pairs, strict=True))
 
     def name(self, flow_id: str, width: int = 48) -> str:
         """A flow's name, cut."""
