@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,23 +23,23 @@ from flowperf_helpers.klaviyo.credentials import (
     OAuthCredentials,
     TokenFile,
     TokenKeeper,
-    fingerprint_of,
     looks_like_secret,
     without_keys,
 )
+from flowperf_helpers.klaviyo.marks import check_marks
 from flowperf_helpers.klaviyo.storage import flowperf_home
 
 __all__ = [
     "DEFAULT_BASE_URL",
     "DEFAULT_REVISION",
     "RESERVED",
-    "SANDBOX_URL",
     "AccountSettings",
     "account_names",
     "account_settings",
     "accounts_path",
     "is_loopback",
     "read_section",
+    "revision_of",
 ]
 
 
@@ -50,7 +50,7 @@ __all__ = [
 RESERVED = ("sandbox", "live")
 SOURCES = ("api_key_env", "access_token_env", "keyring")
 _TEXTS = (*SOURCES, "integration", "conversion_metric", "timezone", "base_url")
-_KEYS = (*_TEXTS, "attribution_days", "oauth")
+_KEYS = (*_TEXTS, "attribution_days", "events", "targets", "oauth")
 _OAUTH_KEYS = ("client_id_env", "client_secret_env", "refresh_token_env", "keyring")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -88,7 +88,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     Returns
     -------
     dict
-        Texts, ``attribution_days`` (int, 1 to 90) and ``oauth`` (dict of texts).
+        Texts, ``attribution_days`` (int, 1 to 90), ``events, targets`` (of `marks`) and ``oauth`` (dict of texts).
 
     Raises
     ------
@@ -175,6 +175,7 @@ def _check_section(name: str, section: dict[str, Any], path: Path) -> None:
     days = section.get("attribution_days", 5)
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
         raise ArgumentError(f"{place}: attribution_days is a whole number of days, 1 to 90.")
+    check_marks(place, section)
     if "oauth" in section:
         oauth = section["oauth"]
         if not isinstance(oauth, dict):
@@ -220,12 +221,8 @@ def _check_text(place: str, key: str, value: object) -> None:
 
 DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"
-SANDBOX_URL = "http://sandbox.invalid"
-"""Address of the embedded account: a name that no network can resolve (RFC 2606), served in-process only."""
 MAX_ANSWER = 64_000_000
 """Most bytes of one answer; Klaviyo's largest pages are about 2 MB."""
-SANDBOX_KEY = "sandbox-key"
-_SANDBOX_PRINTS = tuple(fingerprint_of(secret) for secret in (SANDBOX_KEY, "sandbox-token"))
 
 
 @dataclass(frozen=True)
@@ -248,6 +245,8 @@ class AccountSettings:
         Whether it is the account inside this process.
     attribution_days : int
         Days after which a window counts as settled.
+    events, targets : tuple of dict, mapping
+        Days that the report marks (``date``, ISO text, and ``text``), and lines that it draws (``weekly_revenue``).
     max_answer : int
         Most bytes of one answer, unpacked.
     """
@@ -261,13 +260,9 @@ class AccountSettings:
     timezone: str | None = None
     is_embedded: bool = False
     attribution_days: int = 5
+    events: tuple[Mapping[str, str], ...] = ()
+    targets: Mapping[str, float] = field(default_factory=dict)
     max_answer: int = MAX_ANSWER
-
-    @property
-    def is_sandbox(self) -> bool:
-        """Whether the numbers are invented: the embedded account, also where it is served by `flowperf sandbox`."""
-        served = is_loopback(urlsplit(self.base_url).hostname) and self.credentials.fingerprint in _SANDBOX_PRINTS
-        return self.is_embedded or served
 
     @property
     def host(self) -> str:
@@ -281,14 +276,14 @@ class AccountSettings:
 
 
 def account_settings(
-    name: str = "sandbox", *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
+    name: str, *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
 ) -> AccountSettings:
-    """Return the settings of an account.
+    """Return the settings of an account of Klaviyo's; the embedded one's are made where it is opened.
 
     Parameters
     ----------
     name : str
-        ``"sandbox"``, ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
+        ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
     environ : mapping, optional
         The environment.
     accounts_file : Path, optional
@@ -303,10 +298,7 @@ def account_settings(
     ArgumentError
         Base address, revision, FLOWPERF_MAX_ANSWER_MB or a setting of the section is not usable.
     """
-    revision = _revision(environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION)
-    if name == "sandbox":
-        key = Credentials(SANDBOX_KEY, scheme=PRIVATE_KEY, source="the sandbox")
-        return AccountSettings(name, SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_embedded=True)
+    revision = revision_of(environ)
     section = {} if name == "live" else read_section(name, accounts_file, environ)
     given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
     base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")
@@ -319,6 +311,8 @@ def account_settings(
         conversion_metric=section.get("conversion_metric"),
         timezone=_zone(name, section.get("timezone")),
         attribution_days=section.get("attribution_days", 5),
+        events=tuple(section.get("events", ())),
+        targets=section.get("targets", {}),
         max_answer=_max_answer(environ),
     )
 
@@ -377,7 +371,15 @@ def _oauth(name: str, oauth: dict[str, str], base_url: str, environ: Mapping[str
     )
 
 
-def _revision(text: str) -> str:
+def revision_of(environ: Mapping[str, str]) -> str:
+    """Return ``KLAVIYO_REVISION``, or the default.
+
+    Raises
+    ------
+    ArgumentError
+        Not a date.
+    """
+    text = environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.removesuffix(".pre")):
             raise ValueError(text)

@@ -60,7 +60,7 @@ def changed(page: Any, board: Any, act: Any) -> str:
 
 def offered(board: Any, label: str) -> list[str]:
     """What a picker offers."""
-    return list(board.get_by_label(label).locator("option").all_inner_texts())
+    return [name.replace("\xa0", " ") for name in board.get_by_label(label).locator("option").all_inner_texts()]
 
 
 def keep(page: Any, name: str) -> None:
@@ -104,7 +104,7 @@ def test_select_flows_in_jupyterlab(lab: str, page: Any) -> None:
     board = board_of(page)
     keep(page, "02_select_flows")
     alt = changed(page, board, lambda: board.get_by_label("Channel").select_option("sms"))
-    assert "of 8 flows chosen" in alt or "flows chosen" in alt
+    assert " flows chosen: " in alt
     changed(page, board, lambda: board.get_by_label("Volume").select_option("any volume"))
     board.get_by_label("Search flows").focus()
     page.keyboard.type("welcome series")
