@@ -7,7 +7,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from flowperf_helpers.klaviyo.credentials import (
     looks_like_secret,
     without_keys,
 )
+from flowperf_helpers.klaviyo.marks import check_marks
 from flowperf_helpers.klaviyo.storage import flowperf_home
 
 __all__ = [
@@ -49,7 +50,7 @@ __all__ = [
 RESERVED = ("sandbox", "live")
 SOURCES = ("api_key_env", "access_token_env", "keyring")
 _TEXTS = (*SOURCES, "integration", "conversion_metric", "timezone", "base_url")
-_KEYS = (*_TEXTS, "attribution_days", "oauth")
+_KEYS = (*_TEXTS, "attribution_days", "events", "targets", "oauth")
 _OAUTH_KEYS = ("client_id_env", "client_secret_env", "refresh_token_env", "keyring")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -87,7 +88,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     Returns
     -------
     dict
-        Texts, ``attribution_days`` (int, 1 to 90) and ``oauth`` (dict of texts).
+        Texts, ``attribution_days`` (int, 1 to 90), ``events, targets`` (of `marks`) and ``oauth`` (dict of texts).
 
     Raises
     ------
@@ -174,6 +175,7 @@ def _check_section(name: str, section: dict[str, Any], path: Path) -> None:
     days = section.get("attribution_days", 5)
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
         raise ArgumentError(f"{place}: attribution_days is a whole number of days, 1 to 90.")
+    check_marks(place, section)
     if "oauth" in section:
         oauth = section["oauth"]
         if not isinstance(oauth, dict):
@@ -243,6 +245,8 @@ class AccountSettings:
         Whether it is the account inside this process.
     attribution_days : int
         Days after which a window counts as settled.
+    events, targets : tuple of dict, mapping
+        Days that the report marks (``date``, ISO text, and ``text``), and lines that it draws (``weekly_revenue``).
     max_answer : int
         Most bytes of one answer, unpacked.
     """
@@ -256,6 +260,8 @@ class AccountSettings:
     timezone: str | None = None
     is_embedded: bool = False
     attribution_days: int = 5
+    events: tuple[Mapping[str, str], ...] = ()
+    targets: Mapping[str, float] = field(default_factory=dict)
     max_answer: int = MAX_ANSWER
 
     @property
@@ -305,6 +311,8 @@ def account_settings(
         conversion_metric=section.get("conversion_metric"),
         timezone=_zone(name, section.get("timezone")),
         attribution_days=section.get("attribution_days", 5),
+        events=tuple(section.get("events", ())),
+        targets=section.get("targets", {}),
         max_answer=_max_answer(environ),
     )
 

@@ -36,6 +36,7 @@ __all__ = [
     "frame_columns",
     "frame_table",
     "make_table",
+    "money_format",
     "sheet_format",
     "style",
     "tables_by",
@@ -327,13 +328,20 @@ def frame_table(frame: pd.DataFrame, *, plain: bool = False, currency: str | Non
     return make_table(frame.set_axis([c.source for c in columns], axis=1), columns, currency=currency, **looks)
 
 
+def money_format(currency: str | None, *, cents: bool = False) -> str:
+    """The spreadsheet's number format of money; anything but letters and digits would end the format, or the file."""
+    number = "#,##0.00" if cents else "#,##0"
+    code = "".join(c for c in currency or "" if c.isalnum())[:8]
+    return f'{number} "{code}"' if code else number
+
+
 def sheet_format(column: Column, currency: str | None = None) -> str:
     """The spreadsheet's number format of a column."""
     if KINDS[column.kind].sheet:
         return KINDS[column.kind].sheet
-    code = "".join(c for c in currency or "" if c.isalnum())[:8]  # anything else would end the format, or the file
-    money = f'#,##0.00 "{code}"' if code else "#,##0.00"
-    return {"fraction": "0.00%", "money": money, "count": "#,##0"}.get(formats.unit_of(column.unit), "0.00")
+    return {"fraction": "0.00%", "money": money_format(currency, cents=True), "count": "#,##0"}.get(
+        formats.unit_of(column.unit), "0.00"
+    )
 
 
 # -- two periods side by side -----------------------------------------------------------------------------------------

@@ -40,7 +40,8 @@ class WeekData:
     Attributes
     ----------
     account : dict
-        JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days``.
+        JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days, events,
+        targets``.
     window : Window
         The week.
     now : Timestamp
@@ -355,6 +356,8 @@ def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
         "sandbox": bool(account.is_sandbox),
         "attribution_days": int(account.attribution_days),
         "asked_at": values.attrs.get("fetched_at"),
+        "events": [dict(event) for event in account.settings.events],
+        "targets": dict(account.settings.targets),
     }
 
 

@@ -42,6 +42,7 @@ _BROWSER_FLAGS = (
 )  # fmt: skip
 
 _ARTIST = re.compile(r"(array\(\[+|[\[({]\s*)*(<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)\b|Text\()")
+_NOTEBOOK_STYLE = re.compile(r'<style class="fp-notebook">.*?</style>\s*', re.DOTALL)
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
@@ -53,6 +54,12 @@ def templates_folder() -> Path:
 def _style() -> str:
     """Return the style of tables, then that of the page, which goes before it."""
     return tables.style() + (templates_folder() / "report.css").read_text(encoding="utf-8")
+
+
+def _notebook_style() -> str:
+    """Return the same style for a cell of a notebook: nothing outside of the report's own parts is touched."""
+    inside = _style().replace(":root{", "&{").replace("body{", "&{").replace("body:", "&:").replace("html{", "&{")
+    return f'<style class="fp-notebook">.fp{{{inside}}}</style>\n'
 
 
 def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
@@ -69,7 +76,7 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
         Of the page; escaped here.
     """
     import nbformat
-    from nbconvert.exporters import HTMLExporter
+    from nbconvert.exporters import HTMLExporter, TemplateExporter
     from nbformat.v4.rwbase import rejoin_lines
 
     node = rejoin_lines(nbformat.from_dict(notebook))
@@ -77,7 +84,7 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
     for cell in node.cells:
         if cell.cell_type == "code":
             cell.outputs = [_shown(output) for output in cell.outputs if not _is_by_the_way(output)]
-    script = (templates_folder() / "sort.js").read_text(encoding="utf-8")
+    script = (templates_folder() / "page.js").read_text(encoding="utf-8")
     exporter = HTMLExporter(
         template_name="page",
         extra_template_basedirs=[str(templates_folder())],
@@ -95,7 +102,8 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         }
     }
-    page, _ = exporter.from_notebook_node(node, resources=resources)
+    # HTMLExporter's own method parses and rewrites the whole page for alternative texts, which ours has
+    page, _ = TemplateExporter.from_notebook_node(exporter, node, resources=resources)
     return str(page)
 
 
@@ -106,8 +114,10 @@ def _is_by_the_way(output: Any) -> bool:
 
 
 def _shown(output: Any) -> Any:
-    """An output with pandas' own table in a box that scrolls, in the page's style."""
+    """An output with pandas' own table in a box that scrolls, in the page's style, which the page has once."""
     text = output.get("data", {}).get("text/html", "")
+    if "fp-notebook" in text:
+        output["data"]["text/html"] = text = _NOTEBOOK_STYLE.sub("", text)
     if 'class="dataframe"' in text:
         bare = _PANDAS_STYLE.sub("", text).replace('<table border="1" class="dataframe">', "<table>")
         output["data"]["text/html"] = (
@@ -224,5 +234,5 @@ def render(name: str, *, style: bool = False, **context: Any) -> Section:
     html = _environment().get_template(f"{name}.html.j2").render(**context)
     sheet = ""
     if style:
-        sheet = "<style>" + _style() + "</style>\n"
+        sheet = _notebook_style()
     return Section(name, f'{sheet}<div class="fp">\n{html}</div>\n')
