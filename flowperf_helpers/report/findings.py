@@ -50,6 +50,9 @@ class Signal:
         Money the flow made more (less) than the week before; NaN where unknown. Only for ordering.
     since : str
         Date, where one is known.
+    direction : str
+        ``"higher"`` or ``"lower"`` where it has one; with flow and statistic it tells whether an earlier week found
+        the same.
     """
 
     kind: str
@@ -61,6 +64,7 @@ class Signal:
     q_value: float = float("nan")
     worth: float = float("nan")
     since: str = ""
+    direction: str = ""
 
     @property
     def urgency(self) -> int:
@@ -86,7 +90,8 @@ def change_signals(table: pd.DataFrame, names: Mapping[str, str]) -> list[Signal
             f"95 % interval {interval}): {about} than at the rate before."
         )
         short = f"the {label} of “{name}” {verb} {change} ({about})"
-        found.append(Signal("change", str(row["flow_id"]), "", rate, sentence, short, float(row["q_value"])))
+        q_value, way = float(row["q_value"]), str(row["verdict"])
+        found.append(Signal("change", str(row["flow_id"]), "", rate, sentence, short, q_value, direction=way))
     return found
 
 
@@ -137,7 +142,8 @@ def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]
         label = formats.statistic_label(str(row["statistic"])).lower()
         short = f"the {label} of {where} left its limits ({row['direction']})"
         since = _day(row.get("interval_start"))
-        signals.append(Signal(kind, flow_id, message, str(row["statistic"]), text, short, since=since))
+        way = "" if kind == "stopped" else str(row["direction"])
+        signals.append(Signal(kind, flow_id, message, str(row["statistic"]), text, short, since=since, direction=way))
     return signals
 
 

@@ -11,16 +11,20 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
 from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
+from flowperf_helpers.report.digest import check_condition
+from flowperf_helpers.report.run.archive import read_headlines
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
+from flowperf_helpers.report.run.send import post
+from flowperf_helpers.report.run.targets import find_targets
 
 __all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
 
@@ -43,6 +47,10 @@ class Manifest:
         Content of the ``.json`` file.
     seconds : float
         Wall time.
+    sent : list of str
+        Targets that have the message.
+    undelivered : list of str
+        What went wrong with the others, a sentence each.
     """
 
     account: str
@@ -50,6 +58,8 @@ class Manifest:
     files: list[Delivered]
     headline: dict[str, Any] = field(repr=False)
     seconds: float = 0.0
+    sent: list[str] = field(default_factory=list)
+    undelivered: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for ``--json``."""
@@ -83,6 +93,8 @@ def run_weekly(
     allow_partial: bool = False,
     refresh: bool = False,
     timeout: float | None = None,
+    send: Sequence[str] = (),
+    send_if: str = "always",
     say: Callable[[str], None] | None = None,
     stderr: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
@@ -104,6 +116,10 @@ def run_weekly(
         argument here is refused.
     timeout : float, optional
         Deadline of the whole run in seconds.
+    send : sequence of str, optional
+        Targets of ``accounts.toml`` that get a message; one that does not arrive is told in the manifest.
+    send_if : str, optional
+        ``"always"``, ``"signal"`` or ``"change:PCT"``; see `flowperf_helpers.report.digest.reason_to_send`.
     say : callable, optional
         Gets one line at a time of what is being done.
     stderr : text file, optional
@@ -150,6 +166,8 @@ def run_weekly(
 
         installed_browser()
     check_target(out)
+    check_condition(send_if)
+    targets = find_targets(send, account=account, environ=environ)
     with workplace() as work, _lock(account, out, environ, left()):
         warming = threading.Thread(target=_warm_up, daemon=True)
         warming.start()
@@ -176,8 +194,14 @@ def run_weekly(
             tell(line)
         clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
         files = _finish(clean, bundle, work, headline, pdf=pdf)
-        delivered = deliver(files, out, names=file_names(account, headline["week"], prefix=prefix))
-    return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
+        names = file_names(account, headline["week"], prefix=prefix)
+        delivered = deliver(files, out, names=names)
+        sent, undelivered = post(
+            targets, headline, read_headlines(out, prefix=prefix, account=account) if targets else [],
+            condition=send_if, report=files["html"], report_name=names["html"], say=tell,
+        )  # fmt: skip
+    seconds = round(time.monotonic() - started, 2)
+    return Manifest(account, headline["week"], delivered, headline, seconds, sent, undelivered)
 
 
 def _warm_up() -> None:
