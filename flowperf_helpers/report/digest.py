@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -15,7 +15,7 @@ from flowperf_helpers.frames.formats import short_name
 from flowperf_helpers.report.html import fill
 from flowperf_helpers.report.memory import Memory
 
-__all__ = ["CHART", "Digest", "check_condition", "make_digest", "notice", "reason_to_send"]
+__all__ = ["CHART", "Digest", "check_condition", "make_digest", "notice", "reason_to_send", "told"]
 
 CHART = "flowperf-weeks"
 """Content id of the chart inside the mail."""
@@ -114,19 +114,23 @@ def make_digest(
     mail : bool
         Whether HTML and chart are made; a chat needs neither.
     """
-    numbers = _numbers(headline)
-    told = _told(headline, memory, numbers, link=link, reason=reason)
-    parts = {"subject": told["subject"], "report_name": report_name, "chat": _chat(told, report_name)}
+    said = told(headline, memory, link=link, reason=reason)
+    parts = {"subject": said["subject"], "report_name": report_name, "chat": _chat(said, report_name)}
     if not mail:
         return Digest(text="", **parts)
     chart, words = _chart(headline)
-    return Digest(text=_text(told), html=_html(told, words if chart else ""), chart=chart, **parts)
+    return Digest(text=_text(said), html=_html(said, words if chart else ""), chart=chart, **parts)
 
 
-def _told(
-    headline: Mapping[str, Any], memory: Memory, numbers: Sequence[Mapping[str, Any]], *, link: str, reason: str
-) -> dict[str, Any]:
-    """What every shape of the message says."""
+def told(headline: Mapping[str, Any], memory: Memory, *, link: str = "", reason: str = "") -> dict[str, Any]:
+    """Return what every shape of a week's message says, as texts.
+
+    Parameters
+    ----------
+    headline, memory, link, reason
+        See `make_digest`.
+    """
+    numbers = _numbers(headline)
     account, currency = headline["account"], headline["account"]["currency"]
     first = numbers[0]
     change = _change(headline, first)
@@ -203,43 +207,43 @@ def _moment(iso: str) -> str:
     return f"{made:%A} {made.day} {made:%B %Y, %H:%M}"
 
 
-def _html(told: Mapping[str, Any], chart_words: str) -> str:
+def _html(said: Mapping[str, Any], chart_words: str) -> str:
     import css_inline
 
-    page = fill("digest", **told, chart=CHART if chart_words else "", chart_words=chart_words)
+    page = fill("digest", **said, chart=CHART if chart_words else "", chart_words=chart_words)
     return css_inline.CSSInliner(keep_style_tags=False, load_remote_stylesheets=False).inline(page)
 
 
-def _text(told: Mapping[str, Any]) -> str:
+def _text(said: Mapping[str, Any]) -> str:
     """Return the plain text of the mail, 78 characters wide."""
-    blocks = [f"{told['shop']}, {told['when']}{' (still running)' if told['partial'] else ''}", told["title"]]
-    if told["sandbox"]:
+    blocks = [f"{said['shop']}, {said['when']}{' (still running)' if said['partial'] else ''}", said["title"]]
+    if said["sandbox"]:
         blocks.insert(0, "SANDBOX: invented shop, invented numbers")
-    blocks += [f"{s['heading']}: {s['text']}" for s in told["sentences"]]
-    blocks += _findings(told)
-    width = max(len(number["label"]) for number in told["numbers"])
-    blocks.append("\n".join(f"{n['label']:<{width}}  {n['text']:>10}  ({n['change']})" for n in told["numbers"]))
-    blocks.append(f"The whole report: {told['link']}" if told["link"] else "The whole report is attached.")
-    blocks.append(f"{told['reason']} {told['note']} {told['made']}")
+    blocks += [f"{s['heading']}: {s['text']}" for s in said["sentences"]]
+    blocks += _findings(said)
+    width = max(len(number["label"]) for number in said["numbers"])
+    blocks.append("\n".join(f"{n['label']:<{width}}  {n['text']:>10}  ({n['change']})" for n in said["numbers"]))
+    blocks.append(f"The whole report: {said['link']}" if said["link"] else "The whole report is attached.")
+    blocks.append(f"{said['reason']} {said['note']} {said['made']}")
     wrap = textwrap.TextWrapper(78, break_long_words=False, break_on_hyphens=False, subsequent_indent="")
     return "\n\n".join("\n".join(wrap.fill(line) for line in block.splitlines()) for block in blocks) + "\n"
 
 
-def _findings(told: Mapping[str, Any]) -> list[str]:
-    lines = [f"{told['new_heading']}: {text}" for text in told["new"]]
-    lines += [f"Still so, {words}: {text}" for words, text in told["still"]]
-    lines += [f"Not found any more: {text}" for text in told["ended"]]
-    return lines + ([f"{told['more']} more in the report."] if told["more"] else [])
+def _findings(said: Mapping[str, Any]) -> list[str]:
+    lines = [f"{said['new_heading']}: {text}" for text in said["new"]]
+    lines += [f"Still so, {words}: {text}" for words, text in said["still"]]
+    lines += [f"Not found any more: {text}" for text in said["ended"]]
+    return lines + ([f"{said['more']} more in the report."] if said["more"] else [])
 
 
-def _chat(told: Mapping[str, Any], report_name: str) -> str:
+def _chat(said: Mapping[str, Any], report_name: str) -> str:
     """Return a few lines; nothing that a stranger typed mentions anybody or becomes a link."""
-    lines = [told["title"], *_findings(told)]
-    lines += [f"{number['label']}: {number['text']} ({number['change']})" for number in told["numbers"]]
+    lines = [said["title"], *_findings(said)]
+    lines += [f"{number['label']}: {number['text']} ({number['change']})" for number in said["numbers"]]
     inert = "\n".join(lines).translate(
         {ord("<"): "‹", ord(">"): "›", ord("@"): "@\u2060", ord("`"): "'", ord("["): "(", ord("]"): ")"}
     )
-    return f"{inert}\n{told['link'] or report_name}"
+    return f"{inert}\n{said['link'] or report_name}"
 
 
 def _chart(headline: Mapping[str, Any]) -> tuple[bytes, str]:

@@ -88,7 +88,7 @@ def test_workflow_s_report_step_runs(tmp_path: Path) -> None:
     script = ["bash", "--noprofile", "--norc", "-e", "-o", "pipefail", "-c", step["run"]]
     done = subprocess.run(script, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stderr
-    assert 5 == len(list((tmp_path / upload["with"]["path"]).iterdir()))
+    assert 6 == len(list((tmp_path / upload["with"]["path"]).iterdir()))
     assert (tmp_path / ".flowperf").is_dir()
 
 

@@ -19,7 +19,8 @@ from typing import Any, TextIO
 
 from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
 from flowperf_helpers.report.digest import check_condition
-from flowperf_helpers.report.run.archive import read_headlines
+from flowperf_helpers.report.memory import Memory, remember
+from flowperf_helpers.report.run.archive import read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
@@ -42,7 +43,7 @@ class Manifest:
     ----------
     account, week : str
     files : list of Delivered
-        In the order html, ipynb, parquet, xlsx, json, pdf.
+        In the order html, ipynb, parquet, xlsx, json, pdf, and the list of all weeks (``index``).
     headline : dict
         Content of the ``.json`` file.
     seconds : float
@@ -50,7 +51,7 @@ class Manifest:
     sent : list of str
         Targets that have the message.
     undelivered : list of str
-        What went wrong with the others, a sentence each.
+        What did not arrive of messages and of the list of weeks, a sentence each.
     """
 
     account: str
@@ -168,6 +169,7 @@ def run_weekly(
     check_target(out)
     check_condition(send_if)
     targets = find_targets(send, account=account, environ=environ)
+    earlier = series_of(read_headlines(out), f"{prefix}-{account}")
     with workplace() as work, _lock(account, out, environ, left()):
         warming = threading.Thread(target=_warm_up, daemon=True)
         warming.start()
@@ -193,13 +195,18 @@ def run_weekly(
         for line in headline.get("log", []):
             tell(line)
         clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
-        files = _finish(clean, bundle, work, headline, pdf=pdf)
         names = file_names(account, headline["week"], prefix=prefix)
+        files = _finish(clean, bundle, work, headline, remember(headline, earlier), pdf=pdf)
         delivered = deliver(files, out, names=names)
         sent, undelivered = post(
-            targets, headline, read_headlines(out, prefix=prefix, account=account) if targets else [],
-            condition=send_if, report=files["html"], report_name=names["html"], say=tell,
-        )  # fmt: skip
+            targets, headline, earlier, condition=send_if, report=files["html"], report_name=names["html"], say=tell
+        )
+        try:
+            with _lock("", out, environ, left()):
+                index = update_archive(out, work)
+            delivered += [index] if index else []
+        except StorageError as error:
+            undelivered.append(str(error))
     seconds = round(time.monotonic() - started, 2)
     return Manifest(account, headline["week"], delivered, headline, seconds, sent, undelivered)
 
@@ -239,7 +246,7 @@ def _headline(bundle: Path, source: Path) -> dict[str, Any]:
 
 
 def _finish(
-    clean: dict[str, Any], bundle: Path, work: Path, headline: Mapping[str, Any], *, pdf: bool
+    clean: dict[str, Any], bundle: Path, work: Path, headline: Mapping[str, Any], memory: Memory, *, pdf: bool
 ) -> dict[str, Path]:
     """Put the notebook, the page and the PDF beside the data files of the kernel."""
     from flowperf_helpers.report.html import notebook_page, print_pdf
@@ -253,13 +260,37 @@ def _finish(
     files |= {"ipynb": work / "report.ipynb", "html": work / "report.html"}
     try:
         files["ipynb"].write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        files["html"].write_text(notebook_page(clean, title=title), encoding="utf-8")
+        files["html"].write_text(notebook_page(_remembered(clean, memory), title=title), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"The page could not be written ({error.strerror}).", path=work) from error
     if pdf:
         files["pdf"] = work / "report.pdf"
         print_pdf(files["html"], files["pdf"])
     return files
+
+
+def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
+    """Say behind the first screen of the page which findings are old news, and which are gone."""
+    from flowperf_helpers.report.html import render
+
+    if not memory.still and not memory.ended:
+        return clean
+    still = [(words, signal["text"]) for signal, words in memory.still]
+    html = render("memory", still=still, ended=[signal["text"] for signal in memory.ended]).html
+    shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
+    since: dict[str, Any] = {"cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": ""}
+    since["outputs"] = [shown]
+    cells = list(clean["cells"])
+    first = next((place for place, cell in enumerate(cells) if _is_on_the_page(cell)), len(cells) - 1)
+    return {**clean, "cells": [*cells[: first + 1], since, *cells[first + 1 :]]}
+
+
+def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
+    return (
+        cell["cell_type"] == "code"
+        and "notebook-only" not in cell["metadata"].get("tags", [])
+        and bool(cell["outputs"])
+    )
 
 
 def make_page(executed: str | Path, html: str | Path) -> Path:
