@@ -82,7 +82,7 @@ def test_run_leaves_five_named_files(made: tuple[Manifest, Path, list[str]]) -> 
     manifest, out, _ = made
     names = {f"weekly-sandbox-2026-W47.{kind}" for kind in ("html", "ipynb", "parquet", "xlsx", "json")}
     assert names | {"index.html"} == {path.name for path in out.iterdir()}
-    assert ["html", "ipynb", "parquet", "xlsx", "json", "index"] == [file.kind for file in manifest.files]
+    assert ["html", "ipynb", "parquet", "xlsx", "json"] == [file.kind for file in manifest.files]
     assert all(file.size == Path(file.path).stat().st_size > 1000 for file in manifest.files)
     assert json.loads(json.dumps(manifest.to_dict()))["week"] == "2026-W47"
 

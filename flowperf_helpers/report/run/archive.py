@@ -12,7 +12,7 @@ from flowperf_helpers.errors import StorageError
 from flowperf_helpers.report.archive import OURS, archive_page, entry
 from flowperf_helpers.report.run.delivery import Delivered, deliver, filesystem_of
 
-__all__ = ["INDEX", "read_headlines", "series_of", "update_archive"]
+__all__ = ["INDEX", "Headlines", "read_headlines", "series_of", "update_archive"]
 
 INDEX = "index.html"
 LARGEST = 2_000_000
@@ -45,9 +45,7 @@ def read_headlines(out: str | Path) -> Headlines:
         whole = [None] * len(paths)
         contents = filesystem.cat_ranges(paths, whole, whole, on_error="return") if paths else []
     except Exception as error:
-        raise StorageError(
-            f"The weeks in {out} could not be read ({type(error).__name__}): run it again later.", path=str(out)
-        ) from error
+        raise StorageError(f"The weeks in {out} could not be read ({type(error).__name__}).", path=str(out)) from error
     pairs = ((_stem(path), _headline(content)) for path, content in zip(paths, contents, strict=True))
     return {stem: headline for stem, headline in pairs if headline is not None and stem.endswith(headline["week"])}
 

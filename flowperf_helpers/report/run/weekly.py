@@ -20,7 +20,7 @@ from typing import Any, TextIO
 from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
 from flowperf_helpers.report.digest import check_condition
 from flowperf_helpers.report.memory import Memory, remember
-from flowperf_helpers.report.run.archive import read_headlines, series_of, update_archive
+from flowperf_helpers.report.run.archive import Headlines, read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
@@ -43,7 +43,7 @@ class Manifest:
     ----------
     account, week : str
     files : list of Delivered
-        In the order html, ipynb, parquet, xlsx, json, pdf, and the list of all weeks (``index``).
+        In the order html, ipynb, parquet, xlsx, json, pdf.
     headline : dict
         Content of the ``.json`` file.
     seconds : float
@@ -169,7 +169,8 @@ def run_weekly(
     check_target(out)
     check_condition(send_if)
     targets = find_targets(send, account=account, environ=environ)
-    earlier = series_of(read_headlines(out), f"{prefix}-{account}")
+    weeks = _weeks(out, tell)
+    earlier = series_of(weeks or {}, f"{prefix}-{account}")
     with workplace() as work, _lock(account, out, environ, left()):
         warming = threading.Thread(target=_warm_up, daemon=True)
         warming.start()
@@ -201,14 +202,24 @@ def run_weekly(
         sent, undelivered = post(
             targets, headline, earlier, condition=send_if, report=files["html"], report_name=names["html"], say=tell
         )
-        try:
-            with _lock("", out, environ, left()):
-                index = update_archive(out, work)
-            delivered += [index] if index else []
-        except StorageError as error:
-            undelivered.append(str(error))
+        if weeks is not None:
+            try:
+                with _lock("", out, environ, left()):
+                    index = update_archive(out, work)
+                tell(f"all weeks: {index.path}" if index else "index.html is somebody else's and stays as it is")
+            except StorageError as error:
+                undelivered.append(str(error))
     seconds = round(time.monotonic() - started, 2)
     return Manifest(account, headline["week"], delivered, headline, seconds, sent, undelivered)
+
+
+def _weeks(out: str | Path, tell: Callable[[str], None]) -> Headlines | None:
+    """Return the weeks that are there already, or None where they may not be read: a report needs none of them."""
+    try:
+        return read_headlines(out)
+    except StorageError as error:
+        tell(f"{error} Without them nothing is said about earlier weeks.")
+        return None
 
 
 def _warm_up() -> None:
