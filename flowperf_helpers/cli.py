@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -141,6 +142,7 @@ def discover(account: str, integration: str | None, category: str | None, shape:
     help="Send only what is news, or a change of so many per cent.",
 )
 @click.option("--operator", metavar="TARGET", help="Who hears when a run fails or a message does not arrive.")
+@click.option("--check-last", is_flag=True, help="Only look whether the last report that was due is there.")
 @click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of lines.")
 @_manners
@@ -160,6 +162,7 @@ def weekly(
     send: tuple[str, ...],
     send_if: str,
     operator: str | None,
+    check_last: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -175,6 +178,9 @@ def weekly(
 
     watcher = next(iter(find_targets([operator] if operator else [], account=account)), None)
     with operator_hears(watcher, account, lambda line: click.echo(f"flowperf: {line}", err=True)):
+        if check_last:
+            _show_last(account, out, notebook)
+            return
         manifest = run_weekly(
             account,
             out=out,
@@ -195,6 +201,13 @@ def weekly(
         _show_manifest(manifest, as_json=as_json, quiet=quiet)
         if manifest.undelivered:
             raise DeliveryError(f"{' '.join(manifest.undelivered)} The report of {manifest.week} is in {out}.")
+
+
+def _show_last(account: str, out: str, notebook: str | None) -> None:
+    from flowperf_helpers.report.run.due import check_last
+    from flowperf_helpers.report.run.weekly import file_prefix
+
+    click.echo(check_last(account, out, prefix=file_prefix(Path(notebook)) if notebook else "weekly"))
 
 
 def _show_manifest(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:

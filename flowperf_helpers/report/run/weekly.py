@@ -27,7 +27,7 @@ from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scr
 from flowperf_helpers.report.run.send import post
 from flowperf_helpers.report.run.targets import find_targets
 
-__all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 LONGEST_RUN = 604_800
@@ -72,7 +72,7 @@ def file_names(account: str, week: str, *, prefix: str = "weekly") -> dict[str, 
     return {kind: f"{prefix}-{account}-{week}.{kind}" for kind in KINDS}
 
 
-def _prefix(source: Path) -> str:
+def file_prefix(source: Path) -> str:
     """How the files of a notebook begin: a changed copy never overwrites the stock report's."""
     if source.resolve() == stock_notebook(NOTEBOOK).resolve():
         return "weekly"
@@ -148,7 +148,7 @@ def run_weekly(
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
-    prefix = _prefix(source)
+    prefix = file_prefix(source)
     values: dict[str, Any] = {
         "account": account,
         "week": checked_week(week, account=account, allow_partial=allow_partial),
