@@ -92,7 +92,8 @@ def main() -> None:
     """How Klaviyo flows perform: from a metric to tidy frames, comparisons and a weekly report.
 
     Exit codes: 0 done, 1 unexpected, 2 wrong arguments, 3 credentials or permission, 4 quota spent (says when to run
-    again), 5 an answer that cannot be used or nothing where something was due, 6 made and not delivered.
+    again), 5 an answer that cannot be used or nothing where something was due, 6 made and not delivered, 7 a
+    file that cannot be read or written (disk full, no permission), 8 the deadline of --timeout has passed.
     """
 
 
@@ -238,30 +239,30 @@ def _show_plan(account: str, week: str, integration: str, conversion_metric: str
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--enforce-limits", is_flag=True, help="Answer 429 where Klaviyo would.")
 @click.option("--now", metavar="ISO", help="Freeze the account's clock, such as 2026-11-23T06:00:00+01:00.")
-@click.option("--variant", default="default", show_default=True, help='Another account, such as "quiet".')
+@click.option("--variant", default="default", show_default=True, help='Another account, such as "wandering".')
 @_manners
 def sandbox(port: int, enforce_limits: bool, now: str | None, variant: str) -> None:
     """Serve the embedded account over HTTP on loopback."""
-    from flowperf_helpers.sandbox import VARIANTS, serve
+    from flowperf_helpers.sandbox import SANDBOX_KEY, serve
 
-    if variant not in VARIANTS:
-        raise ArgumentError(f"The sandbox has no variant {variant[:40]!r}: it has {', '.join(VARIANTS)}.")
     clock = moment(now) if now else None
     try:
-        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=_greet_sandbox)
+        greet = functools.partial(_greet_sandbox, SANDBOX_KEY)
+        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=greet)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise ArgumentError(f"Port {port} cannot be used ({reason}): give another one with --port.") from error
 
 
-def _greet_sandbox(address: str) -> None:
+def _greet_sandbox(key: str, address: str) -> None:
     from flowperf_helpers.klaviyo.settings import DEFAULT_REVISION
-    from flowperf_helpers.sandbox import SANDBOX_KEY
 
-    click.echo(f"the sandbox, an invented shop: {address} (key: {SANDBOX_KEY})")
+    click.echo(f"the sandbox, an invented shop: {address} (key: {key})")
     click.echo(
         f"try: curl -s {address}/api/metrics "
-        f"-H 'Authorization: Klaviyo-API-Key {SANDBOX_KEY}' -H 'revision: {DEFAULT_REVISION}'"
+        f"-H 'Authorization: Klaviyo-API-Key {key}' -H 'revision: {DEFAULT_REVISION}'"
     )
     click.echo("Ctrl-C stops it.")
 

@@ -14,6 +14,7 @@ __all__ = [
     "ArgumentError",
     "AuthenticationError",
     "CredentialsError",
+    "DeadlineError",
     "DeliveryError",
     "FlowperfError",
     "NoRowsError",
@@ -49,7 +50,8 @@ __all__ = [
 #     │   └── NoRowsError              5  nothing came where rows were due
 #     ├── DeliveryError                6  made, and a message about it did not arrive
 #     ├── OverdueError                 5  a report was due and is not there
-#     ├── StorageError                 1  ledger, snapshot or output file
+#     ├── StorageError                 7  a file, ledger or snapshot cannot be read or written    .path
+#     ├── DeadlineError                8  the time given for a run is over
 #     └── NotebookError                *  a cell failed                     .path .cause_name .traceback
 #
 # The number is the exit code of the command line; `NotebookError` carries the one of the error that stopped its
@@ -240,9 +242,17 @@ class StorageError(FlowperfError):
         The file or folder.
     """
 
+    exit_code = 7
+
     def __init__(self, message: str, *, path: str | Path) -> None:
         super().__init__(message)
         self.path = Path(path)
+
+
+class DeadlineError(FlowperfError):
+    """The time given for a run is over; the message names what was made by then."""
+
+    exit_code = 8
 
 
 class NotebookError(FlowperfError):

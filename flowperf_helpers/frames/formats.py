@@ -46,7 +46,7 @@ MINUS = "\N{MINUS SIGN}"
 _SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$", "JPY": "¥"}
 
 VERDICT_SYMBOLS = {"higher": "▲", "lower": "▼", "no evidence of a change": "•", "too few to say": "◦", "stopped": "■"}
-"""A verdict is told by word and shape; colour only repeats it."""
+"""A verdict is shown by word and shape; colour only repeats it."""
 
 
 def _missing(value: Any) -> bool:

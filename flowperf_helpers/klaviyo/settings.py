@@ -23,7 +23,6 @@ from flowperf_helpers.klaviyo.credentials import (
     OAuthCredentials,
     TokenFile,
     TokenKeeper,
-    fingerprint_of,
     looks_like_secret,
     without_keys,
 )
@@ -33,7 +32,6 @@ __all__ = [
     "DEFAULT_BASE_URL",
     "DEFAULT_REVISION",
     "RESERVED",
-    "SANDBOX_URL",
     "AccountSettings",
     "account_names",
     "account_settings",
@@ -42,6 +40,7 @@ __all__ = [
     "is_loopback",
     "read_section",
     "refuse_secrets",
+    "revision_of",
 ]
 
 
@@ -224,12 +223,8 @@ def _check_text(place: str, key: str, value: object) -> None:
 
 DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"
-SANDBOX_URL = "http://sandbox.invalid"
-"""Address of the embedded account: a name that no network can resolve (RFC 2606), served in-process only."""
 MAX_ANSWER = 64_000_000
 """Most bytes of one answer; Klaviyo's largest pages are about 2 MB."""
-SANDBOX_KEY = "sandbox-key"
-_SANDBOX_PRINTS = tuple(fingerprint_of(secret) for secret in (SANDBOX_KEY, "sandbox-token"))
 
 
 @dataclass(frozen=True)
@@ -268,12 +263,6 @@ class AccountSettings:
     max_answer: int = MAX_ANSWER
 
     @property
-    def is_sandbox(self) -> bool:
-        """Whether the numbers are invented: the embedded account, also where it is served by `flowperf sandbox`."""
-        served = is_loopback(urlsplit(self.base_url).hostname) and self.credentials.fingerprint in _SANDBOX_PRINTS
-        return self.is_embedded or served
-
-    @property
     def host(self) -> str:
         """Host, with the port where it is not the usual one."""
         return urlsplit(self.base_url).netloc
@@ -285,14 +274,14 @@ class AccountSettings:
 
 
 def account_settings(
-    name: str = "sandbox", *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
+    name: str, *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
 ) -> AccountSettings:
-    """Return the settings of an account.
+    """Return the settings of an account of Klaviyo's; the embedded one's are made where it is opened.
 
     Parameters
     ----------
     name : str
-        ``"sandbox"``, ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
+        ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
     environ : mapping, optional
         The environment.
     accounts_file : Path, optional
@@ -307,10 +296,7 @@ def account_settings(
     ArgumentError
         Base address, revision, FLOWPERF_MAX_ANSWER_MB or a setting of the section is not usable.
     """
-    revision = _revision(environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION)
-    if name == "sandbox":
-        key = Credentials(SANDBOX_KEY, scheme=PRIVATE_KEY, source="the sandbox")
-        return AccountSettings(name, SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_embedded=True)
+    revision = revision_of(environ)
     section = {} if name == "live" else read_section(name, accounts_file, environ)
     given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
     base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")
@@ -381,7 +367,15 @@ def _oauth(name: str, oauth: dict[str, str], base_url: str, environ: Mapping[str
     )
 
 
-def _revision(text: str) -> str:
+def revision_of(environ: Mapping[str, str]) -> str:
+    """Return ``KLAVIYO_REVISION``, or the default.
+
+    Raises
+    ------
+    ArgumentError
+        Not a date.
+    """
+    text = environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.removesuffix(".pre")):
             raise ValueError(text)

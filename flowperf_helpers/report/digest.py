@@ -191,8 +191,8 @@ def _change_words(headline: Mapping[str, Any], number: Mapping[str, Any]) -> str
     if change is None:
         return "change not known"
     text = formats.difference_text(change, number["statistic"], headline["account"]["currency"])
-    verdict = f", {number['verdict']}" if number["verdict"] in ("no evidence of a change", "too few to say") else ""
-    return f"{text} on the week before{verdict}"
+    claim = number.get("claim")
+    return f"{text} on the week before{f'; {claim}' if claim else ''}"
 
 
 def _days(first: str, last: str) -> str:

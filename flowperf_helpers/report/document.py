@@ -106,9 +106,9 @@ class WeeklyReport(WeekNumbers):
         return flow_views(
             self.flows,
             strips=self.strips,
-            changes=self.changes[self.changes["flow_id"].isin(detailed)],
+            changes=self.claims[self.claims["flow_id"].isin(detailed) & self.claims["kind"].isin(["flow", "money"])],
             messages=self.messages[self.messages["flow_id"].isin(detailed)],
-            duels=self.duels[self.duels["flow_id"].isin(detailed)],
+            variations=self.family.tests[self.family.tests["flow_id"].isin(detailed)],
             effects=self.effects,
             signals=self.signals,
             names=self.names,

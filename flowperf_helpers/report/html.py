@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -144,20 +146,33 @@ def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: flo
     ------
     ArgumentError
         No Chromium is installed.
+    TimeoutError
+        It did not end in time; it is stopped, with the processes it started.
     StorageError
         It ran and left no file.
     """
     browser = browser or installed_browser()
-    with tempfile.TemporaryDirectory(prefix="flowperf-print-") as profile:
+    name = Path(browser).name
+    with tempfile.TemporaryDirectory(prefix="flowperf-print-", ignore_cleanup_errors=True) as profile:
         command = [browser, *_BROWSER_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", page.as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)  # noqa: S603
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise StorageError(f"{Path(browser).name} did not print {pdf.name}: {error}.", path=pdf) from error
-    if done.returncode or not pdf.is_file():
+            # a session of its own: whoever stops it reaches the renderers that it starts
+            printing = subprocess.Popen(  # noqa: S603
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            try:
+                printing.wait(timeout)
+            except BaseException:
+                os.killpg(printing.pid, signal.SIGKILL)
+                printing.wait()
+                raise
+        except OSError as error:
+            raise StorageError(f"{name} could not be started ({error.strerror}): reinstall it.", path=pdf) from error
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{name} did not print {pdf.name} within {timeout:.0f} seconds.") from error
+    if printing.returncode or not pdf.is_file():
         raise StorageError(
-            f"{Path(browser).name} left no {pdf.name} (it ended with {done.returncode}): print the HTML file by hand.",
-            path=pdf,
+            f"{name} left no {pdf.name} (it ended with {printing.returncode}): print the HTML file by hand.", path=pdf
         )
 
 

@@ -78,16 +78,17 @@ def remember(headline: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]]) 
     )
 
 
-def _key(signal: Signal) -> tuple[str, str, str]:
-    """What makes a finding the same one in another week: the statistic of a flow, and which way it went."""
-    return str(signal["flow_id"]), str(signal["statistic"]), str(signal.get("direction") or signal["kind"])
+def _key(signal: Signal) -> tuple[str, ...]:
+    """What makes a finding the same one in another week: a flow's or message's statistic, and which way it went."""
+    place = (str(signal["flow_id"]), str(signal.get("flow_message_id") or ""), str(signal["statistic"]))
+    return (*place, str(signal.get("direction") or signal["kind"]))
 
 
 def _week_before(label: str) -> str:
     return str(iso_week(label).previous().week)
 
 
-def _lasted(key: tuple[str, str, str], before: str, weeks: Mapping[str, Mapping[Any, Signal]]) -> int:
+def _lasted(key: tuple[str, ...], before: str, weeks: Mapping[str, Mapping[Any, Signal]]) -> int:
     """Weeks in a row, this one included, that have a finding."""
     count = 1
     while key in weeks.get(before, {}):

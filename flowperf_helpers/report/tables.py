@@ -14,7 +14,6 @@ from flowperf_helpers.frames.formats import short_name
 from flowperf_helpers.plots.figure import as_html
 from flowperf_helpers.plots.svg import strip
 from flowperf_helpers.plots.tables import (
-    COMPARISON,
     NAME_WIDTH,
     Cell,
     Column,
@@ -50,8 +49,9 @@ WEEK = (
 FLOWS = (Column("Flow", "flow"), Column("12 weeks", "strip"), *WEEK)
 CHANGES = (
     Column("Rate", "statistic", "label"),
-    *COMPARISON,
-    Column("Rests on", ("denominator_before", "denominator_after"), "counts"),
+    Column("Usual", "usual", "statistic", "statistic"),
+    Column("Now", "now", "statistic", "statistic"),
+    Column("Against the last eight weeks", "text", "words"),
 )
 MESSAGES = (
     Column("Message", "message"),
@@ -67,11 +67,12 @@ VARIATIONS = (
     Column("95 % interval", ("low", "high"), "interval", "click_rate"),
     Column("Probability to be best", "probability_best", "probability"),
     Column("Klaviyo’s own rule", "klaviyo_rule", "words"),
-    Column("Verdict", "verdict", "words"),
+    Column("Against the first", "verdict", "words"),
+    Column("May be stopped", "may_stop", "flag"),
 )
 EFFECTS = (
     Column("Message", "message"),
-    Column("Who was mailed", "mix_effect", "points"),
+    Column("Mix of messages", "mix_effect", "points"),
     Column("How it did", "within_effect", "points"),
     Column("Together", "total_effect", "points"),
     Column("", "news", "words"),
@@ -142,7 +143,7 @@ def flow_views(
     strips: pd.DataFrame,
     changes: pd.DataFrame,
     messages: pd.DataFrame,
-    duels: pd.DataFrame,
+    variations: pd.DataFrame,
     effects: pd.DataFrame,
     signals: Iterable[Any],
     names: Mapping[str, str],
@@ -156,9 +157,9 @@ def flow_views(
         by_flow.setdefault(signal.flow_id, []).append(signal.sentence)
     pictures = _strips(strips)
     parts = {
-        "changes": (_with_reach(changes), CHANGES, False),
+        "changes": (changes, CHANGES, False),
         "messages": (_with_messages(messages, message_names), MESSAGES, True),
-        "variations": (_with_variations(duels), VARIATIONS, False),
+        "variations": (_with_variations(variations), VARIATIONS, False),
         "effects": (_with_news(_with_messages(effects, message_names)), EFFECTS, False),
     }
     tables = {
@@ -226,21 +227,13 @@ def _strips(frame: pd.DataFrame) -> dict[str, Markup]:
     return pictures
 
 
-def _with_reach(changes: pd.DataFrame) -> pd.DataFrame:
-    if changes.empty:
-        return changes
-    farthest = changes[["low", "high"]].abs().max(axis=1)
-    return changes.assign(reach=farthest.groupby(changes["flow_id"]).transform("max").fillna(0.0))
-
-
 def _with_messages(frame: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     return frame.assign(message=_named(frame, "flow_message_id", names)) if len(frame) else frame
 
 
-def _with_variations(duels: pd.DataFrame) -> pd.DataFrame:
-    names = duels["variation_name"] if "variation_name" in duels else duels["variation"]
-    people = duels["recipients"] if "recipients" in duels else duels.get("denominator")
-    return duels.assign(name=_named(duels, "variation", names), recipients=people)
+def _with_variations(variations: pd.DataFrame) -> pd.DataFrame:
+    names = variations["variation_name"] if "variation_name" in variations else variations["variation"]
+    return variations.assign(name=_named(variations, "variation", names), recipients=variations["denominator"])
 
 
 def _with_news(effects: pd.DataFrame) -> pd.DataFrame:

@@ -26,8 +26,7 @@ import numpy.typing as npt
 
 __all__ = [
     "BASELINE_WEEKS", "HISTORY_WEEKS", "INFORMED_WEEKS", "LEAST_FLOWS", "PRIOR_SD", "CommonMove", "Ratios",
-    "Spread", "common_move", "log_ratios", "posterior_spread", "week_correlation",
-    "weeks_before",
+    "Spread", "common_move", "likelihoods", "log_ratios", "posterior_spread", "week_correlation", "weeks_before",
 ]  # fmt: skip
 
 BASELINE_WEEKS = 8
@@ -228,8 +227,29 @@ def posterior_spread(rest: Floats, variance: Floats, weight: Floats, usable: Boo
     pooled : bool
         Whether the rows learn from each other; False: from the prior alone.
     """
-    prior = _prior()
-    likelihood = np.zeros((len(rest), len(GRID)))
+    _, prior, each_week = likelihoods(rest, variance, weight, usable)
+    likelihood = each_week.sum(axis=1)
+    weeks = usable.sum(axis=1).astype(np.int64)
+    relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True, initial=-np.inf))
+    chance = prior
+    if pooled and (weeks > 0).any():
+        seen = relative[weeks > 0]
+        for _ in range(_STEPS):
+            each = seen * chance
+            each /= each.sum(axis=1, keepdims=True)
+            chance = (each.sum(axis=0) + PRIOR_ROWS * prior) / (len(seen) + PRIOR_ROWS)
+    each = relative * chance
+    return Spread(GRID, each / each.sum(axis=1, keepdims=True), weeks)
+
+
+def likelihoods(rest: Floats, variance: Floats, weight: Floats, usable: Bools) -> tuple[Floats, Floats, Floats]:
+    """Values that the standard deviation between weeks may have, their prior, and each week's log likelihood of them.
+
+    Returns
+    -------
+    tuple of array of float64 [grid], [grid], [row, week, grid]
+    """
+    found = np.zeros((*rest.shape, len(GRID)))
     at = np.nonzero(usable)
     if len(at[0]):
         e2, v, c = rest[at][:, None] ** 2, variance[at][:, None], weight[at][:, None]
@@ -237,18 +257,8 @@ def posterior_spread(rest: Floats, variance: Floats, weight: Floats, usable: Boo
         odd = usual + _EXCEPTIONAL_SD**2
         density = (1 - _EXCEPTIONAL) * np.exp(-e2 / (2 * usual)) / np.sqrt(usual)
         density += _EXCEPTIONAL * np.exp(-e2 / (2 * odd)) / np.sqrt(odd)
-        np.add.at(likelihood, at[0], np.log(density))
-    weeks = usable.sum(axis=1).astype(np.int64)
-    relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True, initial=-np.inf))
-    chance = prior
-    if pooled and (weeks > 0).any():
-        told = relative[weeks > 0]
-        for _ in range(_STEPS):
-            each = told * chance
-            each /= each.sum(axis=1, keepdims=True)
-            chance = (each.sum(axis=0) + PRIOR_ROWS * prior) / (len(told) + PRIOR_ROWS)
-    each = relative * chance
-    return Spread(GRID, each / each.sum(axis=1, keepdims=True), weeks)
+        found[at] = np.log(density)
+    return GRID, _prior(), found
 
 
 def _prior() -> Floats:
@@ -271,9 +281,9 @@ def week_correlation(successes: Floats, trials: Floats) -> float:
     some = np.isfinite(log).any(axis=1)
     log = log[some] - np.nanmean(log[some], axis=1, keepdims=True)
     log, variance = log - _median(log), variance[some]
-    near = _variogram(log, variance, (1,))
+    close = _variogram(log, variance, (1,))
     far = _variogram(log, variance, (3, 4, 5, 6))
-    return float(np.clip(1 - near / far, 0.0, 0.8)) if far > 1e-4 else 0.0
+    return float(np.clip(1 - close / far, 0.0, 0.8)) if far > 1e-4 else 0.0
 
 
 def _variogram(log: Floats, variance: Floats, lags: tuple[int, ...]) -> float:

@@ -19,7 +19,6 @@ _HOMES = {
     "flow_overview": "selection",
     "flow_picker": "pickers",
     "flows_in": "selection",
-    "four_weeks": "notebook",
     "integration_picker": "pickers",
     "interval_picker": "pickers",
     "lenient": "lenient_account",
@@ -37,6 +36,7 @@ _HOMES = {
     "view_values": "views",
     "volume_picker": "pickers",
     "week_window": "notebook",
+    "weeks_of_tests": "notebook",
     "window_picker": "pickers",
 }
 __all__ = list(_HOMES)

@@ -15,6 +15,7 @@ from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.errors import ArgumentError, FlowperfError
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.evidence import at_this_age
 from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS
 
@@ -22,10 +23,10 @@ __all__ = [
     "COMPARED_STATISTICS",
     "PER_VARIATION",
     "comparison_queries",
-    "four_weeks",
     "same_basis",
     "versions_frame",
     "week_window",
+    "weeks_of_tests",
 ]
 
 
@@ -74,7 +75,7 @@ def comparison_queries(account: Account, conversion_metric: str, *, window: Any,
     if not isinstance(now, Window):
         raise ArgumentError("Only a window of whole days has a window before it: give a pair of dates.")
     options = wanted | {"flow_ids": wanted.get("flow_ids") or None}
-    asked = [(now, None), (now.previous(), None), (four_weeks(now), "weekly")]
+    asked = [(now, None), (now.previous(), None), (weeks_of_tests(now), "weekly")]
     return [
         query
         for timeframe, interval in asked
@@ -82,8 +83,8 @@ def comparison_queries(account: Account, conversion_metric: str, *, window: Any,
     ]
 
 
-def four_weeks(window: Window) -> Window:
-    """Return the weeks that tests are judged by: those that end with a window."""
+def weeks_of_tests(window: Window) -> Window:
+    """Return the weeks, up to the end of a window, within which the beginning of running tests is looked for."""
     return Window(window.last - timedelta(days=7 * TEST_WEEKS - 1), window.last)
 
 
@@ -102,7 +103,8 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
     equal = False
     if len(after) and len(before) and after["window_end"].notna().all():
         try:
-            before, equal = before_at_equal_age(_answers(account, after, before))  # type: ignore[assignment]
+            answers = _answers(account, after, before)
+            before, equal = before_at_equal_age(answers, at_this_age(answers))  # type: ignore[assignment]
         except FlowperfError:  # nothing is kept, or it cannot be read: as it stands today
             equal = False
     basis = (

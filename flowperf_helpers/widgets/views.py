@@ -17,7 +17,7 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.flows import plot_triggers, plot_volume
 from flowperf_helpers.plots.tables import comparison_table
-from flowperf_helpers.stats.ab_tests import compare_recent_variations, compare_variations
+from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.decomposition import decompose
@@ -198,12 +198,15 @@ VALUES_VIEWS = {
     "against the window before": "before",
     "from recipient to conversion": "funnel",
     "where the change came from": "effects",
-    "variations of a test": "duel",
+    "variations of a test": "variations",
     "table with verdicts": "table",
 }
 """Pictures of `view_values`: words for people, and the value of ``picture``."""
 
-_TESTS = "Tests are judged by their last four weeks, as in the weekly report."
+_TESTS = (
+    "Tests are judged by all weeks since they began, as in the weekly report: what is said of them holds however often "
+    "one looks."
+)
 
 
 @or_explanation
@@ -226,7 +229,7 @@ def view_values(
         Values of a window and of the one before it, per message and variation; ``before.attrs["basis"]``, where it is
         there, is said under each comparison.
     recent : DataFrame, optional
-        A weekly series, for the tests: they are judged by its last four weeks. Left out: by the window alone.
+        A weekly series, for the tests: they are judged since they began. Left out: by the window alone.
     statistic : str
         For all pictures but the funnel; the comparisons need a rate.
     picture : str
@@ -249,12 +252,12 @@ def view_values(
         return plots.plot_values(after, statistic=statistic, by=by)
     if picture == "funnel":
         return plots.plot_funnel(after, by=by)
-    if picture == "duel":
+    if picture == "variations":
         if recent is None:
             return plots.plot_variations(_with_source(compare_variations(after, rate=statistic), after), rate=statistic)
         rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
         return [
-            plots.plot_variations(_with_source(compare_recent_variations(rows, rate=statistic), after), rate=statistic),
+            plots.plot_variations(_with_source(watch_variations(rows, rate=statistic), after), rate=statistic),
             _TESTS,
         ]
     basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []

@@ -148,6 +148,18 @@ def test_an_index_that_cannot_be_written_is_an_error_of_ours(tmp_path: Path) -> 
     assert [] == list(tmp_path.glob(".flowperf*"))
 
 
+def test_weeks_that_may_not_be_listed_are_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A place that takes files and shows none says so; nothing is taken for a first week."""
+
+    def refuse(self: Any, path: str, **more: Any) -> None:
+        raise PermissionError(path)
+
+    _put(tmp_path, W46)
+    monkeypatch.setattr(type(fsspec.filesystem("file")), "ls", refuse)
+    with pytest.raises(StorageError, match="could not be read"):
+        read_headlines(tmp_path)
+
+
 @pytest.mark.browser
 def test_the_list_of_weeks_fits_a_phone(tmp_path: Path) -> None:
     """At 390 pixels nothing is cut, and a week's sentences open."""

@@ -233,18 +233,14 @@ def test_notebook_asks_for_no_secret() -> None:
 
 def test_discovery_prints_no_escape_codes(tmp_path: Path) -> None:
     """What strangers typed cannot move the terminal's cursor or start a formula in the CSV."""
-    from flowperf_helpers.cli import echo_frame
-
-    frame = pd.DataFrame({"name": HOSTILE})
     code = (
         "import json, sys, pandas as pd\nfrom flowperf_helpers.cli import echo_frame\n"
         "echo_frame(pd.DataFrame({'name': json.load(sys.stdin)}), sys.argv[1])"
     )
-    assert callable(echo_frame)
     for shape in ("table", "csv", "json"):
         done = subprocess.run(
             [sys.executable, "-c", code, shape],
-            input=json.dumps(list(frame["name"])),
+            input=json.dumps(HOSTILE),
             capture_output=True,
             text=True,
             check=True,
@@ -256,3 +252,6 @@ def test_discovery_prints_no_escape_codes(tmp_path: Path) -> None:
         if shape == "csv":
             assert "\n=cmd" not in done.stdout
             assert "\n@SUM" not in done.stdout
+        if shape == "json":
+            assert [{"name": name} for name in HOSTILE] == json.loads(done.stdout)
+            assert not re.search("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", done.stdout.rstrip("\n"))

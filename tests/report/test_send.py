@@ -189,7 +189,8 @@ def _digest(mail: bool = True, **changes: Any) -> Any:
 def _sent(names: list[str], page: Path, condition: str = "always") -> tuple[list[str], list[str]]:
     targets = find_targets(names, account="sandbox")
     say: list[str] = []
-    return post(targets, WEEK, [BEFORE], condition=condition, report=page, report_name="weekly-x.html", say=say.append)
+    memory = remember(WEEK, [BEFORE])
+    return post(targets, WEEK, memory, condition=condition, report=page, report_name="weekly-x.html", say=say.append)
 
 
 # --- mail ----------------------------------------------------------------------------------------------------------
@@ -563,11 +564,15 @@ def test_a_report_that_does_not_arrive_is_made_told_to_the_operator_and_ends_wit
     accounts(MAIL.format(port=port) + MAIL.format(port=port).replace("send.mail", "send.ops") + HOOK)
     monkeypatch.setenv("HOOK", url)
     copied = str(_copy(tmp_path / "mine.ipynb"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine-sandbox-2026-W46.json").write_text(json.dumps(BEFORE), encoding="utf-8")
     where = ["--send", "mail", "--send", "webhook", "--operator", "ops"]
     command = [str(FLOWPERF), "weekly", "--notebook", copied, "--out", "out", *where]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert 6 == done.returncode, done.stderr
-    assert (tmp_path / "out" / "mine-sandbox-2026-W47.html").is_file()
+    page = (tmp_path / "out" / "mine-sandbox-2026-W47.html").read_text(encoding="utf-8")
+    assert re.search("Since the last report.*Still so.*second week.*Not found any more", page, re.DOTALL)
+    assert "mine-sandbox-2026-W46.html" in (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert "out/mine-sandbox-2026-W47.html" in done.stdout
     assert "503" in done.stderr
     assert TOKEN not in done.stdout + done.stderr

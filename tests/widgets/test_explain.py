@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
@@ -154,10 +155,13 @@ def test_before_and_after_are_neighbours() -> None:
             week_window(account, wrong)
 
 
+DRAWS_RATES_ONLY = ("before", "effects", "duel", "table")
+
+
 @pytest.mark.parametrize("picture", VALUES_VIEWS.values())
 @pytest.mark.parametrize("statistic", ["click_rate", "recipients", "conversion_value"])
 def test_every_picture_of_values_draws_or_says_why_not(picture: str, statistic: str) -> None:
-    """No pairing of picture and statistic ends in an error: a picture, a table, or a sentence."""
+    """Each pairing of picture and statistic is that picture, its table, or the sentence that names what it needs."""
     account = connect("sandbox")
     wishes = comparison_queries(
         account, "revenue", window="2026-W47", statistics=["recipients", "delivered", "opens_unique", "clicks_unique",
@@ -166,8 +170,14 @@ def test_every_picture_of_values_draws_or_says_why_not(picture: str, statistic: 
     )  # fmt: skip
     after, before, recent = account.run(wishes)
     page = as_html(view_values(after, before, recent, picture=picture, statistic=statistic))
-    assert "alt=" in page or "<table" in page
-    assert "SANDBOX" in page or "sandbox" in page
+    if picture in DRAWS_RATES_ONLY and statistic != "click_rate":
+        assert re.search(rf'alt="&#x27;{statistic}&#x27; is not a rate.*invented numbers of the sandbox', page)
+    elif picture == "table":
+        assert "<table" in page
+        assert "SANDBOX" in page
+    else:
+        name = statistic.replace("_", " ") if picture != "funnel" else "recipients"
+        assert re.search(rf'alt="[^"&]*{name}.*invented numbers of the sandbox', page)
     plt.close("all")
 
 
@@ -178,9 +188,13 @@ def test_every_picture_of_series_draws_or_says_why_not(picture: str, statistic: 
     account = connect("sandbox")
     wanted = {"statistics": ["recipients", "delivered", "clicks_unique", "click_rate"]}
     weekly = account.flow_series("RplOrd", timeframe=("2026-09-28", "2026-11-22"), **wanted)
-    for flow_ids in (None, ["XbChk1"], []):
-        page = as_html(view_series(weekly, weekly, picture=picture, statistic=statistic, flow_ids=flow_ids))
-        assert "sandbox" in page
+    drawn = {None: statistic.replace("_", " "), "XbChk1": "1 flow|Abandoned Checkout", "": "There is no weekly row"}
+    if picture == "forecast":
+        drawn |= dict.fromkeys((None, "XbChk1"), "A forecast learns from earlier answers")
+    for flow_ids, words in drawn.items():
+        chosen = flow_ids if flow_ids is None else [flow_ids] * bool(flow_ids)
+        page = as_html(view_series(weekly, weekly, picture=picture, statistic=statistic, flow_ids=chosen))
+        assert re.search(rf'alt="[^"]*({words}).*invented numbers of the sandbox', page)
     plt.close("all")
 
 

@@ -8,15 +8,15 @@ import os
 import re
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from flowperf_helpers.account.connection import is_sandbox, settings_of
 from flowperf_helpers.errors import ArgumentError, StorageError
-from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.report.run.checks import check_names, check_parameters, checked_week, notebook_parameters
+from flowperf_helpers.report.run.delivery import workplace
 from flowperf_helpers.report.run.execute import read_notebook, stock_notebook
 
 __all__ = ["APP_NOTEBOOKS", "serve_app"]
@@ -87,14 +87,14 @@ def serve_app(
         "conversion_metric": conversion_metric or "",
     }
     given = {name: value for name, value in values.items() if value}
-    is_sandbox = account_settings(account).is_sandbox
+    invented = is_sandbox(settings_of(account))
     check_names(account, "", values["conversion_metric"])
     _check_port(port)
-    with tempfile.TemporaryDirectory(prefix="flowperf-app-", ignore_cleanup_errors=True) as folder:
-        pages = Path(folder) / "pages"
+    with workplace() as folder:
+        pages = folder / "pages"
         pages.mkdir()
         for source in sources:
-            _copy(source, pages / source.name, given, marked=is_sandbox)
+            _copy(source, pages / source.name, given, marked=invented)
         with _kernel_environment(), _stopped_by_signals():
             _serve(port, pages, lambda: _greet(say or (lambda line: None), port, account, sources))
 

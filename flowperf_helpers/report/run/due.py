@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flowperf_helpers.account.connection import latest_now
 from flowperf_helpers.account.timeframes import last_complete_week
 from flowperf_helpers.errors import OverdueError
 from flowperf_helpers.klaviyo.settings import read_section
@@ -52,9 +53,7 @@ def check_last(account: str, out: str | Path, *, prefix: str = "weekly", now: da
 def _now(account: str, last: Mapping[str, Any] | None) -> datetime:
     """Return the account's time: that of the embedded account stands still."""
     if account == "sandbox":
-        from flowperf_helpers.sandbox import SANDBOX_NOW
-
-        return SANDBOX_NOW
+        return latest_now(account)
     if last is None:
         zone = None if account == "live" else read_section(account).get("timezone")
     else:

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from flowperf_helpers.errors import DeliveryError, FlowperfError
 from flowperf_helpers.report.digest import CHART, Digest, make_digest, notice, reason_to_send
-from flowperf_helpers.report.memory import remember
+from flowperf_helpers.report.memory import Memory
 from flowperf_helpers.report.run.targets import Chat, Mail, Target
 
 __all__ = ["mail_message", "operator_hears", "post", "send"]
@@ -31,7 +31,7 @@ _STATUS = re.compile(r"error=(\d{3})")
 def post(
     targets: Sequence[Target],
     headline: Mapping[str, Any],
-    earlier: Sequence[Mapping[str, Any]],
+    memory: Memory,
     *,
     condition: str,
     report: Path,
@@ -42,8 +42,8 @@ def post(
 
     Parameters
     ----------
-    earlier : sequence of mapping
-        Headlines of other weeks.
+    memory : Memory
+        Its findings beside those of earlier weeks.
     condition : str
         See `reason_to_send`.
     report, report_name : path, str
@@ -58,7 +58,6 @@ def post(
     undelivered: list[str] = []
     if not targets:
         return sent, undelivered
-    memory = remember(headline, earlier)
     reason = reason_to_send(headline, memory, condition)
     if not reason:
         say(f"nothing sent: {memory.summary} (--send-if {condition})")
