@@ -71,14 +71,14 @@ class Claims:
         One row per comparison. Text: ``kind, flow_id, flow_message_id, send_channel, variation`` (empty where none),
         ``statistic, verdict`` (``changed``, ``no change larger than``, ``cannot tell yet``, ``too few``),
         ``direction`` (``up``, ``down`` or empty), ``cause_message_id, cause_channel, cause_text`` (changed flows) and
-        ``text`` (one short line). float64: ``now`` (rate, money per recipient or, of a silence, recipients a day),
-        ``usual`` (that of the last eight weeks, the common move of all flows applied), ``change, low, high`` (fractions
-        of usual; the interval decides: it excludes 0 if and only if the verdict is *changed*), ``p_value, q_value``
-        (NaN where nothing can be compared), ``excluded`` (the smallest change that the interval excludes either way:
-        0.12 is "no change larger than 12 %"), ``visible`` (the smallest change that would have shown with 80 %
-        power), ``weeks_needed`` (until one of 20 % would show; infinite beyond a year), ``trials_needed`` (recipients
-        that it takes in a week), ``cause_share`` (of the change, that ``cause_message_id`` or ``cause_channel``
-        carries). boolean: ``is_good``, NA where nothing changed.
+        ``text`` (one short line). float64: ``now`` (rate, money per recipient, recipients of a silence; of a week that
+        settles: of what is compared), ``usual`` (that of the last eight weeks, the common move of all flows applied),
+        ``change, low, high`` (fractions of usual; the interval decides: it excludes 0 if and only if the verdict is
+        *changed*), ``p_value, q_value`` (NaN where nothing can be compared), ``excluded`` (the smallest change that
+        the interval excludes either way: 0.12 is "no change larger than 12 %"), ``visible`` (the smallest change that
+        would have shown with 80 % power), ``weeks_needed`` (until one of 20 % would show; infinite beyond a year),
+        ``trials_needed`` (recipients, for money conversions, that it takes in a week), ``cause_share`` (of the change,
+        that ``cause_message_id`` or ``cause_channel`` carries). boolean: ``is_good``, NA where nothing changed.
     common : DataFrame
         The common move of all flows: ``statistic, change, low, high, p_value, flows``, one row per rate, NaN where
         fewer than five flows have enough events.
@@ -173,16 +173,18 @@ def _levels(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.
         }
     )  # fmt: skip
     rows = _finished(rows, np.select([found == "higher", found == "lower"], ["up", "down"], ""))
+    none = rows["now"].isna() | rows["usual"].isna()
+    rows["text"] = rows["text"].mask(none, rows["statistic"].map(EVENTS) + ": nothing to compare")
     at = [int(i) for i in np.flatnonzero(changed & of_flow)]
-    told = zip(kind[at], rows["statistic"].iloc[at], row[at], strict=True)
-    causes = [_cause(evidence, str(k), str(rate), int(r), names) for k, rate, r in told]
+    changes = zip(kind[at], rows["statistic"].iloc[at], row[at], strict=True)
+    causes = [_cause(evidence, str(k), str(rate), int(r), names) for k, rate, r in changes]
     for name in ("cause_message_id", "cause_channel", "cause_share", "cause_text"):
         rows[name] = pd.Series([cause[name] for cause in causes], index=at, dtype=object)
     return rows
 
 
 def _visible(fall: Floats, rise: Floats) -> Floats:
-    """The larger of both; the other one where a fall (a rise, of nearly all) could not be told at all."""
+    """The larger of both; the other one where a fall (a rise, of nearly all) could not be seen at all."""
     return np.where(
         np.isfinite(rise), np.where(fall < 1, np.maximum(fall, rise), rise), np.where(fall < 1, fall, np.inf)
     )
@@ -282,8 +284,8 @@ def _finished(rows: pd.DataFrame, direction: Any) -> pd.DataFrame:
     rows["is_good"] = pd.array(good, "boolean")
     rows.loc[direction == "", "is_good"] = pd.NA
     rows["text"] = [
-        _line(*told)
-        for told in zip(
+        _line(*row)
+        for row in zip(
             rows["statistic"], rows["verdict"], direction, rows["change"], rows["low"], rows["high"], rows["excluded"],
             rows["visible"], rows["weeks_needed"] if "weeks_needed" in rows else [np.nan] * len(rows),
             rows["trials_needed"], strict=True,
@@ -442,7 +444,7 @@ def _variations(judged: Judged, evidence: Evidence) -> pd.DataFrame:
         found: list[str | None] = []
         for test in evidence.split_tests(rate):
             arms = list(zip(test.successes, test.trials, strict=True))
-            told = [guardrail(*arms[0], *arm, alpha=0.05 / max(len(arms) - 1, 1))["verdict"] for arm in arms[1:]]
-            found += [None, *told]
+            verdicts = [guardrail(*arms[0], *arm, alpha=0.05 / max(len(arms) - 1, 1))["verdict"] for arm in arms[1:]]
+            found += [None, *verdicts]
         table[name] = pd.array(found or [None] * len(table), dtype="str")
     return table

@@ -42,6 +42,9 @@ SHOWN_WEEKS = 26
 MOVING = ("conversion_value", "revenue_per_recipient", *GROWING)
 WEEK_COLUMNS = ["flow_id", "statistic", "interval_start", "value", "low", "high", "is_final"]
 
+MOVED_DAYS = 1.0
+"""Sends whose mean day moved by more are not of the same age at the same age of the week."""
+
 _MESSAGE = ["flow_id", "flow_message_id", "send_channel"]
 _WEEK = pd.Timedelta(days=7)
 
@@ -146,12 +149,12 @@ def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
     parts = find_denominators(rows, [r for r in (*RATES, "revenue_per_recipient") if r in STATISTICS])
     table = _Table(rows, KNOWN_WEEKS)
     unsettled = _unsettled(answers, weekly)
-    alike, basis = _alike(answers, same_age, start, unsettled, table.messages)
+    alike, others, basis = _alike(answers, same_age, start, unsettled, table.messages)
     rates = {}
     for rate in RATES:
         if rate in parts:
-            growing = rate in GROWING or answers.partial or basis.kind == "same age"
-            known = alike.sums(rate, parts[rate]) if alike is not None and growing else None
+            compared = alike if rate in GROWING else others
+            known = None if compared is None else compared.sums(rate, parts[rate])
             successes, trials = table.sums(rate, parts[rate])
             late = unsettled if rate in GROWING else int(answers.partial)
             rates[rate] = RateWeeks(successes, trials, known, max(basis.days, 1) / 7 if known else 1.0, late)
@@ -217,11 +220,11 @@ def week_ranges(evidence: Evidence, scatter: float) -> pd.DataFrame:
                 "flow_id": ids.repeat(weeks),
                 "statistic": pd.array([name] * (weeks * len(ids)), dtype="str"),
                 "interval_start": starts.append([starts] * flows),
-                **{c: v[:, -weeks:].ravel() for c, v in zip(("value", "low", "high"), told, strict=True)},
+                **{c: v[:, -weeks:].ravel() for c, v in zip(("value", "low", "high"), ranges, strict=True)},
                 "is_final": np.tile(final | (name not in MOVING), len(ids)),
             }
         )
-        for name, told in drawn.items()
+        for name, ranges in drawn.items()
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=WEEK_COLUMNS)
 
@@ -309,20 +312,20 @@ def _unsettled(answers: WeekData, weekly: pd.DataFrame) -> int:
 
 def _alike(
     answers: WeekData, same_age: pd.DataFrame, start: pd.Timestamp, unsettled: int, messages: pd.DataFrame
-) -> tuple[_Table | None, Basis]:
+) -> tuple[_Table | None, _Table | None, Basis]:
+    """What opens, clicks, conversions and money are compared by, and the other rates; None: whole weeks."""
     if not unsettled:
-        return None, Basis()
+        return None, None, Basis()
     if len(same_age):
         then = same_age.assign(ago=_weeks_before(same_age["interval_start"], start))
         then = then[(then["ago"] >= 1) & (then["ago"] <= 8)]
         weeks = then["ago"].nunique()
         if weeks >= LEAST_SNAPSHOTS:
             rows = _stacked([bare(then), bare(answers.current).assign(ago=0)])
-            return _Table(rows, 9, messages), Basis("same age", 7, int(weeks))
-    if answers.partial and not len(answers.daily):
-        return None, Basis()
+            odd = pd.MultiIndex.from_frame(rows[_MESSAGE]).isin(_sent_on_other_days(answers.daily, start))
+            return _Table(rows[~odd], 9, messages), _Table(rows, 9, messages), Basis("same age", 7, int(weeks))
     daily = bare(answers.daily)
-    days = (daily["interval_start"].dt.tz_localize(None).dt.normalize() - start.tz_localize(None)).dt.days.to_numpy()
+    days = _days_after(daily, start)
     open_days = daily["is_provisional"].fillna(False).to_numpy(bool) | daily["is_partial"].fillna(False).to_numpy(bool)
     here = (days >= 0) & (days < 7)
     final = np.setdiff1d(np.unique(days[here]), np.unique(days[here & open_days]))
@@ -330,8 +333,29 @@ def _alike(
     first = int(days.min(initial=0))
     whole = np.array([-7 * k + (final.min() if len(final) else 0) >= first for k in range(10)])
     chosen = np.isin(days % 7, final) & (ago >= 0) & (ago <= 8) & whole[np.clip(ago, 0, 9)]
-    rows = daily.assign(ago=ago, day=days)[chosen]
-    return _Table(rows, 9, messages), Basis("final days", len(final), int(whole[1:9].sum()))
+    table = _Table(daily.assign(ago=ago, day=days)[chosen], 9, messages)
+    return table, table if answers.partial else None, Basis("final days", len(final), int(whole[1:9].sum()))
+
+
+def _days_after(frame: pd.DataFrame, start: pd.Timestamp) -> npt.NDArray[np.int64]:
+    """Day of each interval, counted from the first of the week."""
+    days = frame["interval_start"].dt.tz_localize(None).dt.normalize() - start.tz_localize(None)
+    return days.dt.days.to_numpy(dtype=np.int64)
+
+
+def _sent_on_other_days(daily: pd.DataFrame, start: pd.Timestamp) -> pd.Index[Any]:
+    """Messages whose sends of this week are a day older or younger on average than those of the weeks before.
+
+    One that stopped on Tuesday has had all week for its clicks: at the same age of the week its sends are not.
+    """
+    frame = bare(daily)[_MESSAGE].assign(
+        day=_days_after(daily, start), sent=np.nan_to_num(numbers(daily, "recipients"))
+    )
+    frame = frame[frame["day"] < 7].assign(now=frame["day"] >= 0, moment=(frame["day"] % 7) * frame["sent"])
+    sums = frame.groupby([*_MESSAGE, "now"], dropna=False)[["sent", "moment"]].sum()
+    mean = (sums["moment"] / sums["sent"].where(sums["sent"] > 0)).unstack("now")  # noqa: PD010
+    mean = mean.reindex(columns=[False, True])
+    return mean.index[((mean[True] - mean[False]).abs() > MOVED_DAYS).to_numpy()]
 
 
 def _money(

@@ -77,7 +77,7 @@ def claim_signals(
 ) -> list[Signal]:
     """What the page claims, one signal per story, each with its interval and its cause.
 
-    A message's change is told by its flow's where that changed too; what the account did as a whole is for the tiles
+    A message's change is left to its flow's where that changed too; what the account did as a whole is for the tiles
     and the first sentence (`common_sentence`).
     """
     changed = claims.changed
@@ -107,10 +107,10 @@ def claim_signals(
 
 
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
-Told = tuple[str, str]
+Texts = tuple[str, str]
 
 
-def _moved_text(row: Mapping[str, Any], currency: str | None = None) -> Told:
+def _moved_text(row: Mapping[str, Any], currency: str | None = None) -> Texts:
     """``fell from a usual 7.74 % to 5.97 %`` and ``−23 %, interval −34 % to −10 %``."""
     verb = "rose" if row["direction"] == "up" else "fell"
     usual, now = (formats.statistic_text(row[side], str(row["statistic"]), currency) for side in ("usual", "now"))
@@ -122,15 +122,15 @@ def _size(row: Mapping[str, Any]) -> str:
     return f"{change}, interval {low} to {high}"
 
 
-def _of_flow(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Told:
+def _of_flow(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
     return _with_cause(row, where, "")
 
 
-def _of_weeks(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Told:
+def _of_weeks(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
     return _with_cause(row, where, f" over {LASTING_WEEKS} weeks together")
 
 
-def _with_cause(row: Mapping[str, Any], where: str, when: str) -> Told:
+def _with_cause(row: Mapping[str, Any], where: str, when: str) -> Texts:
     label = formats.statistic_label(str(row["statistic"]))
     moved, size = _moved_text(row)
     cause = f"; it comes from {row['cause_text']}" if row["cause_text"] else ""
@@ -138,21 +138,21 @@ def _with_cause(row: Mapping[str, Any], where: str, when: str) -> Told:
     return f"{label} of {where} {moved}{when} ({size}){cause}.", f"the {label.lower()} of {where} {moved}{when}{short}"
 
 
-def _of_message(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Told:
+def _of_message(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
     message = f"message “{_name(names, row['flow_message_id'])}” of {where}"
     label = formats.statistic_label(str(row["statistic"]))
     moved, size = _moved_text(row)
     return f"{label} of {message} {moved} ({size}).", f"the {label.lower()} of {message} {moved}"
 
 
-def _of_money(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Told:
+def _of_money(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
     side = "above" if row["direction"] == "up" else "below"
     moved, size = _moved_text(row, currency)
-    told = f"evenue per recipient of {where} is {side} its usual range"
-    return f"R{told}: it {moved} ({size}).", f"the r{told}"
+    claim = f"evenue per recipient of {where} is {side} its usual range"
+    return f"R{claim}: it {moved} ({size}).", f"the r{claim}"
 
 
-def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Mapping[str, str]) -> Told:
+def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Mapping[str, str]) -> Texts:
     """The better variation of two, and whether the test may be stopped."""
     of_test = tests[(tests["flow_id"] == row["flow_id"]) & (tests["flow_message_id"] == row["flow_message_id"])]
     rates = dict(zip(of_test["variation"].astype(str), of_test["rate"], strict=True))
@@ -173,8 +173,8 @@ def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Map
     return sentence + " ".join(filter(None, more)), f"in {where} the variation {better} gets more clicks than {worse}"
 
 
-def _silence(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Told:
-    """The first clause of the sentence, its day written out; a message's is told as the message's."""
+def _silence(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Texts:
+    """The first clause of the sentence, its day written out; a message's carries the message's name."""
     clause = str(row["text"]).partition(";")[0].rstrip(".")
     clause = clause[clause.rindex("” has sent nothing") + 2 :]
     clause = _DAY.sub(lambda day: f"{pd.Timestamp(day[0]):%A %-d %B}", clause)
@@ -309,8 +309,8 @@ def _moved(signals: Sequence[Signal], claims: Claims, alone: str) -> Sentence:
     number = sum(claims.comparisons.values())
     text = f"None of {number:,} comparisons shows a change beyond what weeks do on their own."
     whole = claims.frame[(claims.frame["kind"] == "account") & claims.frame["p_value"].notna()]
-    told = f" Over all flows: {'; '.join(whole['text'])}." if len(whole) else ""
-    return Sentence("moved", heading, text + told)
+    sizes = f" Over all flows: {'; '.join(whole['text'])}." if len(whole) else ""
+    return Sentence("moved", heading, text + sizes)
 
 
 def _worth(

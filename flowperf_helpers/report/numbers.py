@@ -175,8 +175,10 @@ def compute(answers: WeekData) -> WeekNumbers:
 
 def _rates_shown(flows: pd.DataFrame, signals: Sequence[Signal]) -> dict[str, str]:
     """Flow id to the rate whose change its block explains: that of its first signal, else the click rate."""
-    told = {s.flow_id: s.statistic for s in reversed(signals) if s.kind == "change" and s.statistic in measures.RATES}
-    return {flow_id: told.get(flow_id, "click_rate") for flow_id in flows["flow_id"].head(DETAILED_FLOWS)}
+    changed = {
+        s.flow_id: s.statistic for s in reversed(signals) if s.kind == "change" and s.statistic in measures.RATES
+    }
+    return {flow_id: changed.get(flow_id, "click_rate") for flow_id in flows["flow_id"].head(DETAILED_FLOWS)}
 
 
 def _ranked(

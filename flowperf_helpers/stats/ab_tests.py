@@ -82,7 +82,7 @@ def compare_variations(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.D
     best = probability_best(x, n, group)
     sent = counts["recipients"].to_numpy(dtype=float)
     leads = _leads(best, group)
-    told = verdicts(against["difference"], against["low"], against["high"], q, pooled).astype(object)
+    said = verdicts(against["difference"], against["low"], against["high"], q, pooled).astype(object)
     names = [c for c in ("flow_name", "flow_message_name", "variation_name") if c in counts.columns]
     order = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "variation", "variation_name"]
     result = counts[[c for c in order if c in keys or c in names]].assign(
@@ -97,7 +97,7 @@ def compare_variations(frame: pd.DataFrame, *, rate: str = "click_rate") -> pd.D
         is_best=leads,
         p_value=against["p_value"],
         q_value=q,
-        verdict=pd.array(told, dtype="str"),
+        verdict=pd.array(said, dtype="str"),
     )
     notes = [*frame.attrs.get("notes", []), *side.notes]
     attrs: dict[Any, Any] = {**frame.attrs, "rate": rate, "notes": notes}

@@ -267,8 +267,8 @@ def _compare_money(weeks: MoneyWeeks | None) -> tuple[RevenueComparison, Revenue
     """The flows' revenue per recipient, and the account's."""
     if weeks is None or not len(weeks.revenue):
         return None
-    told = [_settled(v, weeks.unsettled) for v in (weeks.revenue, weeks.conversions, weeks.recipients)]
-    flows = compare_revenue(*told, alike=weeks.alike, part=weeks.part)
+    sums = [_settled(v, weeks.unsettled) for v in (weeks.revenue, weeks.conversions, weeks.recipients)]
+    flows = compare_revenue(*sums, alike=weeks.alike, part=weeks.part)
     whole = None if weeks.alike is None else tuple(np.nan_to_num(v).sum(axis=0)[None] for v in weeks.alike)
-    sums = (np.nan_to_num(v).sum(axis=0)[None] for v in told)
-    return flows, compare_revenue(*sums, scatter=flows.scatter, alike=whole, part=weeks.part)
+    account = (np.nan_to_num(v).sum(axis=0)[None] for v in sums)
+    return flows, compare_revenue(*account, scatter=flows.scatter, alike=whole, part=weeks.part)

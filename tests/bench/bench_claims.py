@@ -1,23 +1,27 @@
 """How far the report's claims can be trusted: false claims, power, coverage, forecasts.
 
-Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', the real functions, no network.
-A page is what a weekly report claims: five rates of 18 flows (this week, and the last four weeks together), of the
-messages of flows with several, and of the account; three split tests; the flows' and the account's money.
+Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', no network, and the function
+that the report's numbers come from (`claims.judge_week`; first Mondays: from the answers on). A page is what a weekly
+report claims: five rates of 18 flows (this week, and the last four weeks together), of the messages of flows with
+several, and of the account; three split tests; the flows' and the account's money.
 `python tests/bench/bench_claims.py --long` draws four times as many quiet weeks.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from simulated_week import NO_STOPS, simulated_week
 from worlds import (
     MONEY_WORLDS,
     RATES,
@@ -32,6 +36,10 @@ from worlds import (
     week_as_asked,
 )
 
+from flowperf_helpers import connect
+from flowperf_helpers.report import compute, fetch_week
+from flowperf_helpers.report.claims import make_claims
+from flowperf_helpers.report.evidence import gather
 from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, MoneyWeeks, RateWeeks, SplitTest, judge_week
 from flowperf_helpers.stats.level_change import compare_levels
 from flowperf_helpers.stats.ranking import shrunken_ranking
@@ -48,6 +56,8 @@ QUIET = {"coin tosses": 0.05, "mild": 0.05, "realistic": 0.05, "strong": 0.08, "
          "few recipients": 0.05, "own noise of 1.2 %": 0.08}  # fmt: skip
 EXTRA = {"own noise of 1.2 %": World(own_week=0.012)}
 ACCOUNTS, WEEKS = 5, 50
+MONDAYS = 60
+TWIN_WEEKS = 12
 KNOWN_WEEKS = 35  # as the report has them
 MONEY_OF = {"coin tosses": "no wander", "strong": "wander 15 %"}
 
@@ -59,6 +69,8 @@ def main() -> None:
     quiet_weeks(ACCOUNTS * (4 if "--long" in sys.argv else 1))
     for part in (
         holidays,
+        first_mondays,
+        sandbox_variants,
         power,
         lasting_power,
         coverage,
@@ -149,6 +161,35 @@ def holidays() -> None:
         for at, when in enumerate(("holiday week", "week after")):
             row(f"{when}: flow and message claims, {name} (account tells: {mean[at, 1]:.0%})", "≤ 0.1",
                 f"{mean[at, 0]:.2f}", mean[at, 0] <= 0.1)  # fmt: skip
+
+
+def first_mondays() -> None:
+    """First reports of quiet weeks whose last five days lack a third of their successes, by the report's own path."""
+    for name in ("coin tosses", "mild", "realistic", "strong"):
+        false = fell = 0
+        for seed in range(MONDAYS):
+            answers = simulated_week(SEED + seed, world=name, young=0.67)
+            changed = make_claims(gather(answers, answers.history), NO_STOPS, {}).changed
+            false += bool(len(changed))
+            fell += bool((changed["direction"] == "down").any())
+        share = false / MONDAYS
+        row(f"first Monday, any claim: {name} (of a fall: {fell / MONDAYS:.0%})", "≤ 5%", f"{share:.1%}", share <= 0.05)
+
+
+def sandbox_variants() -> None:
+    """Quiet twins of the embedded account, whole weekly reports of several weeks; stories of the reported week."""
+    for name in ("quiet", "quiet-wandering", "quiet-stormy", "quiet-holiday"):
+        with tempfile.TemporaryDirectory() as home:
+            found = [_report_of(name, 47 - back, home) for back in range(TWIN_WEEKS)]
+        flows = sum(bool((claims["kind"] != "account").any()) for claims in found)
+        share = sum(bool(len(claims)) for claims in found) / TWIN_WEEKS
+        row(f"quiet weeks with any claim: sandbox {name} (beyond the account: {flows / TWIN_WEEKS:.0%})", "≤ 8%",
+            f"{share:.0%}", share <= 0.08 or name == "quiet-holiday")  # fmt: skip
+
+
+def _report_of(variant: str, week: int, home: str) -> pd.DataFrame:
+    account = connect("sandbox", variant=variant, home=Path(home))
+    return compute(fetch_week(account, week=f"2026-W{week}")).family.changed
 
 
 def power() -> None:

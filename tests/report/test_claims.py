@@ -7,76 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from worlds import Whole, account
+from simulated_week import NO_STOPS, ZONE, simulated_week
 
-from flowperf_helpers.account.timeframes import iso_week
-from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.report.claims import Claims, make_claims, size_text
 from flowperf_helpers.report.data import WeekData
-from flowperf_helpers.report.evidence import RATES, at_this_age, gather, week_ranges
-
-ZONE = "Europe/Copenhagen"
-WEEKS = 35
-NO_STOPS = pd.DataFrame(
-    {c: pd.Series(dtype="str") for c in ("flow_id", "flow_message_id", "reason", "sentence")}
-).assign(q_value=pd.Series(dtype="float64"))
-
-
-def _answers(seed: int, *, world: str = "mild", young: float = 1.0, shift: float = 0.0) -> WeekData:
-    """Answers about a simulated account, day by day; ``young``: share that is in yet of the last five days' clicks."""
-    random = np.random.default_rng([4711, seed])
-    shifts = {(0, WEEKS - 1): shift} if shift else None
-    told = account(world, WEEKS, random, fixed={0: 9000.0}, shifts=shifts)
-    window = iso_week("2026-W47")
-    starts = pd.DatetimeIndex([window.shift(-7 * k).bounds(ZONE)[0] for k in range(WEEKS - 1, -1, -1)])
-    message, week, day = (v.ravel() for v in np.indices((*told.trials.shape, 7)))
-    by_day = random.multinomial(told.trials, np.full(7, 1 / 7))
-    sent = by_day.ravel()
-    frame = pd.DataFrame(
-        {
-            "flow_id": pd.array([f"F{told.flow[m]:02d}" for m in message], dtype="str"),
-            "flow_message_id": pd.array([f"M{m:02d}" for m in message], dtype="str"),
-            "send_channel": pd.array(["email"] * len(message), dtype="str"),
-            "interval_start": starts[week] + pd.to_timedelta(day, unit="D"),
-            "recipients": sent, "delivered": sent,
-        }
-    )  # fmt: skip
-    late = (week == WEEKS - 1) & (day >= 2)
-    for rate in RATES:
-        column = STATISTICS[rate].numerators[0]
-        happened = _spread_over_days(told.successes[rate], by_day, random).ravel()
-        growing = rate in ("open_rate", "click_rate", "conversion_rate")
-        frame[column] = random.binomial(happened, np.where(late & growing, young, 1.0))
-    frame["conversions"] = frame["conversion_uniques"]
-    frame["conversion_value"] = frame["conversions"] * 60.0
-    frame["interval_end"] = frame["interval_start"] + pd.Timedelta(days=1)
-    frame["is_partial"] = False
-    frame["is_provisional"] = late & (young < 1)
-    counts = [c for c in frame if c in STATISTICS]
-    by_week = frame.assign(interval_start=starts[week], interval_end=starts[week] + pd.Timedelta(days=7))
-    keys = ["flow_id", "flow_message_id", "send_channel", "interval_start", "interval_end"]
-    weekly = by_week.groupby(keys, as_index=False).agg(
-        dict.fromkeys(counts, "sum") | {"is_partial": "any", "is_provisional": "any"}
-    )
-    current = weekly[weekly["interval_start"] == starts[-1]].drop(columns=["is_partial", "is_provisional"])
-    none = frame.iloc[:0]
-    return WeekData(
-        account={"timezone": ZONE, "currency": "EUR", "attribution_days": 5, "asked_at": "2026-11-23T05:00:00+00:00"},
-        window=window, now=pd.Timestamp("2026-11-23 06:00", tz=ZONE), partial=False, metrics=none,
-        current=current.reset_index(drop=True), previous=None, year_ago=None, weekly=weekly,
-        daily=frame[frame["interval_start"] >= starts[-1] - pd.Timedelta(days=52)].reset_index(drop=True),
-        flows=none, messages=none, history=none,
-    )  # fmt: skip
-
-
-def _spread_over_days(successes: Whole, by_day: Whole, random: np.random.Generator) -> Whole:
-    """Say of which day's sends a week's successes are, each send as likely as any other."""
-    found = np.zeros_like(by_day)
-    left, sends = successes.copy(), by_day.sum(axis=2)
-    for day in range(7):
-        found[..., day] = random.hypergeometric(left, sends - left, by_day[..., day])
-        left, sends = left - found[..., day], sends - by_day[..., day]
-    return found
+from flowperf_helpers.report.evidence import at_this_age, gather, week_ranges
 
 
 def _claims(answers: WeekData) -> Claims:
@@ -86,7 +21,7 @@ def _claims(answers: WeekData) -> Claims:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_first_monday_claims_no_fall_where_nothing_fell(seed: int) -> None:
     """A week whose last five days lack half of their opens and clicks is compared on two days, not on seven."""
-    answers = _answers(seed, young=0.5)
+    answers = simulated_week(seed, young=0.5)
     found = _claims(answers)
     assert not len(found.changed)
     assert "on the 2 days that are final in both weeks" in found.basis
@@ -97,7 +32,7 @@ def test_a_first_monday_claims_no_fall_where_nothing_fell(seed: int) -> None:
 
 def test_on_a_first_monday_a_real_fall_is_found_on_the_final_days() -> None:
     """Clicks of a large message that fall to a third are claimed from two days, with the message as the cause."""
-    found = _claims(_answers(5, world="coin tosses", young=0.5, shift=np.log(1 / 3)))
+    found = _claims(simulated_week(5, world="coin tosses", young=0.5, shift=np.log(1 / 3)))
     changed = found.changed.query("statistic == 'click_rate'")
     assert {"down"} == set(changed["direction"])
     assert "M00" in set(changed["cause_message_id"]) | set(changed["flow_message_id"])
@@ -105,7 +40,7 @@ def test_on_a_first_monday_a_real_fall_is_found_on_the_final_days() -> None:
 
 def test_a_settled_week_is_compared_whole_and_each_verdict_has_its_line() -> None:
     """Nothing is said of days where all are final; the message that fell carries its flow's change; lines say sizes."""
-    found = _claims(_answers(6, world="coin tosses", shift=np.log(0.5)))
+    found = _claims(simulated_week(6, world="coin tosses", shift=np.log(0.5)))
     assert not found.basis
     flow = found.changed.query("kind == 'flow' and statistic == 'click_rate'")
     assert ["M00"] == list(flow["cause_message_id"])
@@ -123,7 +58,7 @@ def test_usual_ranges_hold_most_quiet_weeks() -> None:
     """In a world without changes 93 to 98 of a hundred weeks lie in their range, flows and account, small and large."""
     inside = []
     for seed in range(3):
-        answers = _answers(seed, world="realistic")
+        answers = simulated_week(seed, world="realistic")
         weeks = week_ranges(gather(answers, at_this_age(answers)), 1.0)
         known = weeks[weeks["value"].notna() & weeks["low"].notna() & (weeks["statistic"] != "conversion_value")]
         inside.append((known["value"] >= known["low"]) & (known["value"] <= known["high"]))
@@ -132,7 +67,7 @@ def test_usual_ranges_hold_most_quiet_weeks() -> None:
 
 def test_without_any_final_day_nothing_is_compared() -> None:
     """A month-long attribution window leaves no final day: what still grows is not judged, and it is said."""
-    answers = _answers(1, young=0.5)
+    answers = simulated_week(1, young=0.5)
     daily = answers.daily.assign(is_provisional=answers.daily["interval_start"] >= pd.Timestamp("2026-11-16", tz=ZONE))
     found = _claims(replace(answers, daily=daily))
     growing = found.frame.query("kind in ['flow', 'message', 'account'] and statistic in ['open_rate', 'click_rate']")

@@ -120,7 +120,7 @@ def test_file_server_gets_whole_files_only(tmp_path: Path) -> None:
 def test_address_that_never_answers_is_given_up(tmp_path: Path) -> None:
     """A server that takes the connection and says nothing more does not hold the first look at the target."""
     with ftp("USER") as server, pytest.raises(DeadlineError, match="did not answer"):
-        check_target(server.address, deadline=Deadline(0.3))
+        check_target(server.address, deadline=Deadline(0.01))
 
 
 def test_slow_address_leaves_the_files_here(
@@ -141,7 +141,7 @@ def test_page_that_takes_too_long_leaves_the_data(executed: tuple[nbformat.Noteb
     notebook, bundle = executed
     notebook.cells = [nbformat.v4.new_markdown_cell("# A week", id=f"c{n}") for n in range(300)]
     with pytest.raises(DeadlineError, match="while the page was being made") as caught:
-        _finish(notebook, bundle, HEADLINE, tmp_path / "out", names=NAMES, pdf=False, deadline=Deadline(0.3))
+        _finish(notebook, bundle, HEADLINE, tmp_path / "out", names=NAMES, pdf=False, deadline=Deadline(0.01))
     there = {path.name for path in (tmp_path / "out").iterdir()}
     assert KINDS - {"weekly-sandbox-2026-W47.html"} == there
     assert all(name in str(caught.value) for name in there)

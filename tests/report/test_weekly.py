@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -39,7 +40,8 @@ STOCK = stock_notebook(NOTEBOOK)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path, list[str]]:
     """Run the stock report once, into a local folder."""
-    home, out = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("out")
+    folder = tmp_path_factory.mktemp("made")
+    home, out = folder / "home", folder / "out"
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOWPERF_HOME", str(home))
@@ -132,8 +134,8 @@ def test_second_run_asks_nothing_and_goes_anywhere(
     made: tuple[Manifest, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A report is made again from the store without a call, here to an fsspec address, with a cell of my own."""
-    monkeypatch.setenv("FLOWPERF_HOME", str(tmp_path / "home"))
-    run_weekly("sandbox", out="memory://first")
+    home = Path(made[0].files[0].path).parent.parent
+    monkeypatch.setenv("FLOWPERF_HOME", str(shutil.copytree(home / "home", tmp_path / "home")))
     mine = _changed(
         tmp_path / "mine.ipynb", parameters='focus: str = "none"  # a flow I watch\n', last="print('I watch', focus)"
     )
