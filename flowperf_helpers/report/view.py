@@ -250,15 +250,12 @@ class WeekView:
             )
         elif value.difference is not None and not self.is_comparable:
             now = money_text(value.previous, self.currency, whole=True)
-            said = "Last week stands at <b>{}</b> today, with more time to settle: the sums are not compared yet."
-            parts.append(Markup(said).format(now))
+            parts.append(Markup("Last week stands at <b>{}</b> today, with more time to settle: "
+                                "the sums are not compared yet.").format(now))  # fmt: skip
         elif value.difference is not None:
             more = "more" if value.difference > 0 else "less"
             amount = about(abs(value.difference), self.currency or "", digits=2)
-            age = (
-                f"had by the same {self.asked:%A}" if self.numbers.equal_age else "has today, with more time to settle"
-            )
-            age = "had" if not open_days else age
+            age = f"had by the same {self.asked:%A}" if open_days else "had"
             text = Markup("<b>{} {}</b> than last week {}").format(amount, more, age)
             moved = self.money["moved"].dropna()
             largest = str((moved if value.difference > 0 else -moved).idxmax()) if len(moved) else ""
