@@ -158,9 +158,9 @@ def notes(view: WeekView) -> dict[str, Any]:
 def _curve(view: WeekView) -> list[tuple[str, str, float, bool]]:
     """Share of each day's orders that is in: day, share, height in rem, whether more is to come."""
     curve, window = view.numbers.settling.curve, view.numbers.answers.window
-    if not len(curve):
+    shares: Any = curve.set_index("age_days")["share"].dropna() if len(curve) else curve
+    if not len(shares):
         return []
-    shares = curve.set_index("age_days")["share"].dropna()
     found = []
     for number in range(7):
         day = window.first + pd.Timedelta(days=number)

@@ -240,7 +240,7 @@ def _tile(view: WeekView, name: str) -> TileView:
     changed = row is not None and row["verdict"] == "changed"
     tone = ("good" if row["is_good"] else "bad") if changed and row is not None else ""
     change = ""
-    if now is not None and before is not None:
+    if now is not None and before is not None and (view.is_comparable or not open_still):
         age = " at the same age" if view.numbers.equal_age and open_still else ""
         change = f"{_signed(now - before, name, view.currency)} on last week{age}"
     usual = f"{_rounded(low, name, view.currency)} to {_rounded(high, name, view.currency)}"
@@ -253,6 +253,8 @@ def _tile(view: WeekView, name: str) -> TileView:
         inside = low <= float(ends[-1]) <= high
         place = "Within usual" if inside else "No real change"
         rest = f": {usual}" if inside else f", just outside {usual}"
+        if open_still and not view.expected:
+            place, rest = "Not final yet", f"; usual {usual}"
         if open_still and view.expected and name != "conversions":
             rest = f": about {_rounded(float(ends[-1]), name, view.currency, 3)} in the end"
     unit = {"money": "m", "fraction": "%"}.get(formats.unit_of(name), "")

@@ -234,7 +234,7 @@ class _Evidence:
             for name in EVENTS
             if (line := quiet_line(view.claim("flow", flow_id, name))) and not any(v.statistic == name for v in found)
         ]
-        test = variations_table(self.tests[flow_id]) if flow_id in self.tests else None
+        test = variations_table(self.tests[flow_id], f"of {view.name(flow_id)}") if flow_id in self.tests else None
         return Evidence(
             [(v.title, " ".join(part[0].upper() + part[1:] for part in (v.text, v.action) if part)) for v in found],
             quiet,

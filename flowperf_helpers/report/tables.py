@@ -58,23 +58,23 @@ def _named(frame: pd.DataFrame, key: str, names: Mapping[str, str] | pd.Series) 
     return known.where(known.notna(), ids)
 
 
-def variations_table(tests: pd.DataFrame) -> Table:
+def variations_table(tests: pd.DataFrame, flow: str = "") -> Table:
     """A flow's variations beside each other, since their test began."""
     names = tests["variation_name"] if "variation_name" in tests else tests["variation"]
     named = tests.assign(name=_named(tests, "variation", names), recipients=tests["denominator"])
-    return make_table(named, VARIATIONS)
+    return make_table(named, VARIATIONS, title=f"Variations {flow}".strip())
 
 
 def unsent_table(frame: pd.DataFrame, names: Mapping[str, str], *, limit: int = 80) -> Table:
     """Flows and messages without numbers."""
     messages = frame["flow_message_name"] if "flow_message_name" in frame else frame["flow_message_id"]
     frame = frame.assign(flow=_named(frame, "flow_id", names), message=_named(frame, "flow_message_id", messages))
-    return make_table(frame, UNSENT, limit=limit, rest=_IN_SHEET)
+    return make_table(frame, UNSENT, limit=limit, rest=_IN_SHEET, title="Flows and messages without results")
 
 
 def restated_table(frame: pd.DataFrame, currency: str | None, *, limit: int = 24) -> Table:
     """Weeks whose numbers changed since the last request."""
-    return make_table(frame, RESTATED, currency=currency, limit=limit, rest=_IN_SHEET)
+    return make_table(frame, RESTATED, currency=currency, limit=limit, rest=_IN_SHEET, title="Weeks that changed")
 
 
 def disagreement_table(
@@ -82,7 +82,7 @@ def disagreement_table(
 ) -> Table:
     """Where two answers about the same week differ."""
     frame = frame.assign(flow=_named(frame, "flow_id", names)) if len(frame) else frame
-    return make_table(frame, DISAGREEMENTS, currency=currency, limit=limit, rest=_IN_SHEET)
+    return make_table(frame, DISAGREEMENTS, currency=currency, limit=limit, rest=_IN_SHEET, title="Disagreements")
 
 
 def own_section(

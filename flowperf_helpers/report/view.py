@@ -81,6 +81,11 @@ class WeekView:
         return self.numbers.settling.open_days > 0 or self.numbers.answers.partial
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether money may be set against the week before: both of one age, or both final."""
+        return self.numbers.before is not None and (self.numbers.equal_age or not self.is_open)
+
+    @property
     def is_first(self) -> bool:
         """Whether nothing is there to compare with."""
         return self.numbers.before is None and self.numbers.answers.previous is None
@@ -133,7 +138,7 @@ class WeekView:
         now = table.get(MONEY, pd.Series(np.nan, index=table.index)).astype(float)
         before = table.get(f"{MONEY}_before", pd.Series(np.nan, index=table.index)).astype(float)
         frame = pd.DataFrame({"flow_id": table["flow_id"].astype(str), "now": now, "before": before})
-        frame["moved"] = frame["now"].fillna(0) - frame["before"] if self.numbers.before is not None else np.nan
+        frame["moved"] = frame["now"].fillna(0) - frame["before"] if self.is_comparable else np.nan
         return frame.sort_values("now", ascending=False, kind="stable", na_position="last").set_index("flow_id")
 
     @cached_property
@@ -201,7 +206,7 @@ class WeekView:
         end, edge = (self.expected[0], self.expected[1]) if self.expected else (self.tiles[MONEY].value,) * 2
         if row is not None and row["verdict"] == "changed":
             return "above usual" if row["direction"] in ("higher", "up") else "below usual"
-        if end is None or not (np.isfinite(low) and np.isfinite(high)):
+        if end is None or not (np.isfinite(low) and np.isfinite(high)) or (self.is_open and not self.expected):
             return ""
         if end < low + 0.15 * (high - low) or (edge is not None and edge < low):
             return "the low end of usual"
@@ -243,13 +248,14 @@ class WeekView:
             parts.append(
                 Markup("This week is <b>still running</b>: a part of a week is not compared with a whole one.")
             )
+        elif value.difference is not None and not self.is_comparable:
+            now = money_text(value.previous, self.currency, whole=True)
+            parts.append(Markup("Last week stands at <b>{}</b> today, with more time to settle: "
+                                "the sums are not compared yet.").format(now))  # fmt: skip
         elif value.difference is not None:
             more = "more" if value.difference > 0 else "less"
             amount = about(abs(value.difference), self.currency or "", digits=2)
-            age = (
-                f"had by the same {self.asked:%A}" if self.numbers.equal_age else "has today, with more time to settle"
-            )
-            age = "had" if not open_days else age
+            age = f"had by the same {self.asked:%A}" if open_days else "had"
             text = Markup("<b>{} {}</b> than last week {}").format(amount, more, age)
             moved = self.money["moved"].dropna()
             largest = str((moved if value.difference > 0 else -moved).idxmax()) if len(moved) else ""
@@ -302,6 +308,8 @@ class WeekView:
             return "too few orders to say", ""
         if not np.isfinite(low):
             return "short history", ""
+        if self.is_open and flow_id not in self.final:
+            return "not final yet" if row is None else "within its usual range", ""
         end = float(self.ends(flow_id)[-1])
         if not np.isfinite(end) or low <= end <= high:
             return "within its usual range", ""
