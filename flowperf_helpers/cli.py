@@ -11,14 +11,17 @@ import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowperf_helpers.errors import ArgumentError, FlowperfError
+from flowperf_helpers.errors import ArgumentError, DeliveryError, FlowperfError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from flowperf_helpers.report.run.weekly import Manifest
 
 __all__ = [
     "discovered",
@@ -89,8 +92,8 @@ def main() -> None:
     """How Klaviyo flows perform: from a metric to tidy frames, comparisons and a weekly report.
 
     Exit codes: 0 done, 1 unexpected, 2 wrong arguments, 3 credentials or permission, 4 quota spent (says when to run
-    again), 5 an answer that cannot be used or no rows where rows were due, 7 a file that cannot be read or written
-    (disk full, no permission), 8 the deadline of --timeout has passed.
+    again), 5 an answer that cannot be used or nothing where something was due, 6 made and not delivered, 7 a
+    file that cannot be read or written (disk full, no permission), 8 the deadline of --timeout has passed.
     """
 
 
@@ -126,6 +129,21 @@ def discover(account: str, integration: str | None, category: str | None, shape:
 @click.option("--allow-partial", is_flag=True, help="Report a week that still runs, marked as such.")
 @click.option("--refresh", is_flag=True, help="Ask Klaviyo again also for what is in the store.")
 @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Deadline for the whole run.")
+@click.option(
+    "--send",
+    multiple=True,
+    metavar="TARGET",
+    help="Also send it: mail, slack, teams, webhook, … as accounts.toml describes.",
+)
+@click.option(
+    "--send-if",
+    default="always",
+    show_default=True,
+    metavar="always|signal|change:PCT",
+    help="Send only what is news, or a change of so many per cent.",
+)
+@click.option("--operator", metavar="TARGET", help="Who hears when a run fails or a message does not arrive.")
+@click.option("--check-last", is_flag=True, help="Only look whether the last report that was due is there.")
 @click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of lines.")
 @_manners
@@ -142,6 +160,10 @@ def weekly(
     allow_partial: bool,
     refresh: bool,
     timeout: float | None,
+    send: tuple[str, ...],
+    send_if: str,
+    operator: str | None,
+    check_last: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -151,23 +173,45 @@ def weekly(
         return
     if not out:
         raise ArgumentError("Where shall the report go? Give a folder with --out (or --plan to see its cost first).")
+    from flowperf_helpers.report.run.send import operator_hears
+    from flowperf_helpers.report.run.targets import find_targets
     from flowperf_helpers.report.run.weekly import run_weekly
 
-    manifest = run_weekly(
-        account,
-        out=out,
-        week=week,
-        integration=integration,
-        conversion_metric=conversion_metric,
-        notebook=notebook,
-        parameters=dict(parameters),
-        pdf=pdf,
-        allow_partial=allow_partial,
-        refresh=refresh,
-        timeout=timeout,
-        say=None if quiet else lambda line: click.echo(line, err=True),
-        stderr=None if quiet else sys.stderr,
-    )
+    watcher = next(iter(find_targets([operator] if operator else [], account=account)), None)
+    with operator_hears(watcher, account, lambda line: click.echo(f"flowperf: {line}", err=True)):
+        if check_last:
+            _show_last(account, out, notebook)
+            return
+        manifest = run_weekly(
+            account,
+            out=out,
+            week=week,
+            integration=integration,
+            conversion_metric=conversion_metric,
+            notebook=notebook,
+            parameters=dict(parameters),
+            pdf=pdf,
+            allow_partial=allow_partial,
+            refresh=refresh,
+            timeout=timeout,
+            send=send,
+            send_if=send_if,
+            say=None if quiet else lambda line: click.echo(line, err=True),
+            stderr=None if quiet else sys.stderr,
+        )
+        _show_manifest(manifest, as_json=as_json, quiet=quiet)
+        if manifest.undelivered:
+            raise DeliveryError(f"{' '.join(manifest.undelivered)} The report of {manifest.week} is in {out}.")
+
+
+def _show_last(account: str, out: str, notebook: str | None) -> None:
+    from flowperf_helpers.report.run.due import check_last
+    from flowperf_helpers.report.run.weekly import file_prefix
+
+    click.echo(check_last(account, out, prefix=file_prefix(Path(notebook)) if notebook else "weekly"))
+
+
+def _show_manifest(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(manifest.to_dict(), ensure_ascii=False))
         return

@@ -15,9 +15,11 @@ __all__ = [
     "AuthenticationError",
     "CredentialsError",
     "DeadlineError",
+    "DeliveryError",
     "FlowperfError",
     "NoRowsError",
     "NotebookError",
+    "OverdueError",
     "PayloadError",
     "QuotaError",
     "ScopeError",
@@ -46,6 +48,8 @@ __all__ = [
 #     │   ├── ApiError                 5  an error status                   .status .code .pointer .detail
 #     │   ├── PayloadError             5  an answer of another shape        .place
 #     │   └── NoRowsError              5  nothing came where rows were due
+#     ├── DeliveryError                6  made, and a message about it did not arrive
+#     ├── OverdueError                 5  a report was due and is not there
 #     ├── StorageError                 7  a file, ledger or snapshot cannot be read or written    .path
 #     ├── DeadlineError                8  the time given for a run is over
 #     └── NotebookError                *  a cell failed                     .path .cause_name .traceback
@@ -215,6 +219,18 @@ class PayloadError(AnswerError):
 
 class NoRowsError(AnswerError):
     """A whole answer without a row, where rows were due."""
+
+
+class OverdueError(FlowperfError):
+    """A report was due and is not where it belongs."""
+
+    exit_code = 5
+
+
+class DeliveryError(FlowperfError):
+    """The report is made and a message about it did not arrive."""
+
+    exit_code = 6
 
 
 class StorageError(FlowperfError):

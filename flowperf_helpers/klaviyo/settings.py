@@ -36,21 +36,22 @@ __all__ = [
     "AccountSettings",
     "account_names",
     "account_settings",
+    "accounts_content",
     "accounts_path",
     "is_loopback",
     "read_section",
+    "refuse_secrets",
     "revision_of",
 ]
 
 
-# ``accounts.toml``: one section per account, names of secrets and never a secret.
-#
-# A section is checked when its account is asked for, so that one bad section leaves the others usable.
+# ``accounts.toml``: names of secrets and never a secret. A section is checked when its account is asked for, so that
+# one bad section leaves the others usable.
 
 RESERVED = ("sandbox", "live")
 SOURCES = ("api_key_env", "access_token_env", "keyring")
 _TEXTS = (*SOURCES, "integration", "conversion_metric", "timezone", "base_url")
-_KEYS = (*_TEXTS, "attribution_days", "events", "targets", "oauth")
+_KEYS = (*_TEXTS, "attribution_days", "events", "oauth", "send", "targets")
 _OAUTH_KEYS = ("client_id_env", "client_secret_env", "refresh_token_env", "keyring")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -116,14 +117,15 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     section = sections[name]
     if not isinstance(section, dict):
         raise ArgumentError(f"{path}: accounts.{name} is not a section: write [accounts.{name}] above its settings.")
-    _refuse_secrets(section, f"{path}, [accounts.{name}]")
+    refuse_secrets(section, f"{path}, [accounts.{name}]")
     _check_section(name, section, path)
     return section
 
 
-def _read(path: Path) -> dict[str, Any]:
+def accounts_content(path: Path) -> dict[str, Any]:
+    """Return what the file holds, unchecked."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ArgumentError(f"The accounts file {path} cannot be read ({error.strerror}): check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -131,10 +133,14 @@ def _read(path: Path) -> dict[str, Any]:
         place = re.search(r"line \d+", str(error))
         where = f" at {place[0]}" if place else ""
         raise ArgumentError(f"The accounts file {path} is not valid TOML{where}: correct it there.") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content = accounts_content(path)
     sections = content.get("accounts")
-    if set(content) - {"accounts"} or not isinstance(sections, dict) or not sections:
+    if set(content) - {"accounts", "send"} or not isinstance(sections, dict) or not sections:
         found = without_keys(", ".join(content)) or "nothing"
-        raise ArgumentError(f"{path} holds one [accounts.NAME] section per account and nothing else; it has {found}.")
+        raise ArgumentError(f"{path} holds [accounts.NAME] sections, and [send.NAME] ones; it has {found}.")
     return sections
 
 
@@ -157,7 +163,7 @@ def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def _refuse_secrets(section: dict[str, Any], place: str) -> None:
+def refuse_secrets(section: dict[str, Any], place: str) -> None:
     """Refuse values that look like keys; a name is the user's to choose and may look like anything."""
     for key, text in _texts(section):
         if looks_like_secret(text) or (text and _SECRET_WORDS.search(key)):
@@ -215,9 +221,7 @@ def _check_text(place: str, key: str, value: object) -> None:
         raise ArgumentError(f'{place}: keyring is written "service/user".')
 
 
-# Which account, which key, which address: from the environment or a section of ``accounts.toml``.
-#
-# Nothing falls back to the sandbox; a key that is not there is an error.
+# The settings of an account. Nothing falls back to the sandbox; a key that is not there is an error.
 
 DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"

@@ -283,9 +283,15 @@ def interval_mark(value: Any, low: Any, high: Any, *, reach: float, words: str, 
         return Markup("")
     x, left, right = (60 + max(-1.0, min(1.0, number / reach)) * 56 for number in (value, low, high))
     kind = {"higher": "fp-up", "lower": "fp-down"}.get(verdict, "fp-none")
+    beyond = [(-1, low < -reach), (1, high > reach)]
+    arrows = "".join(
+        f'<path class="fp-range" fill="none" d="M{60 + side * 52} 3l{side * 5} 4l{-side * 5} 4"/>'
+        for side, is_cut in beyond
+        if is_cut
+    )
     return Markup(  # noqa: S704 - numbers, and words that format escapes
         f'<svg class="fp-interval {kind}" viewBox="0 0 120 14" role="img"><title>{{}}</title>'
         f'<line class="fp-zero" x1="60" x2="60" y1="0" y2="14"/>'
         f'<line class="fp-range" x1="{left:.1f}" x2="{right:.1f}" y1="7" y2="7"/>'
-        f'<circle cx="{x:.1f}" cy="7" r="3"/></svg>'
+        f'{arrows}<circle cx="{x:.1f}" cy="7" r="3"/></svg>'
     ).format(words)

@@ -104,6 +104,7 @@ def _finite(value: Any) -> Any:
 
 # The report's numbers in the shapes that other programs read.
 
+WEEKS_TOLD = 26
 HEADLINE_VERSION = 1
 """Of the JSON file; raised when a field goes or changes its meaning, not when one is added."""
 
@@ -238,9 +239,10 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
         "signals": [
             {"kind": s.kind, "flow_id": s.flow_id, "flow_name": clean_name(numbers.names.get(s.flow_id, s.flow_id)),
              "flow_message_id": s.flow_message_id or None, "statistic": s.statistic, "since": s.since or None,
-             "text": s.sentence}
+             "direction": s.direction or None, "text": s.sentence}
             for s in numbers.signals
         ],
+        "weeks": _weeks(answers.weekly),
         "compared_at_equal_age": numbers.equal_age,
         "compared_how": numbers.family.basis or None,
         "corrected_together": numbers.family.sentence,
@@ -248,6 +250,17 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
         "notes": list(answers.notes),
         "log": list(answers.log),
     }  # fmt: skip
+
+
+def _weeks(weekly: pd.DataFrame) -> list[dict[str, Any]]:
+    """The account's last weeks in order, the reported one last: what a small chart elsewhere draws."""
+    counted = ["conversion_value", "delivered"]
+    by_week = weekly.reindex(columns=["interval_start", "is_provisional", *counted]).groupby("interval_start")
+    sums = by_week[counted].sum(min_count=1).astype("float64").tail(WEEKS_TOLD)
+    told = sums.astype(object).where(sums.notna(), None)
+    told.insert(0, "first_day", [f"{start:%Y-%m-%d}" for start in told.index])
+    told["is_provisional"] = by_week["is_provisional"].any().astype(bool)
+    return [{str(key): value for key, value in row.items()} for row in told.to_dict("records")]
 
 
 def title(answers: WeekData) -> str:

@@ -51,6 +51,9 @@ class Signal:
         Date, where one is known.
     weeks : int
         That are held together against the eight before them.
+    direction : str
+        ``"higher"`` or ``"lower"`` where it has one; with flow, message and statistic it tells whether an earlier week
+        found the same.
     """
 
     kind: str
@@ -63,6 +66,7 @@ class Signal:
     worth: float = float("nan")
     since: str = ""
     weeks: int = 1
+    direction: str = ""
 
     @property
     def urgency(self) -> int:
@@ -101,11 +105,13 @@ def claim_signals(
             Signal(
                 signal, str(row["flow_id"]), str(row["flow_message_id"]), str(row["statistic"]), sentence, short,
                 float(row["q_value"]), since=since[0] if since else "", weeks=LASTING_WEEKS if kind == "lasting" else 1,
+                direction=_WAYS.get(str(row["direction"]), "") if signal == "change" else "",
             )
         )  # fmt: skip
     return found
 
 
+_WAYS = {"up": "higher", "down": "lower"}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 Texts = tuple[str, str]
 

@@ -24,6 +24,7 @@ from flowperf_helpers.plots import tables
 
 __all__ = [
     "Section",
+    "fill",
     "find_browser",
     "installed_browser",
     "notebook_page",
@@ -229,9 +230,14 @@ def _name(text: object, width: int = 90) -> Markup:
     return Markup("<bdi{}>{}</bdi>").format(title, escape(short))
 
 
+def fill(name: str, **context: Any) -> str:
+    """Fill one template of ``templates/report`` and return its HTML as it is."""
+    return _environment().get_template(f"{name}.html.j2").render(**context)
+
+
 def render(name: str, *, style: bool = False, **context: Any) -> Section:
     """Fill one template of ``templates/report``; ``style`` puts the style sheet before it, for notebooks."""
-    html = _environment().get_template(f"{name}.html.j2").render(**context)
+    html = fill(name, **context)
     sheet = ""
     if style:
         sheet = _notebook_style()

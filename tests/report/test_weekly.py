@@ -81,10 +81,10 @@ def _tiny(path: Path, *sources: str) -> Path:
 
 @pytest.mark.notebook
 def test_run_leaves_five_named_files(made: tuple[Manifest, Path, list[str]]) -> None:
-    """Page, notebook, data, spreadsheet and headline, named by account and week, and nothing else."""
+    """Page, notebook, data, spreadsheet and headline, by account and week, the list of weeks, and nothing else."""
     manifest, out, _ = made
     names = {f"weekly-sandbox-2026-W47.{kind}" for kind in ("html", "ipynb", "parquet", "xlsx", "json")}
-    assert names == {path.name for path in out.iterdir()}
+    assert names | {"index.html"} == {path.name for path in out.iterdir()}
     assert ["html", "ipynb", "parquet", "xlsx", "json"] == [file.kind for file in manifest.files]
     assert all(file.size == Path(file.path).stat().st_size > 1000 for file in manifest.files)
     assert json.loads(json.dumps(manifest.to_dict()))["week"] == "2026-W47"
@@ -541,7 +541,7 @@ def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_copy_writes_under_its_own_name(yours: Path) -> None:
     """The files begin with the copy's name, and the stock report beside them stays."""
     kinds = ("html", "ipynb", "json", "parquet", "xlsx")
-    names = {f"my_report-sandbox-2026-W47.{kind}" for kind in kinds} | {"weekly-sandbox-2026-W47.html"}
+    names = {f"my_report-sandbox-2026-W47.{kind}" for kind in kinds} | {"weekly-sandbox-2026-W47.html", "index.html"}
     assert names == {path.name for path in yours.iterdir()}
     assert "stock" == (yours / "weekly-sandbox-2026-W47.html").read_text()
 

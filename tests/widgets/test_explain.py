@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -19,7 +20,7 @@ from flowperf_helpers.plots import alt_text, plot_forecast
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.widgets.board import as_html
 from flowperf_helpers.widgets.lenient_account import Explanation, attempt, lenient, or_explanation
-from flowperf_helpers.widgets.notebook import comparison_queries, week_window
+from flowperf_helpers.widgets.notebook import COMPARED_STATISTICS, comparison_queries, week_window
 from flowperf_helpers.widgets.selection import (
     FlowChoice,
     chosen_flows,
@@ -30,6 +31,7 @@ from flowperf_helpers.widgets.selection import (
 from flowperf_helpers.widgets.views import (
     SERIES_VIEWS,
     VALUES_VIEWS,
+    series_offers,
     view_choice,
     view_series,
     view_triggers,
@@ -146,7 +148,7 @@ def test_before_and_after_are_neighbours() -> None:
     after, before, recent = comparison_queries(
         account, "revenue", window=("2026-11-09", "2026-11-22"), statistics=["clicks"]
     )
-    assert ("2026-10-26 to 2026-11-22", "weekly") == (str(recent.timeframe), recent.interval)
+    assert ("2026-05-25 to 2026-11-22", "weekly") == (str(recent.timeframe), recent.interval)
     assert "2026-11-09 to 2026-11-22" == str(after.timeframe)
     assert "2026-10-26 to 2026-11-08" == str(before.timeframe)
     assert "2026-11-16 to 2026-11-22" == str(week_window(account))
@@ -155,7 +157,7 @@ def test_before_and_after_are_neighbours() -> None:
             week_window(account, wrong)
 
 
-DRAWS_RATES_ONLY = ("before", "effects", "duel", "table")
+DRAWS_RATES_ONLY = ("before", "effects", "variations", "table")
 
 
 @pytest.mark.parametrize("picture", VALUES_VIEWS.values())
@@ -198,13 +200,33 @@ def test_every_picture_of_series_draws_or_says_why_not(picture: str, statistic: 
     plt.close("all")
 
 
-def test_triggers_are_drawn_with_words() -> None:
-    """The picture of an integration's metrics tells their number, and says so where none is chosen."""
+def test_triggers_are_listed_with_words() -> None:
+    """The table of an integration's metrics tells their number and status, and says so where none is chosen."""
     account = lenient(connect("sandbox"))
     metrics = account.metrics()
     triggers = account.flows_triggered_by(metrics)
-    assert "3 of 5 metrics" in alt_text(view_triggers(triggers, metrics, integration="YourIntegration"))
+    table = view_triggers(triggers, metrics, integration="YourIntegration")
+    assert table.title.startswith("3 of 5 metrics trigger 3 flows · SANDBOX")
+    assert [["1", "1", "YourIntegration: Complaint Apology"]] == [
+        [cell.text for cell in row[2:]] for row in table.rows if "Complaint Apology" in row[-1].text
+    ]
     assert "No metric is chosen" in alt_text(view_triggers(triggers, metrics, metric_ids=[]))
+    plt.close("all")
+
+
+@pytest.mark.parametrize("picture", SERIES_VIEWS.values())
+def test_what_is_offered_for_a_picture_can_be_drawn(picture: str) -> None:
+    """Each statistic and interval that the board of 04 offers for a picture gives that picture, not an explanation."""
+    account = lenient(connect("sandbox"))
+    days = Window(date(2026, 11, 2), date(2026, 11, 22))
+    asked = {"timeframe": days, "statistics": COMPARED_STATISTICS}
+    frames = [account.flow_series("RplOrd", interval=interval, **asked) for interval in ("weekly", "daily")]
+    history = earlier_answers(account, "RplOrd", days)
+    offers = series_offers(picture=picture, statistic="click_rate", interval="weekly")
+    assert offers["interval"] == (["daily"] if picture == "forecast" else ["weekly", "daily"])
+    for statistic in [name for name in offers["statistic"] if name in COMPARED_STATISTICS]:
+        seen = view_series(*frames, history, interval=offers["interval"][-1], statistic=statistic, picture=picture)
+        assert np.ravel(seen)[0].axison, (statistic, alt_text(seen))
     plt.close("all")
 
 

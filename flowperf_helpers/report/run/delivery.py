@@ -17,7 +17,7 @@ from typing import Any
 from flowperf_helpers.errors import ArgumentError, DeadlineError, StorageError
 from flowperf_helpers.report.run.deadline import Deadline
 
-__all__ = ["Delivered", "check_target", "deliver", "workplace"]
+__all__ = ["Delivered", "check_target", "deliver", "filesystem_of", "is_address", "local_folder", "workplace"]
 
 
 _FILE_SERVERS = ("ftp", "sftp", "ssh")
@@ -95,7 +95,7 @@ def check_target(target: str | Path, *, deadline: Deadline | None = None) -> Non
         A file stands in the way, or writing is not allowed.
     """
     if is_address(target):
-        (deadline or Deadline()).hold(f"{target} did not answer", lambda: _filesystem(target))
+        (deadline or Deadline()).hold(f"{target} did not answer", lambda: filesystem_of(target))
         return
     folder = local_folder(target)
     try:
@@ -179,9 +179,18 @@ def _shown(target: str | Path, final: Path) -> str:
     return str(given / final.name)
 
 
-def _filesystem(target: str | Path) -> tuple[Any, str]:
+def filesystem_of(target: str | Path) -> tuple[Any, str]:
+    """The fsspec file system of a target, and its path there.
+
+    Raises
+    ------
+    ArgumentError
+        No such kind of address, or its library is not installed.
+    """
     import fsspec
 
+    if not is_address(target):
+        return fsspec.filesystem("file"), str(local_folder(target))
     scheme = str(target).partition("://")[0]
     try:
         filesystem, path = fsspec.core.url_to_fs(str(target))
@@ -203,7 +212,7 @@ def _upload(
     done: list[Delivered] = []
     place = target.rstrip("/")
     try:
-        filesystem, path = deadline.hold(f"{target} did not answer", lambda: _filesystem(target))
+        filesystem, path = deadline.hold(f"{target} did not answer", lambda: filesystem_of(target))
         deadline.hold(f"{target} did not answer", partial(filesystem.makedirs, path, exist_ok=True))
         for kind in kinds:
             final = f"{path.rstrip('/')}/{names[kind]}"

@@ -26,12 +26,17 @@ from flowperf_helpers.errors import (
     StorageError,
     TransportError,
 )
+from flowperf_helpers.report.digest import check_condition
+from flowperf_helpers.report.memory import Memory, remember
+from flowperf_helpers.report.run.archive import Headlines, read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.deadline import Deadline
 from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
+from flowperf_helpers.report.run.send import post
+from flowperf_helpers.report.run.targets import find_targets
 
-__all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 LONGEST_RUN = 604_800
@@ -40,6 +45,7 @@ GRACE_SECONDS = 5
 """How long after its deadline a run may still be bringing what it has made to its place."""
 LONGEST_PRINT = 120
 _MORE_TIME = "give it more with --timeout; what Klaviyo had answered is kept."
+PAGE = "report.html"
 KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
 
 
@@ -56,6 +62,10 @@ class Manifest:
         Content of the ``.json`` file.
     seconds : float
         Wall time.
+    sent : list of str
+        Targets that have the message.
+    undelivered : list of str
+        What did not arrive of messages and of the list of weeks, a sentence each.
     """
 
     account: str
@@ -63,6 +73,8 @@ class Manifest:
     files: list[Delivered]
     headline: dict[str, Any] = field(repr=False)
     seconds: float = 0.0
+    sent: list[str] = field(default_factory=list)
+    undelivered: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for ``--json``."""
@@ -74,7 +86,7 @@ def file_names(account: str, week: str, *, prefix: str = "weekly") -> dict[str, 
     return {kind: f"{prefix}-{account}-{week}.{kind}" for kind in KINDS}
 
 
-def _prefix(source: Path) -> str:
+def file_prefix(source: Path) -> str:
     """How the files of a notebook begin: a changed copy never overwrites the stock report's."""
     if source.resolve() == stock_notebook(NOTEBOOK).resolve():
         return "weekly"
@@ -96,6 +108,8 @@ def run_weekly(
     allow_partial: bool = False,
     refresh: bool = False,
     timeout: float | None = None,
+    send: Sequence[str] = (),
+    send_if: str = "always",
     say: Callable[[str], None] | None = None,
     stderr: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
@@ -118,6 +132,10 @@ def run_weekly(
     timeout : float, optional
         Deadline in seconds of the whole run: names, waiting, notebook, page, PDF and delivery. What was made by then
         is brought to ``out`` in a few seconds more, or kept in a temporary folder; the error names it.
+    send : sequence of str, optional
+        Targets of ``accounts.toml`` that get a message; one that does not arrive is told in the manifest.
+    send_if : str, optional
+        ``"always"``, ``"signal"`` or ``"change:PCT"``; see `flowperf_helpers.report.digest.reason_to_send`.
     say : callable, optional
         Gets one line at a time of what is being done.
     stderr : text file, optional
@@ -144,7 +162,7 @@ def run_weekly(
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
-    prefix = _prefix(source)
+    prefix = file_prefix(source)
     values: dict[str, Any] = {
         "account": account,
         "week": checked_week(week, account=account, allow_partial=allow_partial),
@@ -168,6 +186,10 @@ def run_weekly(
 
         installed_browser()
     check_target(out, deadline=deadline)
+    check_condition(send_if)
+    targets = find_targets(send, account=account, environ=environ)
+    weeks = _weeks(out, tell, deadline)
+    earlier = series_of(weeks or {}, f"{prefix}-{account}")
     with workplace() as work, _lock(account, out, environ, deadline):
         warming = threading.Thread(target=_warm_up, daemon=True)
         warming.start()
@@ -193,8 +215,29 @@ def run_weekly(
         for line in headline.get("log", []):
             tell(line)
         names = file_names(account, headline["week"], prefix=prefix)
-        delivered = _finish(executed, bundle, headline, out, names=names, pdf=pdf, deadline=deadline)
-    return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
+        memory = remember(headline, earlier)
+        delivered = _finish(executed, bundle, headline, memory, out, names=names, pdf=pdf, deadline=deadline)
+        sent, undelivered = post(
+            targets, headline, memory, condition=send_if, report=work / PAGE, report_name=names["html"], say=tell
+        )
+        if weeks is not None:
+            try:
+                with _lock("", out, environ, deadline):
+                    index = deadline.hold("the list of weeks was being written", lambda: update_archive(out, work))
+                tell(f"all weeks: {index.path}" if index else "index.html is somebody else's and stays as it is")
+            except (DeadlineError, StorageError) as error:
+                undelivered.append(f"{str(error).rstrip('.')}.")
+    seconds = round(time.monotonic() - started, 2)
+    return Manifest(account, headline["week"], delivered, headline, seconds, sent, undelivered)
+
+
+def _weeks(out: str | Path, tell: Callable[[str], None], deadline: Deadline) -> Headlines | None:
+    """Return the weeks that are there already, or None where they may not be read: a report needs none of them."""
+    try:
+        return deadline.hold(f"{out} did not answer", lambda: read_headlines(out))
+    except StorageError as error:
+        tell(f"{error} Without them nothing is said about earlier weeks.")
+        return None
 
 
 def _warm_up() -> None:
@@ -234,6 +277,7 @@ def _finish(
     executed: Any,
     bundle: Path,
     headline: Mapping[str, Any],
+    memory: Memory,
     out: str | Path,
     *,
     names: Mapping[str, str],
@@ -252,8 +296,8 @@ def _finish(
         mark = "SANDBOX: " if headline.get("sandbox") else ""
         title = f"{mark}{headline['account']['title']}, week {headline['week']}"
         files["ipynb"] = _written(work / "report.ipynb", json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
-        page = deadline.hold("the page was being made", lambda: _page(clean, title))
-        files["html"] = _written(work / "report.html", page)
+        page = deadline.hold("the page was being made", lambda: _page(_remembered(clean, memory), title))
+        files["html"] = _written(work / PAGE, page)
         if pdf:
             files["pdf"] = _printed(files["html"], work / "report.pdf", deadline)
         sent = True
@@ -309,6 +353,30 @@ def _listed(kept: Sequence[Delivered]) -> str:
     """Folder and names of files, as a sentence ends with them."""
     folder = kept[0].path.removesuffix(Path(kept[0].path).name).rstrip("/")
     return f"{folder or '.'}: {', '.join(Path(file.path).name for file in kept)}"
+
+
+def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
+    """Say behind the first screen of the page which findings are old news, and which are gone."""
+    from flowperf_helpers.report.html import render
+
+    if not memory.still and not memory.ended:
+        return clean
+    still = [(words, signal["text"]) for signal, words in memory.still]
+    html = render("memory", still=still, ended=[signal["text"] for signal in memory.ended]).html
+    shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
+    since: dict[str, Any] = {"cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": ""}
+    since["outputs"] = [shown]
+    cells = list(clean["cells"])
+    first = next((place for place, cell in enumerate(cells) if _is_on_the_page(cell)), len(cells) - 1)
+    return {**clean, "cells": [*cells[: first + 1], since, *cells[first + 1 :]]}
+
+
+def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
+    return (
+        cell["cell_type"] == "code"
+        and "notebook-only" not in cell["metadata"].get("tags", [])
+        and bool(cell["outputs"])
+    )
 
 
 def make_page(executed: str | Path, html: str | Path) -> Path:
