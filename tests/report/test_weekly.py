@@ -518,8 +518,11 @@ def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("yours")
     notebook = read_notebook(STOCK)
     place = [cell["id"] for cell in notebook["cells"]].index("weekly-16")
-    bare = ["report.family.tests", "plot_values(answers.current, statistic='click_rate')"]
-    bare.append("report.section(report.flows, 'All flows', 'As a table.')")
+    bare = [
+        "report.family.tests",
+        "plot_values(answers.current, statistic='click_rate')",
+        "report.section(report.flows, 'All flows', 'As a table.')",
+    ]
     cells = [nbformat.v4.new_code_cell(source) for source in (*_advised(), *bare)]
     notebook["cells"][place:place] = [dict(cell, outputs=[]) for cell in cells]
     for cell in notebook["cells"]:
