@@ -8,6 +8,7 @@ import pandas as pd
 
 from flowperf_helpers.frames.formats import count_text, money_text, percent_text
 from flowperf_helpers.report import export, pictures, tables
+from flowperf_helpers.report.findings import common_sentence
 from flowperf_helpers.report.rows import flow_rows, total_row
 from flowperf_helpers.report.verdicts import Verdict
 from flowperf_helpers.report.view import MONEY, WeekView
@@ -30,6 +31,18 @@ def first_screen(view: WeekView) -> dict[str, Any]:
     news = [v for v in view.verdicts if v.kind != "split test"]
     shown, heading, aside = news[:SHOWN_VERDICTS], "What changed", view.compared
     also: list[tuple[str, str, str]] = []
+    common = common_sentence(view.numbers.family)
+    if common and not shown and not view.is_first:
+        text = f"{common[0].upper()}{common[1:]}. Single flows are judged without what they share."
+        shown = [
+            Verdict(
+                "", "account", "", "●", "", "", "The account moved as a whole", text, "was there a holiday or a sale?"
+            )
+        ]
+    elif common.startswith("all flows"):
+        also.append(
+            ("All flows together:", f"{common.partition(';')[0].partition(': ')[2]}; judged apart from it.", "")
+        )
     if not shown:
         shown, heading, aside = (_first_week(view), "What can be said already", "first report") if view.is_first else (
             _quiet(view), heading, aside)  # fmt: skip
@@ -39,7 +52,7 @@ def first_screen(view: WeekView) -> dict[str, Any]:
         also.append((f"{len(news) - SHOWN_VERDICTS} more", "in the table of flows, under “only with a signal”.", ""))
     if view.is_first:
         also += [(f"{when}:", what, "") for when, what in _what_comes(view)]
-    elif not view.verdicts:
+    elif not view.verdicts and not common:
         also.append(("Nothing to do this week.", "", ""))
     return {
         "view": view, "days": days, "zone": zone, "symbol": _symbol(view), "shown": shown, "heading": heading,

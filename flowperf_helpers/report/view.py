@@ -200,15 +200,20 @@ class WeekView:
 
     @cached_property
     def money_place(self) -> str:
-        """Where the week's money lies: ``an ordinary week``, ``the low end of usual``, ``below usual``."""
+        """Where the week's money lies: ``an ordinary week``, ``the low end of usual``, ``below usual``.
+
+        Where all of the expected range lies outside and the test does not call it changed, that is said too.
+        """
         low, high = self.usual("", MONEY)
         row = self.claim("money", "", PER_RECIPIENT)
-        end, edge = (self.expected[0], self.expected[1]) if self.expected else (self.tiles[MONEY].value,) * 2
+        end, least, most = self.expected or (self.tiles[MONEY].value,) * 3
         if row is not None and row["verdict"] == "changed":
             return "above usual" if row["direction"] in ("higher", "up") else "below usual"
         if end is None or not (np.isfinite(low) and np.isfinite(high)) or (self.is_open and not self.expected):
             return ""
-        if end < low + 0.15 * (high - low) or (edge is not None and edge < low):
+        if most < low or least > high:
+            return f"{'low' if most < low else 'high'}, which may be chance"
+        if end < low + 0.15 * (high - low) or least < low:
             return "the low end of usual"
         return "the high end of usual" if end > high - 0.15 * (high - low) else "an ordinary week"
 
