@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.frames.formats import count_text, money_text, percent_text, short_name
+from flowperf_helpers.frames.formats import count_text, money_text, percent_text, short_name, statistic_text
 
 __all__ = [
     "EVENTS",
@@ -25,7 +25,8 @@ __all__ = [
 
 EVENTS = {
     "open_rate": "opens", "click_rate": "clicks", "conversion_rate": "orders", "unsubscribe_rate": "unsubscribes",
-    "spam_complaint_rate": "complaints", "conversion_value": "revenue", "revenue_per_recipient": "revenue a recipient",
+    "spam_complaint_rate": "complaints", "conversion_value": "revenue",
+    "revenue_per_recipient": "revenue per recipient",
 }  # fmt: skip
 """What a rate counts, in a reader's words."""
 
@@ -108,6 +109,7 @@ def verdicts(
     messages: Mapping[str, str],
     money: Mapping[str, str],
     week: date,
+    currency: str | None = None,
 ) -> list[Verdict]:
     """One verdict per flow and statistic that changed, those that hurt first.
 
@@ -119,13 +121,15 @@ def verdicts(
         Flow id to a sentence about its money, such as ``about €7,200 a week; this week €2,062``.
     week : date
         First day of the week.
+    currency : str, optional
+        Of the account.
     """
     changed = claims[claims["verdict"].eq("changed") & claims["kind"].ne("account")]
     found: dict[tuple[str, str], tuple[tuple[float, ...], Verdict]] = {}
     rows: list[Any] = changed.to_dict("records")
     for row in rows:
         flow = short_name(names.get(str(row["flow_id"]), str(row["flow_id"])), 48)
-        made = _verdict(row, flow, messages, money.get(str(row["flow_id"]), ""), week)
+        made = _verdict(row, flow, messages, money.get(str(row["flow_id"]), ""), week, currency)
         if made is None:
             continue
         order = _order(row)
@@ -162,7 +166,9 @@ def _order(row: Mapping[str, Any]) -> tuple[float, ...]:
     return (urgency + (1 if good and urgency == 2 else 0), inside, 0.0 if change != change else -change)
 
 
-def _verdict(row: Mapping[str, Any], flow: str, messages: Mapping[str, str], money: str, week: date) -> Verdict | None:
+def _verdict(
+    row: Mapping[str, Any], flow: str, messages: Mapping[str, str], money: str, week: date, currency: str | None
+) -> Verdict | None:
     kind, statistic = str(row["kind"]), str(row["statistic"])
     flow_id = _text(row, "flow_id")
     if kind == "silence":
@@ -177,19 +183,16 @@ def _verdict(row: Mapping[str, Any], flow: str, messages: Mapping[str, str], mon
     message = _text(row, "cause_message_id") or _text(row, "flow_message_id")
     share = _number(row, "cause_share") if kind != "message" else 1.0
     shown = message_name(messages.get(message, message), flow) if message else ""
+    shown_now, shown_usual = (statistic_text(number, statistic, currency) for number in (now, usual))
     return Verdict(
         flow_id, kind, statistic, "▲" if up else "▼", tone,
         f"{events} {'up' if up else 'down'}" + (", one message" if shown and share >= 0.9 else ""),
         _change_title(f"“{shown}” of {flow}" if kind == "message" else flow, events, up,
                       now / usual if usual else float("nan"), change) + _LASTING.get(kind, ""),
-        f"{_rate(now, statistic)} against {_rate(usual, statistic)}. {_cause(shown, share, kind, row)}".strip(),
+        f"{shown_now} against a usual {shown_usual}. {_cause(shown, share, kind, row)}".strip(),
         _change_action(tone, statistic, shown if share >= 0.5 else ""),
         message,
     )  # fmt: skip
-
-
-def _rate(value: float, statistic: str) -> str:
-    return about(value, "") if statistic == "conversion_value" else percent_text(value)
 
 
 def _change_title(flow: str, events: str, up: bool, times: float, change: float) -> str:

@@ -153,7 +153,9 @@ class WeekView:
                 money[flow_id] = f"about {usual} a week; this week {this}"
         named = self.numbers.message_names | self._variations
         week = self.numbers.answers.window.first
-        return verdicts(self.claims, names=self.numbers.names, messages=named, money=money, week=week)
+        return verdicts(
+            self.claims, names=self.numbers.names, messages=named, money=money, week=week, currency=self.currency
+        )
 
     @cached_property
     def _variations(self) -> dict[str, str]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from playwright.sync_api import sync_playwright
 
 from flowperf_helpers import connect
 from flowperf_helpers.report import WeeklyReport, fetch_week
 from flowperf_helpers.report.html import find_browser, notebook_page, templates_folder
+from flowperf_helpers.report.verdicts import verdicts
 from flowperf_helpers.sandbox import STORIES
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
@@ -114,3 +117,15 @@ def test_nothing_is_wider_than_the_window(page: Path, width: int) -> None:
 def test_the_script_is_small() -> None:
     """Five kilobytes, inline."""
     assert (templates_folder() / "page.js").stat().st_size <= 5_000
+
+
+def test_money_of_a_changed_flow_is_money() -> None:
+    """A verdict on revenue per recipient tells both numbers in the account's currency, a rate in per cent."""
+    row = {"kind": "money", "flow_id": "a", "flow_message_id": "", "variation": "", "verdict": "changed",
+           "direction": "up", "is_good": True, "now": 4.0, "usual": 2.7, "change": 0.48}  # fmt: skip
+    claims = pd.DataFrame([row | {"statistic": "revenue_per_recipient"},
+                           row | {"statistic": "click_rate", "kind": "flow", "now": 0.04, "usual": 0.027}])  # fmt: skip
+    found = verdicts(claims, names={"a": "Welcome"}, messages={}, money={}, week=date(2026, 11, 16), currency="EUR")
+    assert {"€4.00 against a usual €2.70.", "4.00 % against a usual 2.70 %."} == {
+        verdict.text.replace("\N{NO-BREAK SPACE}", " ") for verdict in found
+    }
