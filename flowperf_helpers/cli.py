@@ -11,14 +11,17 @@ import unicodedata
 from collections.abc import Callable
 from datetime import datetime
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowperf_helpers.errors import ArgumentError, FlowperfError
+from flowperf_helpers.errors import ArgumentError, DeliveryError, FlowperfError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from flowperf_helpers.report.run.weekly import Manifest
 
 __all__ = [
     "discovered",
@@ -89,7 +92,9 @@ def main() -> None:
     """How Klaviyo flows perform: from a metric to tidy frames, comparisons and a weekly report.
 
     Exit codes: 0 done, 1 unexpected, 2 wrong arguments, 3 credentials or permission, 4 quota spent (says when to run
-    again), 5 an answer that cannot be used or no rows where rows were due, 6 some accounts of a fleet failed.
+    again), 5 an answer that cannot be used or nothing where something was due, 6 made and not delivered, or some
+    accounts of a fleet failed, 7 a file that cannot be read or written (disk full, no permission), 8 the deadline of
+    --timeout has passed.
     """
 
 
@@ -125,6 +130,21 @@ def discover(account: str, integration: str | None, category: str | None, shape:
 @click.option("--allow-partial", is_flag=True, help="Report a week that still runs, marked as such.")
 @click.option("--refresh", is_flag=True, help="Ask Klaviyo again also for what is in the store.")
 @click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Deadline for the whole run.")
+@click.option(
+    "--send",
+    multiple=True,
+    metavar="TARGET",
+    help="Also send it: mail, slack, teams, webhook, … as accounts.toml describes.",
+)
+@click.option(
+    "--send-if",
+    default="always",
+    show_default=True,
+    metavar="always|signal|change:PCT",
+    help="Send only what is news, or a change of so many per cent.",
+)
+@click.option("--operator", metavar="TARGET", help="Who hears when a run fails or a message does not arrive.")
+@click.option("--check-last", is_flag=True, help="Only look whether the last report that was due is there.")
 @click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of lines.")
 @_manners
@@ -141,6 +161,10 @@ def weekly(
     allow_partial: bool,
     refresh: bool,
     timeout: float | None,
+    send: tuple[str, ...],
+    send_if: str,
+    operator: str | None,
+    check_last: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
@@ -150,23 +174,45 @@ def weekly(
         return
     if not out:
         raise ArgumentError("Where shall the report go? Give a folder with --out (or --plan to see its cost first).")
+    from flowperf_helpers.report.run.send import operator_hears
+    from flowperf_helpers.report.run.targets import find_targets
     from flowperf_helpers.report.run.weekly import run_weekly
 
-    manifest = run_weekly(
-        account,
-        out=out,
-        week=week,
-        integration=integration,
-        conversion_metric=conversion_metric,
-        notebook=notebook,
-        parameters=dict(parameters),
-        pdf=pdf,
-        allow_partial=allow_partial,
-        refresh=refresh,
-        timeout=timeout,
-        say=None if quiet else lambda line: click.echo(line, err=True),
-        stderr=None if quiet else sys.stderr,
-    )
+    watcher = next(iter(find_targets([operator] if operator else [], account=account)), None)
+    with operator_hears(watcher, account, lambda line: click.echo(f"flowperf: {line}", err=True)):
+        if check_last:
+            _show_last(account, out, notebook)
+            return
+        manifest = run_weekly(
+            account,
+            out=out,
+            week=week,
+            integration=integration,
+            conversion_metric=conversion_metric,
+            notebook=notebook,
+            parameters=dict(parameters),
+            pdf=pdf,
+            allow_partial=allow_partial,
+            refresh=refresh,
+            timeout=timeout,
+            send=send,
+            send_if=send_if,
+            say=None if quiet else lambda line: click.echo(line, err=True),
+            stderr=None if quiet else sys.stderr,
+        )
+        _show_manifest(manifest, as_json=as_json, quiet=quiet)
+        if manifest.undelivered:
+            raise DeliveryError(f"{' '.join(manifest.undelivered)} The report of {manifest.week} is in {out}.")
+
+
+def _show_last(account: str, out: str, notebook: str | None) -> None:
+    from flowperf_helpers.report.run.due import check_last
+    from flowperf_helpers.report.run.weekly import file_prefix
+
+    click.echo(check_last(account, out, prefix=file_prefix(Path(notebook)) if notebook else "weekly"))
+
+
+def _show_manifest(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(manifest.to_dict(), ensure_ascii=False))
         return
@@ -194,30 +240,30 @@ def _show_plan(account: str, week: str, integration: str, conversion_metric: str
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--enforce-limits", is_flag=True, help="Answer 429 where Klaviyo would.")
 @click.option("--now", metavar="ISO", help="Freeze the account's clock, such as 2026-11-23T06:00:00+01:00.")
-@click.option("--variant", default="default", show_default=True, help='Another account, such as "quiet".')
+@click.option("--variant", default="default", show_default=True, help='Another account, such as "wandering".')
 @_manners
 def sandbox(port: int, enforce_limits: bool, now: str | None, variant: str) -> None:
     """Serve the embedded account over HTTP on loopback."""
-    from flowperf_helpers.sandbox import VARIANTS, serve
+    from flowperf_helpers.sandbox import SANDBOX_KEY, serve
 
-    if variant not in VARIANTS:
-        raise ArgumentError(f"The sandbox has no variant {variant[:40]!r}: it has {', '.join(VARIANTS)}.")
     clock = moment(now) if now else None
     try:
-        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=_greet_sandbox)
+        greet = functools.partial(_greet_sandbox, SANDBOX_KEY)
+        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=greet)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from error
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise ArgumentError(f"Port {port} cannot be used ({reason}): give another one with --port.") from error
 
 
-def _greet_sandbox(address: str) -> None:
+def _greet_sandbox(key: str, address: str) -> None:
     from flowperf_helpers.klaviyo.settings import DEFAULT_REVISION
-    from flowperf_helpers.sandbox import SANDBOX_KEY
 
-    click.echo(f"the sandbox, an invented shop: {address} (key: {SANDBOX_KEY})")
+    click.echo(f"the sandbox, an invented shop: {address} (key: {key})")
     click.echo(
         f"try: curl -s {address}/api/metrics "
-        f"-H 'Authorization: Klaviyo-API-Key {SANDBOX_KEY}' -H 'revision: {DEFAULT_REVISION}'"
+        f"-H 'Authorization: Klaviyo-API-Key {key}' -H 'revision: {DEFAULT_REVISION}'"
     )
     click.echo("Ctrl-C stops it.")
 

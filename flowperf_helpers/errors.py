@@ -14,9 +14,12 @@ __all__ = [
     "ArgumentError",
     "AuthenticationError",
     "CredentialsError",
+    "DeadlineError",
+    "DeliveryError",
     "FlowperfError",
     "NoRowsError",
     "NotebookError",
+    "OverdueError",
     "PayloadError",
     "QuotaError",
     "ScopeError",
@@ -45,7 +48,10 @@ __all__ = [
 #     │   ├── ApiError                 5  an error status                   .status .code .pointer .detail
 #     │   ├── PayloadError             5  an answer of another shape        .place
 #     │   └── NoRowsError              5  nothing came where rows were due
-#     ├── StorageError                 1  ledger, snapshot or output file
+#     ├── DeliveryError                6  made, and a message about it did not arrive
+#     ├── OverdueError                 5  a report was due and is not there
+#     ├── StorageError                 7  a file, ledger or snapshot cannot be read or written    .path
+#     ├── DeadlineError                8  the time given for a run is over
 #     └── NotebookError                *  a cell failed                     .path .cause_name .traceback
 #
 # The number is the exit code of the command line; `NotebookError` carries the one of the error that stopped its
@@ -215,6 +221,18 @@ class NoRowsError(AnswerError):
     """A whole answer without a row, where rows were due."""
 
 
+class OverdueError(FlowperfError):
+    """A report was due and is not where it belongs."""
+
+    exit_code = 5
+
+
+class DeliveryError(FlowperfError):
+    """The report is made and a message about it did not arrive."""
+
+    exit_code = 6
+
+
 class StorageError(FlowperfError):
     """The ledger, a snapshot or an output file could not be read or written.
 
@@ -224,9 +242,17 @@ class StorageError(FlowperfError):
         The file or folder.
     """
 
+    exit_code = 7
+
     def __init__(self, message: str, *, path: str | Path) -> None:
         super().__init__(message)
         self.path = Path(path)
+
+
+class DeadlineError(FlowperfError):
+    """The time given for a run is over; the message names what was made by then."""
+
+    exit_code = 8
 
 
 class NotebookError(FlowperfError):

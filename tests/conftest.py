@@ -62,7 +62,7 @@ def sandbox_url() -> Iterator[str]:
     from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server
 
     server = make_sandbox_server(0, now=SANDBOX_NOW)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

@@ -134,9 +134,7 @@ def open_and_run(page: Any, url: str, name: str) -> None:
 def _boards_drawn(page: Any) -> bool:
     """Whether every widget became a view; one that was sent before the page listened never does, and is run again."""
     for _ in range(20):
-        views = page.locator(
-            ".jp-OutputArea-output .widget-vbox img, .jp-OutputArea-output .jupyter-widgets img"
-        ).count()
+        views = page.locator(".jupyter-widgets img, .jupyter-widgets .fp-table").count()
         if views:
             return True
         page.wait_for_timeout(500)
@@ -154,8 +152,9 @@ def _settled(page: Any) -> list[str]:
 
 
 def picture_source(board: Any) -> str:
-    """Return the ``src`` of a board's picture."""
-    return str(board.locator("img").first.get_attribute("src"))
+    """Return the ``src`` of a board's picture; empty while a table stands there."""
+    picture = board.locator("img")
+    return str(picture.first.get_attribute("src")) if picture.count() else ""
 
 
 def seconds_to_change(page: Any, board: Any, act: Any, *, timeout: float = 20.0) -> float:

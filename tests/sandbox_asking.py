@@ -15,7 +15,7 @@ EVERYTHING = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "s
 
 
 def frozen(**options: Any) -> SandboxApp:
-    """Make an app whose clock stands at the sandbox's now, unless told otherwise."""
+    """Make an app whose clock stands at the sandbox's now, unless `now` is given."""
     return sandbox_app(**{"now": SANDBOX_NOW, **options})
 
 

@@ -11,7 +11,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import tomllib
 from pathlib import Path
 
@@ -46,10 +45,8 @@ def _refused(done: subprocess.CompletedProcess[str], code: int, *words: str) -> 
 
 def test_help_names_each_command_at_once(tmp_path: Path) -> None:
     """Help lists the commands, costs no heavy import, and names nothing that is not there."""
-    started = time.monotonic()
     done = flowperf("--help", cwd=tmp_path)
     assert 0 == done.returncode
-    assert time.monotonic() - started < 5
     for command in ("discover", "weekly", "sandbox", "status", "app"):
         assert f"  {command} " in done.stdout
     code = "import sys, flowperf_helpers.cli; print({'pandas', 'numpy', 'requests', 'papermill'} & set(sys.modules))"

@@ -93,8 +93,17 @@ def test_a_weekly_report_of_all_flows_takes_four_requests_and_a_settled_one_none
 
 
 def test_status_counts_what_was_sent(watched: tuple[Watched, str], tmp_path: Path) -> None:
-    """`flowperf status` shows no call of today on an account that was not asked."""
-    status = flowperf("status", "--account", "live", url=watched[1], cwd=tmp_path)
+    """`flowperf status` shows each report request of today, under its endpoint, and sends none itself."""
+    app, url = watched
+    code = (
+        "from flowperf_helpers import connect\n"
+        "connect('live').flow_values('RplOrd', timeframe='last_7_days', statistics=['recipients'])"
+    )
+    environ = {**os.environ, "KLAVIYO_API_KEY": "sandbox-key", "KLAVIYO_BASE_URL": url}
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environ, check=True, timeout=100)
+    assert ["/api/flow-values-reports"] == app.reports
+    status = flowperf("status", "--account", "live", url=url, cwd=tmp_path)
+    assert ["/api/flow-values-reports"] == app.reports
     assert 0 == status.returncode, status.stderr
     lines = [line.split() for line in status.stdout.splitlines() if "-reports" in line]
-    assert [["0", "225"]] * 2 == [line[1:3] for line in lines]
+    assert [["1", "224"], ["0", "225"]] == [line[1:3] for line in lines]

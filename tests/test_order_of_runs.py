@@ -30,7 +30,7 @@ def said(home: Path, *, minutes: int = 0, **wanted: str) -> str:
     account = connect("sandbox", home=home, now=SANDBOX_NOW + timedelta(minutes=minutes))
     report = WeeklyReport(fetch_week(account, **wanted))  # type: ignore[arg-type]
     headline = {name: value for name, value in report.headline().items() if name not in SPENT}
-    sections = [report.first_screen(), report.flow_sections(), report.signal_section(), report.honest_section()]
+    sections = [report.first_screen(), report.flow_sections(), report.notes()]
     frames = [report.settling.curve.to_csv(), report.restated.to_csv(index=False)]
     return MOMENTS.sub("", json.dumps(headline, indent=0) + "\n".join([s.html for s in sections] + frames))
 

@@ -43,22 +43,22 @@ FACES = {
         """,
         "plots": """
             alt_text plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_series
-            plot_small_multiples plot_triggers plot_values plot_variations plot_volume
+            plot_small_multiples plot_values plot_variations plot_volume
         """,
         "report": """
             Section WeekData WeekNumbers WeeklyReport compute fetch_week plan_week refuse_unknown_parameters report_week
         """,
         "stats": """
-            compare_rates compare_recent_variations compare_variations completeness_curve control_limits coverage_table
+            compare_rates compare_variations completeness_curve control_limits coverage_table
             decompose find_signals forecast q_values rate_difference rate_interval reconcile restatements roll_up
-            stopped_flows
+            stopped_flows watch_variations
         """,
         "widgets": """
             Board COMPARED_STATISTICS FlowChoice PER_VARIATION RequestButton SERIES_VIEWS SearchPicker VALUES_VIEWS
             WindowPicker attempt channel_picker chosen_flows comparison_queries flow_overview flow_picker flows_in
-            four_weeks integration_picker interval_picker lenient metric_picker picture_picker row_pickers
-            same_basis select_rows show statistic_picker versions_frame view_choice view_series view_triggers
-            view_values volume_picker week_window window_picker
+            integration_picker interval_picker lenient metric_picker picture_picker row_pickers same_basis
+            select_rows series_offers show statistic_picker values_offers versions_frame view_choice view_series
+            view_triggers view_values volume_picker week_window weeks_of_tests window_picker
         """,
     }.items()
 }
@@ -151,20 +151,19 @@ def test_importing_the_package_is_light() -> None:
     """Neither pandas nor the network is imported before something is used; no statistics library by connect."""
     code = (
         "import sys, flowperf_helpers; heavy = {'pandas', 'requests', 'scipy', 'matplotlib', 'pyarrow', 'IPython'};"
-        "assert not heavy & set(sys.modules), heavy & set(sys.modules);"
+        "print(heavy & set(sys.modules));"
         "flowperf_helpers.connect;"
         "late = {'scipy', 'statsmodels', 'matplotlib', 'flowperf_helpers.sandbox'};"
-        "assert not late & set(sys.modules), late & set(sys.modules)"
+        "print(late & set(sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "set()\nset()\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
 
 
 @pytest.mark.parametrize("folder", FACES)
 def test_importing_a_face_is_light(folder: str) -> None:
     """A folder's face imports a module only when one of its names is used."""
     code = (
-        f"import sys, flowperf_helpers.{folder} as face; assert face.__all__;"
-        "heavy = {'pandas', 'numpy', 'requests', 'scipy', 'matplotlib', 'ipywidgets', 'IPython'} & set(sys.modules);"
-        "assert not heavy, heavy"
+        f"import sys, flowperf_helpers.{folder} as face; print(len(face.__all__) > 0);"
+        "print({'pandas', 'numpy', 'requests', 'scipy', 'matplotlib', 'ipywidgets', 'IPython'} & set(sys.modules))"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    assert "True\nset()\n" == subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from flowperf_helpers.account import discovery
-from flowperf_helpers.account.connection import TRAVELS, Connection, KeptLists, open_account
+from flowperf_helpers.account.connection import TRAVELS, Connection, KeptLists, is_sandbox, open_account
 from flowperf_helpers.account.discovery import REVENUE, AccountInfo, Names, OwnTriggers, ids_of
 from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
@@ -97,7 +97,7 @@ class Account:
     ) -> None:
         self.settings = opened.settings
         self.name = opened.settings.name
-        self.is_sandbox = opened.settings.is_sandbox
+        self.is_sandbox = is_sandbox(opened.settings)
         self.attribution_days = opened.settings.attribution_days
         self.revision = opened.settings.revision
         self.revenue_note = ""
@@ -251,7 +251,7 @@ class Account:
                     raise
                 metric = str(self.settings.conversion_metric)
                 self.revenue_note = (
-                    f"Revision {self.revision} does not tell which metric the account calls revenue: its setting "
+                    f"Revision {self.revision} does not say which metric the account calls revenue: its setting "
                     f"{metric} stands in."
                 )
         return self._lists.look_up(
@@ -294,7 +294,7 @@ class Account:
             Any number; left out, all flows. One that the account does not have is named in ``attrs["notes"]``.
         send_channels : sequence of str, optional
         group_by : sequence of str, optional
-            Left out: flow and message with their names, and channel. What an older revision does not tell is NA.
+            Left out: flow and message with their names, and channel. What an older revision does not return is NA.
         refresh : bool
             Ask again what the store holds.
 
@@ -420,7 +420,7 @@ class Account:
         return status
 
     def history(self, kind: str = "series", *, since: datetime | None = None, **filters: object) -> pd.DataFrame:
-        """Return the rows of all answers kept, one per moment of asking, whatever groupings and statistics were asked.
+        """Return the rows of all answers kept, one per request, whatever its groupings and statistics.
 
         Parameters
         ----------

@@ -1,4 +1,7 @@
-"""Name and options → settings, client, store and clock of an account. Asks nothing of anybody."""
+"""Name and options → settings, client, store and clock of an account. Asks nothing of anybody.
+
+The one place of the package that knows the embedded account.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,10 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from requests.adapters import BaseAdapter
 
@@ -18,11 +22,12 @@ from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
+from flowperf_helpers.klaviyo.credentials import PRIVATE_KEY, Credentials
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
-from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
+from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings, is_loopback, revision_of
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 
-__all__ = ["TRAVELS", "Connection", "KeptLists", "open_account"]
+__all__ = ["TRAVELS", "Connection", "KeptLists", "is_sandbox", "latest_now", "open_account", "settings_of", "title_of"]
 
 TRAVELS = (
     "FLOWPERF_HOME",
@@ -35,7 +40,56 @@ TRAVELS = (
 )
 """What of an environment the sandbox's copy in another process needs; none of it is a secret."""
 
+_SANDBOX_URL = "http://sandbox.invalid"
+"""Address of the embedded account: a name that no network can resolve (RFC 2606), served in this process only."""
+
 T = TypeVar("T")
+
+
+def settings_of(
+    name: str, *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
+) -> AccountSettings:
+    """Return the settings of an account: of ``"sandbox"``, or what `account_settings` finds.
+
+    Raises
+    ------
+    ArgumentError, CredentialsError, UnknownNameError
+        See `flowperf_helpers.klaviyo.settings.account_settings`; the sandbox needs no key.
+    """
+    if name != "sandbox":
+        return account_settings(name, environ=environ, accounts_file=accounts_file)
+    from flowperf_helpers.sandbox import SANDBOX_KEY
+
+    key = Credentials(SANDBOX_KEY, scheme=PRIVATE_KEY, source="the sandbox")
+    revision = revision_of(environ)
+    return AccountSettings(name, _SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_embedded=True)
+
+
+def is_sandbox(settings: AccountSettings) -> bool:
+    """Tell whether the numbers are invented: the embedded account's, also where it, or a fleet like it, is served."""
+    if settings.is_embedded or not is_loopback(urlsplit(settings.base_url).hostname):
+        return settings.is_embedded
+    from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_TOKEN
+
+    return settings.credentials.opens(SANDBOX_KEY, SANDBOX_TOKEN)
+
+
+def title_of(settings: AccountSettings) -> str:
+    """Return the name that a page shows: the account's, or the sandbox's shop."""
+    if not settings.is_embedded:
+        return settings.name
+    from flowperf_helpers.sandbox import SHOP
+
+    return SHOP
+
+
+def latest_now(name: str) -> datetime:
+    """Return the latest that it can be on the clock of an account, whose zone is not known before it is asked."""
+    if name != "sandbox":
+        return datetime.now(UTC) + timedelta(hours=14)
+    from flowperf_helpers.sandbox import SANDBOX_NOW
+
+    return SANDBOX_NOW
 
 
 @dataclass(frozen=True)
@@ -119,9 +173,7 @@ def open_account(
         A real account without a key.
     """
     environ = os.environ if environ is None else environ
-    settings = account_settings(
-        name, environ=environ, accounts_file=None if accounts_file is None else Path(accounts_file)
-    )
+    settings = settings_of(name, environ=environ, accounts_file=None if accounts_file is None else Path(accounts_file))
     given: dict[str, Any] = {"timezone": timezone, "attribution_days": attribution_days}
     settings = replace(settings, **{key: value for key, value in given.items() if value is not None})
     folder = flowperf_home(environ) if home is None else private_folder(Path(home).expanduser().absolute())
@@ -133,7 +185,7 @@ def open_account(
         clock = clock or (lambda: app.now().timestamp())
     elif variant is not None or now is not None or sandbox:
         raise ArgumentError(f"variant, now and sandbox are for the embedded account, and {name!r} is another.")
-    frozen = environ.get("FLOWPERF_SANDBOX_NOW", "").strip() if settings.is_sandbox else ""
+    frozen = environ.get("FLOWPERF_SANDBOX_NOW", "").strip() if is_sandbox(settings) else ""
     if frozen and clock is None:
         clock = _standing_still(frozen)
     limited = app is None or bool((sandbox or {}).get("enforce_limits"))
@@ -171,7 +223,7 @@ def _standing_still(moment: str) -> Callable[[], float]:
 def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:
     """Return the embedded account and a name for its world: another world's answers are another account's.
 
-    Its clock stands still unless told otherwise, so that a report shows the same today and in a year.
+    Its clock stands still unless ``now`` says otherwise, so that a report shows the same today and in a year.
     """
     from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 
@@ -183,5 +235,5 @@ def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[An
     code = hashlib.blake2b(digest_size=6)
     for file in sorted((Path(__file__).parents[1] / "sandbox").glob("*.py")):
         code.update(file.read_bytes())
-    told = "-".join(f"{key}={value}" for key, value in sorted(options.items()) if key != "enforce_limits")
-    return app, f"{told}-{code.hexdigest()}"
+    chosen = "-".join(f"{key}={value}" for key, value in sorted(options.items()) if key != "enforce_limits")
+    return app, f"{chosen}-{code.hexdigest()}"

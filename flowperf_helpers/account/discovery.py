@@ -55,7 +55,7 @@ __all__ = [
 
 
 MAPPED_SINCE = "2025-07-15"
-"""First revision that tells which metric an account calls revenue."""
+"""First revision that says which metric an account calls revenue."""
 REVENUE = "revenue"
 
 _FLOW_FIELDS = "name,status,archived,created,updated,trigger_type"
@@ -164,7 +164,7 @@ def fetch_mapped_metric(getter: Getter, kind: str = REVENUE) -> str:
         if error.status != 404:
             raise
         raise UnknownNameError(
-            f"Klaviyo does not tell which metric is {kind!r} here: give the conversion metric's id or name."
+            f"Klaviyo does not say which metric is {kind!r} here: give the conversion metric's id or name."
         ) from error
     ids = [i for resource in found for name in ("metric", "custom-metric") for i in related_ids(resource, name) or ()]
     if not ids:
@@ -205,11 +205,11 @@ def fetch_flow_triggers(getter: Getter, metric_ids: Sequence[str]) -> pd.DataFra
         ids = known.flow_ids.get(metric_id)
         flow_ids[metric_id] = _fetch_triggered(getter, metric_id, known) if ids is None else ids
     wanted = {flow for ids in flow_ids.values() for flow in ids}
-    told = known.flows[known.flows["flow_status"].notna() | known.flows["flow_name"].notna()]
-    if wanted - set(told["flow_id"]):
+    described = known.flows[known.flows["flow_status"].notna() | known.flows["flow_name"].notna()]
+    if wanted - set(described["flow_id"]):
         rest = fetch_flows(getter)
-        told = pd.concat([told, rest[~rest["flow_id"].isin(told["flow_id"])]], ignore_index=True)
-    return flow_triggers_frame(flow_ids, told)
+        described = pd.concat([described, rest[~rest["flow_id"].isin(described["flow_id"])]], ignore_index=True)
+    return flow_triggers_frame(flow_ids, described)
 
 
 def _fetch_triggered(getter: Getter, metric_id: str, known: TriggerMap) -> tuple[str, ...]:
@@ -264,7 +264,7 @@ def fetch_messages(getter: Getter, flow_ids: Iterable[str]) -> pd.DataFrame:
     -------
     DataFrame
         One row per message: ``flow_id, flow_message_id, flow_message_name, send_channel, action_status,
-        is_variation`` (bool; False where an old revision does not tell).
+        is_variation`` (bool; False where an old revision does not say).
     """
     wanted = set(flow_ids)
     rows: list[dict[str, object]] = []

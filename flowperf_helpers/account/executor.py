@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.account import discovery
-from flowperf_helpers.account.connection import Connection, KeptLists
+from flowperf_helpers.account.connection import Connection, KeptLists, is_sandbox
 from flowperf_helpers.account.discovery import AccountInfo
 from flowperf_helpers.account.planner import Plan, PlannedRequest, QuerySlice, plan_requests
 from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery
@@ -272,7 +272,7 @@ class Executor:
         return Collected(answer, frame, tuple(refused) if len(raw) else ())
 
     def _with_groupings(self, query: ReportQuery, raw: pd.DataFrame) -> pd.DataFrame:
-        """Add groupings that were asked and did not come (an empty answer tells none), and names on old revisions."""
+        """Add groupings that were asked and did not come (an empty answer has none), and names on old revisions."""
         frame = raw.copy()
         for name in query.group_by or ():
             if name not in frame.columns:
@@ -304,10 +304,10 @@ class Executor:
                 f"{query.timeframe} is longer than one {query.interval} series may be, so {days} was asked in "
                 f"{len(pieces)} pieces."
             )
-        told = list(collected[0].frame.attrs["statistics"])
-        frame, untold = _as_asked(frame, query, sent, told)
-        if untold:
-            notes.append(f"Revision {self.revision} does not tell {', '.join(untold)}: unknown here.")
+        returned = list(collected[0].frame.attrs["statistics"])
+        frame, missing = _as_asked(frame, query, sent, returned)
+        if missing:
+            notes.append(f"Revision {self.revision} does not return {', '.join(missing)}: unknown here.")
         notes = [note for piece in collected for note in piece.frame.attrs.get("notes", ())] + notes
         notes += [*query.notes, *self._unknown_flows(query, frame)]
         refused = [s for s in sent.statistics if any(s in piece.refused for piece in collected)]
@@ -320,7 +320,7 @@ class Executor:
         settings = self.info.settings
         attrs: dict[str, Any] = {
             "account": settings.name,
-            "sandbox": settings.is_sandbox,
+            "sandbox": is_sandbox(settings),
             "revision": answers[-1].revision,
             "fetched_at": min(answer.fetched_at for answer in answers).isoformat(),
             "timeframe": str(query.timeframe),
@@ -333,7 +333,10 @@ class Executor:
             "from_store": all(answer.from_store for answer in answers),
             "notes": notes,
             "schema_version": SCHEMA_VERSION,
-            "statistics": [*query.statistics, *(s for s in told if s in frame.columns and s not in query.statistics)],
+            "statistics": [
+                *query.statistics,
+                *(s for s in returned if s in frame.columns and s not in query.statistics),
+            ],
         }
         frame = frame.copy()
         frame.attrs = attrs  # type: ignore[assignment]
@@ -416,16 +419,16 @@ def _cut(step: PlannedRequest, part: QuerySlice, collected: Collected) -> pd.Dat
 
 
 def _as_asked(
-    frame: pd.DataFrame, query: ReportQuery, sent: ReportQuery, told: Sequence[str]
+    frame: pd.DataFrame, query: ReportQuery, sent: ReportQuery, returned: Sequence[str]
 ) -> tuple[pd.DataFrame, list[str]]:
-    """Return the frame with all columns that were asked, NA where the revision does not tell them, and those names."""
+    """Return the frame with all columns asked for, NA where the revision does not return them, and their names."""
     groupings = [g for g in query.group_by or () if g not in frame.columns]
     statistics = [s for s in query.statistics if s not in sent.statistics]
     blank = [None] * len(frame)
-    columns = {name: frame[name] for name in frame.columns if name not in told}
+    columns = {name: frame[name] for name in frame.columns if name not in returned}
     columns |= {name: pd.Series(text_column(name, blank), index=frame.index) for name in groupings}
     groups = [g for g in GROUPINGS if g in columns]
-    kept = [s for s in told if s in frame.columns and s not in query.statistics and s not in sent.statistics]
+    kept = [s for s in returned if s in frame.columns and s not in query.statistics and s not in sent.statistics]
     ordered = {name: columns[name] for name in [*groups, *(c for c in columns if c not in groups)]}
     for name in [*query.statistics, *kept]:
         unknown = pd.Series(statistic_column(name, blank), index=frame.index)

@@ -103,7 +103,7 @@ class Plan:
 
     @property
     def requests(self) -> int:
-        """Report requests that will be sent; each page beyond the first is one more, and Klaviyo tells no page size."""
+        """Report requests that will be sent; each page beyond the first is one more, of unknown size."""
         return len(self.to_send)
 
     @property
@@ -226,7 +226,7 @@ def plan_requests(
 def _mergeable(cut: ReportQuery) -> tuple[object, ...]:
     """Return what must be equal for two queries to share an answer.
 
-    A channel can be picked from an answer only where the answer tells it.
+    A channel can be picked from an answer only where the answer has it.
     """
     tells_channel = cut.group_by is None or "send_channel" in cut.group_by
     channels = None if tells_channel else cut.send_channels

@@ -39,7 +39,7 @@ __all__ = [
 
 # One snapshot as one file: a gzip whose first line is a header, whose rest are the pages as they came.
 #
-# gzip's checksum tells a damaged file; the header holds the whole question, so that a snapshot is never taken for
+# gzip's checksum shows a damaged file; the header holds the whole question, so that a snapshot is never taken for
 # the answer to another one.
 
 FORMAT = 1
@@ -52,7 +52,7 @@ _FLAGS = sum(getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BI
 
 
 class DamagedError(ValueError):
-    """The bytes are no whole snapshot."""
+    """The bytes are not a whole snapshot."""
 
 
 @dataclass(frozen=True)
@@ -184,11 +184,11 @@ FETCHED_AT = "fetched_at"
 QUERY = "query"
 
 _MOST_ROWS, _MOST_BYTES = 5_000_000, 2**30
-"""Of one answer; a file that tells of more is not believed."""
+"""Of one answer; a file that claims more is not read."""
 
 
 def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: str) -> None:
-    """Write the rows of one snapshot, with the time of asking and the query's name as columns of their own.
+    """Write the rows of one snapshot, with the time of the request and the query's name as columns of their own.
 
     Without a row there is nothing to write: such columns have no dtype worth keeping.
     """
@@ -215,7 +215,7 @@ def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: s
 def read_rows(
     files: Sequence[Path], *, where: Mapping[str, Any], since: datetime | None, columns: Sequence[str] | None
 ) -> pd.DataFrame:
-    """Return the rows of all files that fit, oldest asking first.
+    """Return the rows of all files that fit, oldest request first.
 
     Columns that only some files have are NA elsewhere. Integers come as ``Int64``, truth values as ``boolean``.
 
@@ -293,7 +293,7 @@ def _schema(file: Path) -> Any:
     about = pq.read_metadata(file)
     size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
     if about.num_rows > _MOST_ROWS or size > _MOST_BYTES:
-        raise DamagedError(f"it tells of {about.num_rows} rows and {size} bytes")
+        raise DamagedError(f"it claims {about.num_rows} rows and {size} bytes")
     schema = about.schema.to_arrow_schema()
     expected = {FETCHED_AT: pa.timestamp("us", "UTC"), QUERY: None}
     for name, kind in expected.items():

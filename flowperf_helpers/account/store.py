@@ -2,12 +2,12 @@
 
 ::
 
-    FLOWPERF_HOME/snapshots/<host-fingerprint>/<endpoint>/<query>/<time of asking>.snap      the answer, packed
-                                                                  <time of asking>.parquet   its tidy rows
+    FLOWPERF_HOME/snapshots/<host-fingerprint>/<endpoint>/<query>/<time of request>.snap     the answer, packed
+                                                                  <time of request>.parquet   its tidy rows
 
 Every answer is kept and none is overwritten. An answer is served again for ever if its window had settled *when it was
 asked*: it ended longer ago than the attribution window, so that conversions no longer arrive.
-A younger one, and a preset whose bounds Klaviyo does not tell, is served for `max_age`.
+A younger one, and a preset whose bounds Klaviyo does not say, is served for `max_age`.
 
 Lists (metrics, flows, messages, the account's zone) have no past worth keeping: of each question the newest answer
 stands in ``FLOWPERF_HOME/lists`` and is served for `LISTS_MAX_AGE`.
@@ -181,8 +181,10 @@ class Store:
         path = folder / f"{name}.snap"
         if sum(header.lengths) > LARGEST:
             size = f"{sum(header.lengths) >> 20} MB"
-            told = f"An answer of {size} was not kept, as it has more than {LARGEST >> 20} MB: ask for shorter windows."
-            warnings.warn(told, StorageWarning, stacklevel=2)
+            message = (
+                f"An answer of {size} was not kept, as it has more than {LARGEST >> 20} MB: ask for shorter windows."
+            )
+            warnings.warn(message, StorageWarning, stacklevel=2)
             return path
         if rows is not None:
             write_rows(folder / f"{name}.parquet", rows, fetched_at=answer.fetched_at, query=folder.name)
@@ -223,7 +225,7 @@ class Store:
         columns: Sequence[str] | None = None,
         rebuild: Callable[[Header, tuple[bytes, ...]], pd.DataFrame] | None = None,
     ) -> pd.DataFrame:
-        """Return the rows of all snapshots, oldest asking first.
+        """Return the rows of all snapshots, oldest request first.
 
         Rows that cannot be read are set aside with a `StorageWarning` and made anew from their snapshot.
 
@@ -243,7 +245,7 @@ class Store:
         Returns
         -------
         DataFrame
-            One row per asking, group and interval: ``fetched_at`` (datetime64[us, UTC]), ``query`` (str; equal for
+            One row per request, group and interval: ``fetched_at`` (datetime64[us, UTC]), ``query`` (str; equal for
             equal questions), then the columns of the rows kept. Empty where nothing was kept.
         """
         place = self.folder if endpoint is None else self.folder / _folder_name(endpoint.strip("/"))
@@ -311,8 +313,8 @@ class Store:
                 made = "made anew from the snapshot"
             except FlowperfError as error:
                 made += f", because they cannot be made anew ({error})"
-        told = f"The rows {file} were damaged ({damage}), are set aside as {file.name}.damaged and {made}."
-        warnings.warn(told, StorageWarning, stacklevel=4)
+        message = f"The rows {file} were damaged ({damage}), are set aside as {file.name}.damaged and {made}."
+        warnings.warn(message, StorageWarning, stacklevel=4)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)

@@ -1,7 +1,7 @@
 """Windows of whole account days: what to ask for, which instants that covers, and how to cut it.
 
 Klaviyo reads the wall clock of a custom timeframe in the account's zone and ignores its offset; both ends are
-inclusive and the end is rounded up to ``:59:59`` of its hour (contract, section D.2). So a window of days is sent as
+inclusive and the end is rounded up to ``:59:59`` of its hour. So a window of days is sent as
 ``00:00:00`` to ``23:59:59`` and two neighbouring windows share nothing.
 """
 
@@ -150,7 +150,7 @@ class Preset:
     def __post_init__(self) -> None:
         if self.key not in PRESETS:
             raise ArgumentError(
-                f"{self.key!r} is no timeframe of Klaviyo's: give one of {', '.join(PRESETS)}, or a pair of dates."
+                f"{self.key!r} is not a timeframe of Klaviyo's: give one of {', '.join(PRESETS)}, or a pair of dates."
             )
 
     def body(self) -> dict[str, str]:
@@ -158,7 +158,7 @@ class Preset:
         return {"key": self.key}
 
     def bounds(self, zone: tzinfo | str) -> tuple[pd.Timestamp, pd.Timestamp]:
-        """Two NaT: the bounds are not told."""
+        """Two NaT: Klaviyo does not say where a preset begins and ends."""
         return pd.NaT, pd.NaT  # type: ignore[return-value]
 
     def window(self, today: date) -> Window:
@@ -235,7 +235,7 @@ def _moment(part: object) -> date | datetime:
         text = str(part).strip()
         return date.fromisoformat(text) if len(text) <= 10 else datetime.fromisoformat(text)
     except ValueError as error:
-        raise ArgumentError(f"{part!r} is no date: write it as 2026-11-16 (or 2026-11-16T00:00:00).") from error
+        raise ArgumentError(f"{part!r} is not a date: write it as 2026-11-16 (or 2026-11-16T00:00:00).") from error
 
 
 def iso_week(label: str) -> Window:

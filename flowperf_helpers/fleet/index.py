@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from markupsafe import Markup
 
-if TYPE_CHECKING:
-    from flowperf_helpers.fleet.summary import FleetWeek
+from flowperf_helpers.fleet.results import FleetWeek
 
 __all__ = ["index_page"]
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import pyarrow as pa
@@ -22,7 +23,7 @@ from flowperf_helpers.fleet.files import Target
 from flowperf_helpers.report.measures import totals
 from flowperf_helpers.report.numbers import WeekNumbers
 
-__all__ = ["COLUMNS", "flow_rows", "part_path", "read", "tidied", "to_parquet", "write"]
+__all__ = ["COLUMNS", "FleetWeek", "flow_rows", "part_path", "read", "tidied", "to_parquet", "write"]
 
 _COUNTS = (
     "recipients", "delivered", "opens_unique", "clicks_unique", "conversions", "conversion_uniques", "unsubscribes",
@@ -54,6 +55,33 @@ _ARROW = {
     "datetime64[us, UTC]": pa.timestamp("us", tz="UTC"),
 }  # fmt: skip
 _SCHEMA = pa.schema([(name, _ARROW[dtype]) for name, dtype in COLUMNS.items()])
+
+
+@dataclass(frozen=True)
+class FleetWeek:
+    """One week of a fleet, as its index page and its files show it.
+
+    Attributes
+    ----------
+    week : str
+        ISO label.
+    accounts : DataFrame
+        One row per account, in the order of the file: ``account, status`` (done, kept or failed), ``reason`` (why it
+        failed), ``reconnect`` (whether the customer has to give a new key), ``title, currency, timezone, sandbox,
+        is_final, requests`` (that its report took), ``sentence`` (the first of its report), ``report`` (place of its
+        page beside the index; empty where there is none).
+    rows : DataFrame
+        The result dataset (`COLUMNS`) of these accounts: this week, and the totals of the eleven before it.
+    """
+
+    week: str
+    accounts: pd.DataFrame
+    rows: pd.DataFrame
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether any of the numbers is invented."""
+        return bool(self.accounts["sandbox"].fillna(False).any())
 
 
 def tidied(frame: pd.DataFrame) -> pd.DataFrame:

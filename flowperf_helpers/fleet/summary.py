@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,10 +14,11 @@ from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.fleet import results
 from flowperf_helpers.fleet.files import Target
 from flowperf_helpers.fleet.index import index_page
+from flowperf_helpers.fleet.results import FleetWeek
 from flowperf_helpers.fleet.run import Outcome
-from flowperf_helpers.report.export import workbook
+from flowperf_helpers.report.sheets import workbook
 
-__all__ = ["FleetWeek", "fleet_json", "summarise", "write_summary"]
+__all__ = ["fleet_json", "summarise", "write_summary"]
 
 JSON_VERSION = 1
 _ACCOUNTS = {
@@ -26,33 +26,6 @@ _ACCOUNTS = {
     "timezone": "str", "sandbox": "boolean", "is_final": "boolean", "requests": "Int64", "sentence": "str",
     "report": "str",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class FleetWeek:
-    """One week of a fleet, as its index page and its files show it.
-
-    Attributes
-    ----------
-    week : str
-        ISO label.
-    accounts : DataFrame
-        One row per account, in the order of the file: ``account, status`` (done, kept or failed), ``reason`` (why it
-        failed), ``reconnect`` (whether the customer has to give a new key), ``title, currency, timezone, sandbox,
-        is_final, requests`` (that its report took), ``sentence`` (the first of its report), ``report`` (place of its
-        page beside the index; empty where there is none).
-    rows : DataFrame
-        The result dataset (`results.COLUMNS`) of these accounts: this week, and the totals of the eleven before it.
-    """
-
-    week: str
-    accounts: pd.DataFrame
-    rows: pd.DataFrame
-
-    @property
-    def sandbox(self) -> bool:
-        """Whether any of the numbers is invented."""
-        return bool(self.accounts["sandbox"].fillna(False).any())
 
 
 def summarise(outcomes: Sequence[Outcome], week: str, out: str) -> FleetWeek:
@@ -127,7 +100,7 @@ def write_summary(fleet: FleetWeek, out: str) -> list[str]:
     }
     content = {
         "fleet.json": (json.dumps(fleet_json(fleet), ensure_ascii=False, indent=1) + "\n").encode(),
-        "fleet.xlsx": workbook(sheets, f"{mark}{len(fleet.accounts)} accounts, week {fleet.week}", None),
+        "fleet.xlsx": workbook(sheets, f"{mark}{len(fleet.accounts)} accounts, week {fleet.week}"),
         "index.html": index_page(fleet).encode(),
     }
     for place, made in content.items():

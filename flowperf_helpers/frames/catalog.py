@@ -185,7 +185,7 @@ STATISTICS: dict[str, Statistic] = {
 }  # fmt: skip
 
 VALUE_STATISTICS = ("average_order_value", "conversion_value", "revenue_per_recipient")
-"""The three that some conversion metrics refuse with a 400 (contract, section E)."""
+"""The three that some conversion metrics refuse with a 400."""
 
 
 def has_meaning(statistic: str, channel: str) -> bool:

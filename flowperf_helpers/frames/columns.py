@@ -80,17 +80,17 @@ def require_unique(frame: pd.DataFrame, keys: Sequence[str], what: str) -> None:
     twice = np.flatnonzero(frame.duplicated(list(keys)))
     if len(twice):
         row = frame.iloc[twice[0]]
-        told = ", ".join(f"{k}={row[k]}" for k in keys if not pd.isna(row[k]))
+        place = ", ".join(f"{k}={row[k]}" for k in keys if not pd.isna(row[k]))
         raise ArgumentError(
             f"{what} was given {len(twice)} row{'s' if len(twice) > 1 else ''} twice, the first at position {twice[0]} "
-            f"({told or 'without any key'}): take out what was asked twice, or add the grouping that tells them apart."
+            f"({place or 'without any key'}): take out the repetition, or add the grouping that tells the rows apart."
         )
 
 
 def require_once(frame: pd.DataFrame, by: Sequence[str], what: str) -> None:
     """Raise an `ArgumentError` where a message stands twice in one interval, so that its sends would count twice.
 
-    Nobody can tell where the frame has no message ids. Several conversion metrics are no harm as long as each message
+    Without message ids in the frame nothing is checked. Several conversion metrics do no harm as long as each message
     stands under one of them (its flow's own).
     """
     if "flow_message_id" not in frame.columns:
@@ -116,11 +116,11 @@ def numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
     try:
         return np.asarray(frame[name].to_numpy(dtype=np.float64, na_value=np.nan), dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"The column {name} holds something that is no number.") from error
+        raise ArgumentError(f"The column {name} holds something that is not a number.") from error
 
 
 def carries(frame: pd.DataFrame, statistic: str) -> npt.NDArray[np.bool_]:
-    """Rows whose channel gives a statistic a meaning; all of them where no channel is told."""
+    """Rows whose channel gives a statistic a meaning; all of them where the frame has no channel."""
     if "send_channel" not in frame.columns:
         return np.ones(len(frame), dtype=bool)
     codes, channels = pd.factorize(frame["send_channel"])

@@ -46,7 +46,7 @@ MINUS = "\N{MINUS SIGN}"
 _SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$", "JPY": "¥"}
 
 VERDICT_SYMBOLS = {"higher": "▲", "lower": "▼", "no evidence of a change": "•", "too few to say": "◦", "stopped": "■"}
-"""A verdict is told by word and shape; colour only repeats it."""
+"""A verdict is shown by word and shape; colour only repeats it."""
 
 
 def _missing(value: Any) -> bool:
@@ -110,8 +110,12 @@ def count_text(value: Any, *, plus: bool = False) -> str:
     return MISSING if _missing(value) else _signed(f"{abs(float(value)):,.0f}", float(value), plus=plus)
 
 
-def money_text(value: Any, currency: str | None = None, *, plus: bool = False, compact: bool = False) -> str:
-    """Money with its currency: cents below 100, none above; ``compact`` shortens thousands and millions for axes.
+def money_text(
+    value: Any, currency: str | None = None, *, plus: bool = False, compact: bool = False, whole: bool = False
+) -> str:
+    """Money with its currency: cents below 100, none above.
+
+    ``compact`` shortens thousands and millions for axes; ``whole`` leaves the cents out, for columns read as one.
 
     >>> money_text(1234.5, "EUR"), money_text(12.5, "EUR"), money_text(2_500_000, "EUR", compact=True)
     ('€1,234', '€12.50', '€2.5M')
@@ -119,7 +123,8 @@ def money_text(value: Any, currency: str | None = None, *, plus: bool = False, c
     if _missing(value):
         return MISSING
     size = abs(float(value))
-    number = f"{size:,.0f}" if size >= 100 or (size == 0 or (compact and size == int(size))) else f"{size:,.2f}"
+    bare = whole or size >= 100 or size == 0 or (compact and size == int(size))
+    number = f"{size:,.0f}" if bare else f"{size:,.2f}"
     if compact and size >= 1000:
         scale, letter = (1e6, "M") if size >= 1e6 else (1e3, "k")
         number = f"{size / scale:,.3g}{letter}"

@@ -71,7 +71,7 @@ _RESULTS = re.compile(rb'(?<!\\)"results"\s*:\s*\[')
 
 
 class _Otherwise(Exception):
-    """Something that only the standard library's reader tells apart, or refuses with its place."""
+    """Something that only the standard library's reader distinguishes, or refuses with its place."""
 
 
 def decode_series(body: bytes | str, counts: Collection[str]) -> Any:

@@ -31,7 +31,7 @@ def finish_values(
     statistics : sequence of str
         As asked; one that the answer lacks becomes a column of NA.
     bounds : pair of Timestamp
-        Start and exclusive end of the window; two NaT where Klaviyo does not tell.
+        Start and exclusive end of the window; two NaT where Klaviyo does not say.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def finish_series(
 
     An interval ends where the next one starts, one unit after its label, or where the window ends, whichever is first.
     It is *partial* while it runs (and where the window cuts it), *provisional* until the attribution window has passed
-    since its end (contract, section J.2).
+    since its end: conversions are still attributed to it until then.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ A values answer gives one row per group, a series one row per group × interval,
     1 T7K2j8  01GMRW…         email        2026-11-16 00:00:00+01:00    <NA>        NaN
 
 Counts are ``Int64`` (null stays NA and is never 0), rates (fractions), money and ratios ``float64`` (null is NaN),
-groupings strings. Klaviyo labels its times ``+00:00`` but means the account's wall clock (contract, section D.4):
+groupings strings. Klaviyo labels its times ``+00:00`` but means the account's wall clock:
 labels are read as they show and the zone is attached.
 """
 
@@ -49,7 +49,7 @@ def values_frame(payload: Payload, timezone: str | tzinfo = "UTC") -> pd.DataFra
     payload : bytes, str or decoded dict
         The answer's body.
     timezone : str or tzinfo
-        Kept in ``attrs["timezone"]``; a values answer tells no time.
+        Kept in ``attrs["timezone"]``; a values answer has no time.
 
     Returns
     -------
@@ -275,7 +275,7 @@ def _at(name: str, per_result: int = 0) -> Callable[[int], str]:
 def _label_list(labels: Any) -> list[str]:
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise PayloadError(
-            "Klaviyo's series has no list of date_times: nothing tells when its numbers are from.", place=_LABELS
+            "Klaviyo's series has no list of date_times: nothing says when its numbers are from.", place=_LABELS
         )
     return labels
 

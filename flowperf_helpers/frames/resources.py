@@ -35,7 +35,7 @@ __all__ = [
 
 # Answers about metrics, flows and messages → tidy frames. Pure: bytes in, frames out.
 #
-# Klaviyo promises no attribute of these resources (contract, sections A.1 to A.4): whatever is null or left out
+# Klaviyo promises no attribute of these resources: whatever is null or left out
 # stays NA, a resource without an id is refused, and nothing is filtered that was not asked to be. ::
 #
 #       metric_id           metric_name integration_id integration_name integration_category
@@ -70,7 +70,7 @@ class Resource:
 
 @dataclass(frozen=True)
 class TriggerMap:
-    """Which flows each metric triggers, as far as an answer tells.
+    """Which flows each metric triggers, as far as an answer says.
 
     Attributes
     ----------
@@ -146,7 +146,7 @@ def metrics_frame(pages: Sequence[bytes]) -> pd.DataFrame:
 def flows_frame(resources: Iterable[Resource]) -> pd.DataFrame:
     """Shape flow resources: one row per flow, each id once, columns `FLOW_COLUMNS`.
 
-    A resource that is only ``type`` and ``id`` (the guide's answers) gives a row of NA.
+    A resource that is only ``type`` and ``id`` (as Klaviyo answers where attributes are left out) gives a row of NA.
     """
     flows = list({flow.id: flow for flow in resources}.values())
     names = {"flow_name": "name", "flow_status": "status", "trigger_type": "trigger_type"}
@@ -250,7 +250,7 @@ def _times(values: Sequence[Any]) -> pd.Series:
 # Flow actions → the messages they send, variations of a test included. Pure.
 #
 # From revision 2025-10-15 on an action's ``definition`` holds its message; an A/B test (``ab-test`` or ``content-
-# experiment``) holds a main action and one whole send action per variation (contract, section A.4), so the walk
+# experiment``) holds a main action and one whole send action per variation, so the walk
 # goes into both.
 
 MESSAGE_COLUMNS = ("flow_id", "flow_message_id", "flow_message_name", "send_channel", "action_status", "is_variation")

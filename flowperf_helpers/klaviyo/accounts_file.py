@@ -18,9 +18,10 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,15 +34,16 @@ from flowperf_helpers.errors import (
     suggestion,
 )
 from flowperf_helpers.klaviyo.credentials import looks_like_secret, without_keys
+from flowperf_helpers.klaviyo.marks import check_marks
 
-__all__ = ["RESERVED", "account_names", "accounts_path", "read_section"]
+__all__ = ["RESERVED", "account_names", "accounts_path", "read_section", "refuse_secrets", "shared_targets"]
 
 RESERVED = ("sandbox", "live")
 SOURCES = ("api_key_env", "access_token_env", "keyring")
 _DEFAULT_TEXTS = ("integration", "conversion_metric", "timezone", "base_url")
 _TEXTS = (*SOURCES, *_DEFAULT_TEXTS)
 _DEFAULTS = (*_DEFAULT_TEXTS, "attribution_days", "tags")
-_KEYS = (*_TEXTS, "attribution_days", "tags", "oauth")
+_KEYS = (*_TEXTS, "attribution_days", "events", "oauth", "send", "tags", "targets")
 _OAUTH_KEYS = ("client_id_env", "client_secret_env", "refresh_token_env", "keyring")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -63,6 +65,7 @@ class _File:
     defaults: dict[str, Any]
     lines: Mapping[tuple[str, ...], int]
     broken: Mapping[str, FlowperfError] = field(default_factory=dict)
+    send: dict[str, Any] = field(default_factory=dict)
 
     def place(self, *table: str, key: str = "") -> str:
         """Where something stands, for a message."""
@@ -96,8 +99,8 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     Returns
     -------
     dict
-        Texts, ``attribution_days`` (int, 1 to 90), ``tags`` (list of texts, those of the defaults first) and ``oauth``
-        (dict of texts).
+        Texts, ``attribution_days`` (int, 1 to 90), ``tags`` (list of texts, those of the defaults first), ``events,
+        targets`` (of `marks`), ``send`` (dict of sections) and ``oauth`` (dict of texts).
 
     Raises
     ------
@@ -124,7 +127,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
         near = suggest(name, known)
         raise UnknownNameError(f"{path} has no account {without_keys(name)!r}: {suggestion(near, known)}", near=near)
     _check_name(name, file)
-    section = file.sections[name]
+    section = deepcopy(file.sections[name])  # what is checked may be rewritten
     if not isinstance(section, dict):
         raise ArgumentError(
             f"{file.place('accounts', key=name)}: accounts.{name} is not a section: write [accounts.{name}] above its "
@@ -134,11 +137,16 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
         (("defaults",), file.defaults, _DEFAULTS),
         (("accounts", name), section, _KEYS),
     ):
-        _refuse_secrets(given, file, table)
+        refuse_secrets(given, partial(_placed, file, table))
         _check_settings(given, file, table, known_keys)
     _check_source(name, section, file)
     tags = dict.fromkeys([*file.defaults.get("tags", []), *section.get("tags", [])])
     return {**file.defaults, **section, "tags": list(tags)}
+
+
+def shared_targets(path: Path) -> dict[str, Any]:
+    """Return the ``[send.NAME]`` sections, which hold for every account, unchecked."""
+    return _read(path).send
 
 
 def _read(path: Path) -> _File:
@@ -160,15 +168,15 @@ def _parsed(path: Path, text: str) -> _File:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         content = _by_table(path, text, error, broken)
-    sections, defaults = content.get("accounts", {}), content.get("defaults", {})
-    wrong = set(content) - {"accounts", "defaults"} or not isinstance(sections, dict) or not isinstance(defaults, dict)
-    if wrong or not (sections or broken):
+    sections, defaults, send = (content.get(name, {}) for name in ("accounts", "defaults", "send"))
+    wrong = set(content) - {"accounts", "defaults", "send"} or not isinstance(sections, dict)
+    if wrong or not isinstance(defaults, dict) or not (sections or broken):
         found = without_keys(", ".join(content)) or "nothing"
         raise ArgumentError(
-            f"{path} holds one [accounts.NAME] section per account, [defaults] where they share settings, and nothing "
-            f"else; it has {found}."
+            f"{path} holds [accounts.NAME] sections, one per account, [defaults] that they share, and [send.NAME] "
+            f"sections; it has {found}."
         )
-    return _File(path, {k: v for k, v in sections.items() if k not in broken}, defaults, lines, broken)
+    return _File(path, {k: v for k, v in sections.items() if k not in broken}, defaults, lines, broken, send)
 
 
 def _by_table(
@@ -184,7 +192,7 @@ def _by_table(
     for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
         table = _table_of(rows[start])
         if table[:1] != ("accounts",) or len(table) < 2:
-            if table != ("defaults",) or table in seen:
+            if (table != ("defaults",) and table[:1] != ("send",)) or table in seen:
                 raise _not_toml(path, error) from None
         elif table in seen:
             broken[table[1]] = ArgumentError(
@@ -196,7 +204,7 @@ def _by_table(
         try:
             part = tomllib.loads("".join(f"{row}\n" for row in rows[start:end]))
         except tomllib.TOMLDecodeError as mistake:
-            if table == ("defaults",):
+            if table[0] != "accounts":
                 raise _not_toml(path, mistake, start) from None
             broken[table[1]] = _not_toml(path, mistake, start)
             continue
@@ -261,13 +269,19 @@ def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def _refuse_secrets(section: dict[str, Any], file: _File, table: tuple[str, ...]) -> None:
-    """Refuse values that look like keys; a name is the user's to choose and may look like anything."""
+def _placed(file: _File, table: tuple[str, ...], key: str) -> str:
+    return file.place(*table, key=key)
+
+
+def refuse_secrets(section: dict[str, Any], place: Callable[[str], str]) -> None:
+    """Refuse values that look like keys; a name is the user's to choose and may look like anything.
+
+    ``place`` says where a setting stands.
+    """
     for key, text in _texts(section):
         if looks_like_secret(text) or (text and _SECRET_WORDS.search(key)):
             raise CredentialsError(
-                f"{file.place(*table, key=key)}: {without_keys(key)} looks like a key, and no secret belongs in this "
-                f"file: {_BELONGS}."
+                f"{place(key)}: {without_keys(key)} looks like a key, and no secret belongs in this file: {_BELONGS}."
             )
 
 
@@ -280,6 +294,7 @@ def _check_settings(section: dict[str, Any], file: _File, table: tuple[str, ...]
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
         place = file.place(*table, key="attribution_days")
         raise ArgumentError(f"{place}: attribution_days is a whole number of days, 1 to 90.")
+    check_marks(file.place(*table), section)
     tags = section.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
         raise ArgumentError(f'{file.place(*table, key="tags")}: tags is a list of texts: tags = ["eu", "template-v2"].')

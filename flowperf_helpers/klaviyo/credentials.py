@@ -137,7 +137,7 @@ class Credentials:
         return False
 
     def refresh(self, post_form: PostForm) -> bool:
-        """Get a new token and tell whether there is one; a key or a given token has none."""
+        """Get a new token and return whether there is one; a key or a given token has none."""
         return False
 
     def __repr__(self) -> str:
@@ -346,7 +346,7 @@ class OAuthCredentials(Credentials):
         return bool(tokens.get("access_token")) and isinstance(end, int | float) and self._clock() < end - EARLY
 
     def needs_refresh(self) -> bool:
-        """Tell whether there is no access token, or one that ends within half a minute."""
+        """Return whether there is no access token, or one that ends within half a minute."""
         return not self._is_fresh(self._tokens())
 
     def refresh(self, post_form: PostForm) -> bool:

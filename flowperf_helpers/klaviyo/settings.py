@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -29,21 +29,19 @@ from flowperf_helpers.klaviyo.storage import flowperf_home
 __all__ = [
     "DEFAULT_BASE_URL",
     "DEFAULT_REVISION",
-    "SANDBOX_URL",
     "AccountSettings",
     "account_settings",
     "is_loopback",
+    "revision_of",
 ]
 
-# Nothing falls back to the sandbox; a key that is not there is an error.
+
+# The settings of an account. Nothing falls back to the sandbox; a key that is not there is an error.
 
 DEFAULT_BASE_URL = "https://a.klaviyo.com"
 DEFAULT_REVISION = "2026-10-15"
-SANDBOX_URL = "http://sandbox.invalid"
-"""Address of the embedded account: a name that no network can resolve (RFC 2606), served in-process only."""
 MAX_ANSWER = 64_000_000
 """Most bytes of one answer; Klaviyo's largest pages are about 2 MB."""
-SANDBOX_KEY = "sandbox-key"
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,8 @@ class AccountSettings:
         Whether it is the account inside this process.
     attribution_days : int
         Days after which a window counts as settled.
+    events, targets : tuple of dict, mapping
+        Days that the report marks (``date``, ISO text, and ``text``), and lines that it draws (``weekly_revenue``).
     max_answer : int
         Most bytes of one answer, unpacked.
     tags : tuple of str
@@ -81,14 +81,10 @@ class AccountSettings:
     timezone: str | None = None
     is_embedded: bool = False
     attribution_days: int = 5
+    events: tuple[Mapping[str, str], ...] = ()
+    targets: Mapping[str, float] = field(default_factory=dict)
     max_answer: int = MAX_ANSWER
     tags: tuple[str, ...] = ()
-
-    @property
-    def is_sandbox(self) -> bool:
-        """Whether the numbers are invented: the embedded account, also where it or a simulated fleet is served."""
-        served = is_loopback(urlsplit(self.base_url).hostname) and self.credentials.opens(SANDBOX_KEY, "sandbox-token")
-        return self.is_embedded or served
 
     @property
     def host(self) -> str:
@@ -102,14 +98,14 @@ class AccountSettings:
 
 
 def account_settings(
-    name: str = "sandbox", *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
+    name: str, *, environ: Mapping[str, str] = os.environ, accounts_file: Path | None = None
 ) -> AccountSettings:
-    """Return the settings of an account.
+    """Return the settings of an account of Klaviyo's; the embedded one's are made where it is opened.
 
     Parameters
     ----------
     name : str
-        ``"sandbox"``, ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
+        ``"live"`` (the variables of the environment) or a section of ``accounts.toml``.
     environ : mapping, optional
         The environment.
     accounts_file : Path, optional
@@ -124,10 +120,7 @@ def account_settings(
     ArgumentError
         Base address, revision, FLOWPERF_MAX_ANSWER_MB or a setting of the section is not usable.
     """
-    revision = _revision(environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION)
-    if name == "sandbox":
-        key = Credentials(SANDBOX_KEY, scheme=PRIVATE_KEY, source="the sandbox")
-        return AccountSettings(name, SANDBOX_URL, revision, key, conversion_metric="RplOrd", is_embedded=True)
+    revision = revision_of(environ)
     section = {} if name == "live" else read_section(name, accounts_file, environ)
     given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
     base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")
@@ -140,6 +133,8 @@ def account_settings(
         conversion_metric=section.get("conversion_metric"),
         timezone=_zone(name, section.get("timezone")),
         attribution_days=section.get("attribution_days", 5),
+        events=tuple(section.get("events", ())),
+        targets=section.get("targets", {}),
         max_answer=_max_answer(environ),
         tags=tuple(section.get("tags", ())),
     )
@@ -199,7 +194,15 @@ def _oauth(name: str, oauth: dict[str, str], base_url: str, environ: Mapping[str
     )
 
 
-def _revision(text: str) -> str:
+def revision_of(environ: Mapping[str, str]) -> str:
+    """Return ``KLAVIYO_REVISION``, or the default.
+
+    Raises
+    ------
+    ArgumentError
+        Not a date.
+    """
+    text = environ.get("KLAVIYO_REVISION", "").strip() or DEFAULT_REVISION
     try:
         if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.removesuffix(".pre")):
             raise ValueError(text)

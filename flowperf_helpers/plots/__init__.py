@@ -15,7 +15,6 @@ _HOMES = {
     "plot_heatmap": "heatmap",
     "plot_series": "series",
     "plot_small_multiples": "series",
-    "plot_triggers": "flows",
     "plot_values": "values",
     "plot_variations": "comparison",
     "plot_volume": "flows",

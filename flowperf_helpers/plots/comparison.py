@@ -191,7 +191,8 @@ def plot_variations(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8
     Parameters
     ----------
     duel : DataFrame
-        Of `compare_variations`: per message and variation ``rate, low, high, probability_best, klaviyo_rule, verdict``.
+        Of `compare_variations` or `watch_variations`: per message and variation ``rate, low, high, probability_best,
+        klaviyo_rule, verdict``.
     rate : str, optional
         The statistic; left out: ``attrs["rate"]``.
     top : int

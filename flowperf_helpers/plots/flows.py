@@ -1,4 +1,4 @@
-"""Pictures for choosing: which flows a metric triggers, and which flows send how much."""
+"""A picture for choosing: which flows send how much."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterable
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from flowperf_helpers.plots.figure import canvas, headline, label_rows, nothing_to_draw, plural, put_alt
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, label_names, styled
 
-__all__ = ["plot_triggers", "plot_volume"]
+__all__ = ["plot_volume"]
 
 _LOOKS = {
     "live": ("o", COLORS["blue"]), "manual": ("^", COLORS["orange"]), "draft": ("s", COLORS["purple"]),
@@ -34,58 +33,6 @@ def _legend(ax: Axes, states: Iterable[str]) -> None:
     ]
     ax.legend(handles=marks, loc="upper center", bbox_to_anchor=(0.5, -0.16 if ax.get_ylim()[0] < 8 else -0.1),
               ncols=len(marks), title=None)  # fmt: skip
-
-
-@styled
-def plot_triggers(triggers: pd.DataFrame, metrics: pd.DataFrame, *, top: int = 20, ax: Axes | None = None) -> Axes:
-    """Draw one mark per flow beside the metric that triggers it; the mark's shape and colour tell the flow's status.
-
-    Parameters
-    ----------
-    triggers : DataFrame
-        Of ``account.flows_triggered_by``.
-    metrics : DataFrame
-        Of ``account.metrics``; names the rows.
-    top : int
-        Metrics drawn, those with most flows first.
-    """
-    counts = triggers.groupby("metric_id")["flow_id"].nunique().sort_values(ascending=False, kind="stable")
-    shown = counts.head(top)
-    ax = canvas(ax, height=1.9 + 0.3 * max(len(shown), 3))
-    if shown.empty:
-        return nothing_to_draw(ax, f"None of {plural(len(metrics), 'metric')} triggers a flow.", triggers.attrs)
-    names = metrics.drop_duplicates("metric_id").set_index("metric_id")
-    owners = names["integration_name"].reindex(shown.index)
-    owners = owners.astype("object").where(owners.notna(), "no integration")
-    titles = [f"{n if isinstance(n, str) else 'unknown metric'} · {o}" for n, o in
-              zip(names["metric_name"].reindex(shown.index), owners, strict=True)]  # fmt: skip
-    rows = triggers[triggers["metric_id"].isin(shown.index)].assign(state=_states(triggers)).copy()
-    rows["order"] = rows["state"].map({s: i for i, s in enumerate(_LOOKS)}).fillna(len(_LOOKS))
-    rows = rows.sort_values(["metric_id", "order"], kind="stable")
-    rows["x"] = rows.groupby("metric_id").cumcount() + 1
-    rows["y"] = rows["metric_id"].map({metric: i for i, metric in enumerate(shown.index)})
-    for state, (marker, color) in _LOOKS.items():
-        part = rows[rows["state"] == state]
-        ax.plot(part["x"], part["y"], marker=marker, color=color, linestyle="", markersize=9)
-    for y, metric in enumerate(shown.index):
-        flows = rows[rows["metric_id"] == metric]
-        called = label_names([*flows["flow_name"]], [*flows["flow_id"]], width=max(16, 44 // len(flows)))
-        if len(flows) <= 3:
-            ax.annotate(", ".join(called), (len(flows), y), xytext=(10, 0), textcoords="offset points", va="center",
-                        fontsize=8.5, color=MUTED)  # fmt: skip
-    hang = label_rows(ax, label_names([*titles], [*shown.index], width=44))
-    ax.set_xlim(0.5, max(5.5, counts.max() + 0.5))
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    ax.set_xlabel("flows triggered (one mark each)")
-    _legend(ax, rows["state"])
-    rest = f", the first {len(shown)} drawn" if len(counts) > len(shown) else ""
-    finding = (
-        f"{len(counts)} of {plural(len(metrics), 'metric')} trigger {plural(triggers['flow_id'].nunique(), 'flow')}"
-    )
-    most = f"Most: {titles[0]} with {plural(int(counts.iloc[0]), 'flow')}{rest}"
-    headline(ax, finding, most, triggers.attrs | metrics.attrs, hang=hang)
-    put_alt(ax, f"{finding}. {most}.", triggers.attrs)
-    return ax
 
 
 @styled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
@@ -11,7 +12,6 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from flowperf_helpers.errors import ArgumentError
@@ -34,8 +34,6 @@ from flowperf_helpers.plots.style import (
     COLORS,
     HATCH,
     INK,
-    LINES,
-    MARKERS,
     MUTED,
     PALE,
     SERIES,
@@ -63,6 +61,10 @@ __all__ = [
 
 
 # Control limits on a time axis: the band of ordinary weeks, and the points outside it with their dates.
+
+
+MOST_PALE = 6
+"""Other lines that are drawn pale; more of them would be scribble."""
 
 
 def _value_column(limits: pd.DataFrame) -> str:
@@ -114,10 +116,11 @@ def signal_words(limits: pd.DataFrame, step: pd.Timedelta, statistic: str, curre
         return "nothing outside the control limits"
     last, column = flagged.iloc[-1], _value_column(limits)
     when = interval_name(wall_times(pd.DatetimeIndex([last["interval_start"]]))[0], step)
+    when = f"{'in' if step > pd.Timedelta(days=2) else 'on'} {when}"
     side = "above" if float(last[column]) > float(last["centre"]) else "below"
     others = f", the latest of {len(flagged)} signals" if len(flagged) > 1 else ""
     usual = statistic_text(last["centre"], statistic, currency)
-    return f"{statistic_text(last[column], statistic, currency)} in {when} lies {side} the usual {usual}{others}"
+    return f"{statistic_text(last[column], statistic, currency)} {when} lies {side} the usual {usual}{others}"
 
 
 # Statistics over time: one line per group, gaps as gaps, what is not final hatched, limits where they are given.
@@ -133,7 +136,9 @@ def plot_series(
     top: int = 5,
     ax: Axes | None = None,
 ) -> Axes:
-    """Lines over time of the largest groups; the others stay pale in the background.
+    """Lines over time of the largest groups; a few others stay pale in the background, many are counted only.
+
+    Without limits the title names the line that lies farthest from its median, as in `plot_small_multiples`.
 
     Parameters
     ----------
@@ -165,6 +170,9 @@ def plot_series(
     looks: dict[object, int] = {
         column: place for place, column in enumerate(lines.table.columns[: min(top, len(SERIES))])
     }
+    others = len(lines.table.columns) - len(looks)
+    if others > MOST_PALE:
+        lines = replace(lines, table=lines.table[list(looks)])
     draw_lines(ax, lines, looks)
     notes = [statistic_label(statistic) + f" by {noun}"]
     signals, also = "", []
@@ -180,10 +188,13 @@ def plot_series(
     ax.set_ylabel(axis_title(statistic, currency, denominator=parts[1] if parts else None), color=MUTED)
     if len(lines.soft):
         notes.append("hatched: not final yet")
-    others = len(lines.table.columns) - len(looks)
-    if others > 0:
+    if others > MOST_PALE:
+        notes.append(f"{plural(others, f'smaller {noun}')} not drawn")
+    elif others > 0:
         notes.append(f"pale: {plural(others, f'other {noun}')}" + (", cut at the top" if is_cut else ""))
     finding, alt = line_words(lines, statistic, currency, noun, signals)
+    if limits is None:
+        finding = _farthest({statistic: lines}, currency)
     headline(ax, finding, " · ".join(notes), attrs, hang=44)
     put_alt(ax, alt, attrs)
     return ax
@@ -232,7 +243,10 @@ def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, si
 def plot_small_multiples(
     frame: pd.DataFrame, *, statistics: Sequence[str], by: str = "flow_name", top: int = 3
 ) -> npt.NDArray[np.object_]:
-    """One panel per statistic over the same weeks or days, two abreast.
+    """One panel per statistic over the same weeks or days, two abreast, each with the largest groups only.
+
+    The title names the line whose last final value lies farthest from its own median, in units of its usual distance
+    from it: a place to look, not a verdict.
 
     Parameters
     ----------
@@ -243,7 +257,7 @@ def plot_small_multiples(
     by : str
         Column that names the lines; the same colour in every panel.
     top : int
-        Lines with a colour.
+        Lines drawn.
 
     Returns
     -------
@@ -257,8 +271,9 @@ def plot_small_multiples(
     statistics = list(dict.fromkeys(statistics))
     columns = min(2, len(statistics))
     height = -(-len(statistics) // columns)
-    figure, grid = plt.subplots(height, columns, figsize=(9.5, 0.9 + 2.5 * height), layout="constrained", squeeze=False,
-                                sharex=True)  # fmt: skip
+    figure, grid = plt.subplots(
+        height, columns, figsize=(10.5, 0.9 + 2.5 * height), layout="constrained", squeeze=False, sharex=True
+    )
     panels = grid.ravel()
     breathe(figure)
     for spare in panels[len(statistics) :]:
@@ -276,32 +291,47 @@ def plot_small_multiples(
             nothing_to_draw(ax, f"{statistic_label(statistic)} is not known for any {noun} here.", {})
             put_alt(ax, ax.get_label(), frame.attrs)
             continue
+        kept = [column for column in lines.table.columns if column in looks] or [*lines.table.columns[:top]]
+        shaped[statistic] = lines = replace(lines, table=lines.table[kept])
         draw_lines(ax, lines, looks)
-        scale_lines(ax, lines, statistic, currency, looks)
+        scale_lines(ax, lines, statistic, currency, looks, most=4)
+        name_ends(ax, lines, statistic, currency, looks)
         parts = parts_of(frame, statistic)
         label = axis_title(statistic, currency, denominator=parts[1] if parts else None)
         ax.set_title(label, loc="left", fontsize=10.5, fontweight="bold", color=INK)
         put_alt(ax, line_words(lines, statistic, currency, noun, "")[1], frame.attrs)
-    _legend(figure, names, looks, noun, any(len(lines.soft) for lines in shaped.values()))
-    drawn = [(name, lines) for name, lines in shaped.items() if len(lines.table.columns)]
-    finding = (
-        f"No {noun} has numbers here" if not drawn else line_words(drawn[0][1], drawn[0][0], currency, noun, "")[0]
-    )
+    _legend(figure, len(names) - len(looks), noun, any(len(lines.soft) for lines in shaped.values()))
+    finding = _farthest(shaped, currency) or f"No {noun} has numbers here"
     _heading(figure, finding, sandbox=bool(frame.attrs.get("sandbox")))
     return np.asarray(panels[: len(statistics)], dtype=object)
 
 
-def _legend(figure: Figure, names: dict[object, str], looks: dict[object, int], noun: str, has_soft: bool) -> None:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=SERIES[i], linestyle=LINES[i], marker=MARKERS[i], markersize=5, label=names[key])
-        for key, i in looks.items()
-    ]
-    others = len(names) - len(looks)
+def _farthest(shaped: dict[str, Lines], currency: str | None) -> str:
+    """The line whose last final value is farthest from its median, measured by its median distance from it."""
+    best, words = -1.0, ""
+    for statistic, lines in shaped.items():
+        final = lines.table[~lines.table.index.isin(lines.soft)]
+        for column, values in final.items():
+            known = values.dropna()
+            if not len(known):
+                continue
+            usual, last = float(known.median()), float(known.iloc[-1])
+            spread = float((known - usual).abs().median())
+            far = abs(last - usual) / spread if spread else 0.0
+            if far > best:
+                when = interval_name(known.index[-1], lines.step)
+                now, then = (statistic_text(value, statistic, currency) for value in (last, usual))
+                label = statistic_label(statistic).lower()
+                best, words = far, f"{lines.labels[column]}: {label} {now} in {when}, farthest from its median ({then})"
+    return words
+
+
+def _legend(figure: Figure, others: int, noun: str, has_soft: bool) -> None:
+    handles = [Patch(facecolor="white", edgecolor=PALE, hatch=HATCH, label="not final yet")] if has_soft else []
     if others > 0:
-        handles.append(Line2D([], [], color=PALE, linewidth=1, label=plural(others, f"other {noun}")))
-    if has_soft:
-        handles.append(Patch(facecolor="white", edgecolor=PALE, hatch=HATCH, label="not final yet"))
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 3), labelcolor=INK)
+        handles.append(Patch(facecolor="none", label=f"{plural(others, f'smaller {noun}')} not drawn"))
+    if handles:
+        figure.legend(handles=handles, loc="outside lower left", ncols=2, labelcolor=INK)
 
 
 def _heading(figure: Figure, finding: str, *, sandbox: bool) -> None:

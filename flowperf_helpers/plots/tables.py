@@ -36,6 +36,7 @@ __all__ = [
     "frame_columns",
     "frame_table",
     "make_table",
+    "money_format",
     "sheet_format",
     "style",
     "tables_by",
@@ -102,8 +103,11 @@ def _name(name: Any, identifier: Any) -> str:
     return shown if _is_missing(identifier) else _FOLD.format(shown, short_name(identifier, 200))
 
 
-def _moment(value: pd.Timestamp) -> str:
-    return f"{value:%Y-%m-%d %H:%M %Z}".strip()
+def _bare(value: Any) -> str:
+    """A value as a frame holds it, without what only a machine reads: midnight and its zone, the 17th digit."""
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M %Z}".strip()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 KINDS: Mapping[str, Kind] = {
@@ -114,7 +118,8 @@ KINDS: Mapping[str, Kind] = {
     "label": Kind(_or_dash(formats.statistic_label)),
     "verdict": Kind(lambda v, unit, currency: formats.verdict_text(v[0])),
     "name": Kind(lambda v, unit, currency: _name(*v)),
-    "plain": Kind(_or_dash(lambda v: _moment(v) if isinstance(v, pd.Timestamp) else str(v))),
+    "plain": Kind(_or_dash(_bare)),
+    "plain number": Kind(_or_dash(_bare), True, float),
     # moments
     "date": Kind(_or_dash(lambda v: f"{v:%Y-%m-%d}"), sort=lambda v: v.timestamp(), sheet="yyyy-mm-dd"),
     "time": Kind(_or_dash(lambda v: f"{v:%Y-%m-%d %H:%M}"), sort=lambda v: v.timestamp(), sheet="yyyy-mm-dd hh:mm"),
@@ -323,17 +328,25 @@ def frame_table(frame: pd.DataFrame, *, plain: bool = False, currency: str | Non
     """Any frame as a table; ``plain`` keeps heads and values as they are."""
     columns = frame_columns(frame)
     if plain:
-        columns = [replace(c, head=str(name), kind="plain") for c, name in zip(columns, frame, strict=True)]
+        kinds = ["plain number" if c.is_number else "plain" for c in columns]
+        columns = [replace(c, head=str(n), kind=k) for c, n, k in zip(columns, frame, kinds, strict=True)]
     return make_table(frame.set_axis([c.source for c in columns], axis=1), columns, currency=currency, **looks)
+
+
+def money_format(currency: str | None, *, cents: bool = False) -> str:
+    """The spreadsheet's number format of money; anything but letters and digits would end the format, or the file."""
+    number = "#,##0.00" if cents else "#,##0"
+    code = "".join(c for c in currency or "" if c.isalnum())[:8]
+    return f'{number} "{code}"' if code else number
 
 
 def sheet_format(column: Column, currency: str | None = None) -> str:
     """The spreadsheet's number format of a column."""
     if KINDS[column.kind].sheet:
         return KINDS[column.kind].sheet
-    code = "".join(c for c in currency or "" if c.isalnum())[:8]  # anything else would end the format, or the file
-    money = f'#,##0.00 "{code}"' if code else "#,##0.00"
-    return {"fraction": "0.00%", "money": money, "count": "#,##0"}.get(formats.unit_of(column.unit), "0.00")
+    return {"fraction": "0.00%", "money": money_format(currency, cents=True), "count": "#,##0"}.get(
+        formats.unit_of(column.unit), "0.00"
+    )
 
 
 # -- two periods side by side -----------------------------------------------------------------------------------------
@@ -356,7 +369,9 @@ _WHO = (
 
 
 def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: int = 100) -> Table:
-    """Before, now, the change with its interval as numbers and picture, and the verdict; real changes first.
+    """Before, now, the change with its interval as numbers and picture, and the verdict.
+
+    Real changes come first, then the largest.
 
     Parameters
     ----------
@@ -369,9 +384,11 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     """
     require_columns(compared, ["rate_before", "rate_after", "difference", "low", "high", "verdict"], "comparison_table")
     rate = rate or str(compared.attrs.get("rate", "click_rate"))
-    real_first = compared["verdict"].isin(("higher", "lower")).sort_values(ascending=False, kind="stable").index
-    shown = compared.loc[real_first].assign(statistic=rate)
-    reach = shown[["low", "high"]].abs().max(axis=None)
+    real = compared["verdict"].isin(("higher", "lower"))
+    order = pd.DataFrame({"real": real, "change": compared["difference"].abs().astype("float64")})
+    shown = compared.loc[order.sort_values(["real", "change"], ascending=False).index].assign(statistic=rate)
+    # one flow of three recipients shall not flatten the intervals of all others: a longer one leaves the scale
+    reach = 2 * shown[["low", "high"]].astype("float64").abs().max(axis=1).quantile(0.75)
     who = [column for column in _WHO if {*column.sources} & {*shown.columns}]
     notes = [str(note) for note in compared.attrs.get("notes") or []]
     title = f"{formats.statistic_label(rate)}, before and now"

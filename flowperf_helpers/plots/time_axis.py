@@ -243,6 +243,7 @@ def scale_lines(
     *,
     also: Sequence[float] = (),
     headroom: float = 0.08,
+    most: int = 7,
 ) -> bool:
     """Fit the axes to the coloured lines and name their ticks; returns whether pale lines leave the picture.
 
@@ -256,20 +257,22 @@ def scale_lines(
         Other values that must be seen, such as limits.
     headroom : float
         Share of the height that stays free above.
+    most : int
+        Dates written.
     """
     seen = [c for c in lines.table.columns if c in looks] or list(lines.table.columns)
     values = np.r_[lines.table[seen].to_numpy().ravel(), np.asarray(also, dtype=float)]
-    least, most = float(np.nanmin(values)), float(np.nanmax(values))
-    low, high = min(0.0, least), most or 1.0
-    if unit_of(statistic) == "fraction" and least > 0.6 * most:
-        low = max(0.0, least - (0.8 * (most - least) or 0.5 * least))
+    least, largest = float(np.nanmin(values)), float(np.nanmax(values))
+    low, high = min(0.0, least), largest or 1.0
+    if unit_of(statistic) == "fraction" and least > 0.6 * largest:
+        low = max(0.0, least - (0.8 * (largest - least) or 0.5 * least))
     ax.set_ylim(low * (1.05 if low < 0 else 1), high + headroom * (high - low))
-    few_ticks(ax, "y", whole=unit_of(statistic) == "count" and most < 10)
+    few_ticks(ax, "y", whole=unit_of(statistic) == "count" and largest < 10)
     ax.yaxis.set_major_formatter(tick_format(statistic, currency))
     times = pd.DatetimeIndex(lines.table.index)
     room = lines.step / 2
     ax.set_xlim(mdates.date2num(times[0] - room), mdates.date2num(times[-1] + room))
-    date_axis(ax, times)
+    date_axis(ax, times, most=most)
     ax.tick_params(axis="y", labelcolor=MUTED, labelsize=9)
     pale = lines.table[[c for c in lines.table.columns if c not in looks]].to_numpy()
     return bool(np.any(pale > ax.get_ylim()[1]))

@@ -28,10 +28,11 @@ import pandas as pd
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.report.evidence import Evidence
+from flowperf_helpers.stats.ab_tests import variation_table
 from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, judge_week
 from flowperf_helpers.stats.level_test import MARGIN
 
-__all__ = ["CHANGED", "COLUMNS", "EVENTS", "NO_CHANGE", "TOO_FEW", "UNSURE", "Claims", "make_claims"]
+__all__ = ["CHANGED", "COLUMNS", "EVENTS", "NO_CHANGE", "TOO_FEW", "UNSURE", "Claims", "make_claims", "size_text"]
 
 CHANGED, NO_CHANGE, UNSURE, TOO_FEW = "changed", "no change larger than", "cannot tell yet", "too few"
 
@@ -70,20 +71,20 @@ class Claims:
         One row per comparison. Text: ``kind, flow_id, flow_message_id, send_channel, variation`` (empty where none),
         ``statistic, verdict`` (``changed``, ``no change larger than``, ``cannot tell yet``, ``too few``),
         ``direction`` (``up``, ``down`` or empty), ``cause_message_id, cause_channel, cause_text`` (changed flows) and
-        ``text`` (one short line). float64: ``now`` (rate, money per recipient or, of a silence, recipients a day),
-        ``usual`` (that of the last eight weeks, the common move of all flows applied), ``change, low, high`` (fractions
-        of usual; the interval decides: it excludes 0 if and only if the verdict is *changed*), ``p_value, q_value``
-        (NaN where nothing can be compared), ``excluded`` (the smallest change that the interval excludes either way:
-        0.12 is "no change larger than 12 %"), ``visible`` (the smallest change that would have shown with 80 %
-        power), ``weeks_needed`` (until one of 20 % would show; infinite beyond a year), ``trials_needed`` (recipients
-        that it takes in a week), ``cause_share`` (of the change, that ``cause_message_id`` or ``cause_channel``
-        carries). boolean: ``is_good``, NA where nothing changed.
+        ``text`` (one short line). float64: ``now`` (rate, money per recipient, recipients of a silence; of a week that
+        settles: of what is compared), ``usual`` (that of the last eight weeks, the common move of all flows applied),
+        ``change, low, high`` (fractions of usual; the interval decides: it excludes 0 if and only if the verdict is
+        *changed*), ``p_value, q_value`` (NaN where nothing can be compared), ``excluded`` (the smallest change that
+        the interval excludes either way: 0.12 is "no change larger than 12 %"), ``visible`` (the smallest change that
+        would have shown with 80 % power), ``weeks_needed`` (until one of 20 % would show; infinite beyond a year),
+        ``trials_needed`` (recipients, for money conversions, that it takes in a week), ``cause_share`` (of the change,
+        that ``cause_message_id`` or ``cause_channel`` carries). boolean: ``is_good``, NA where nothing changed.
     common : DataFrame
         The common move of all flows: ``statistic, change, low, high, p_value, flows``, one row per rate, NaN where
         fewer than five flows have enough events.
     tests : DataFrame
-        One row per variation that is tested: ``flow_id, flow_message_id, variation, variation_name`` and the columns of
-        `watched_test`, ``complaints, unsubscribes`` (verdicts of the guardrails) and ``weeks``.
+        One row per variation that is tested, of `variation_table`, at the page's level, and ``complaints,
+        unsubscribes`` (verdicts of the guardrails) and ``weeks`` (since the test began).
     comparisons : dict of str to int
         Kind to how many there were.
     sentence : str
@@ -119,7 +120,8 @@ def make_claims(evidence: Evidence, stops: pd.DataFrame, names: Mapping[str, str
     names : mapping of str to str
         Message id (and variation id) to name.
     """
-    silence = np.concatenate([stops["q_value"].to_numpy(dtype=np.float64), np.ones(len(evidence.flows))])
+    watched = _watched(evidence, stops)
+    silence = np.concatenate([stops["q_value"].to_numpy(dtype=np.float64), np.ones(len(watched))])
     judged = judge_week(
         evidence.flow, evidence.rates, money=evidence.money, tests=evidence.split_tests(), silence=silence
     )
@@ -127,7 +129,7 @@ def make_claims(evidence: Evidence, stops: pd.DataFrame, names: Mapping[str, str
         _levels(judged, evidence, names),
         _money(judged, evidence),
         _tests(judged, evidence, names),
-        _silence(judged, evidence, stops),
+        _silence(judged, stops, watched),
     ]
     frame = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
     frame = frame.reindex(columns=COLUMNS)
@@ -171,16 +173,18 @@ def _levels(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.
         }
     )  # fmt: skip
     rows = _finished(rows, np.select([found == "higher", found == "lower"], ["up", "down"], ""))
+    none = rows["now"].isna() | rows["usual"].isna()
+    rows["text"] = rows["text"].mask(none, rows["statistic"].map(EVENTS) + ": nothing to compare")
     at = [int(i) for i in np.flatnonzero(changed & of_flow)]
-    told = zip(kind[at], rows["statistic"].iloc[at], row[at], strict=True)
-    causes = [_cause(evidence, str(k), str(rate), int(r), names) for k, rate, r in told]
+    changes = zip(kind[at], rows["statistic"].iloc[at], row[at], strict=True)
+    causes = [_cause(evidence, str(k), str(rate), int(r), names) for k, rate, r in changes]
     for name in ("cause_message_id", "cause_channel", "cause_share", "cause_text"):
         rows[name] = pd.Series([cause[name] for cause in causes], index=at, dtype=object)
     return rows
 
 
 def _visible(fall: Floats, rise: Floats) -> Floats:
-    """The larger of both; the other one where a fall (a rise, of nearly all) could not be told at all."""
+    """The larger of both; the other one where a fall (a rise, of nearly all) could not be seen at all."""
     return np.where(
         np.isfinite(rise), np.where(fall < 1, np.maximum(fall, rise), rise), np.where(fall < 1, fall, np.inf)
     )
@@ -241,10 +245,18 @@ def _tests(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.D
     return rows[(tests["variation"] != first).to_numpy()]
 
 
-def _silence(judged: Judged, evidence: Evidence, stops: pd.DataFrame) -> pd.DataFrame:
+def _watched(evidence: Evidence, stops: pd.DataFrame) -> pd.DataFrame:
+    """Flows that are not silent for longer than their history explains, and whether they sent this week."""
+    sent = evidence.counts["recipients"][:, -1] if "recipients" in evidence.counts else np.ones(len(evidence.flows))
+    whole = ~stops["reason"].astype("str").str.startswith("this message")
+    flows = pd.DataFrame({"flow_id": pd.Series(evidence.flows, dtype="str"), "sends": sent > 0})
+    return flows[~flows["flow_id"].isin(stops.loc[whole, "flow_id"])].reset_index(drop=True)
+
+
+def _silence(judged: Judged, stops: pd.DataFrame, watched: pd.DataFrame) -> pd.DataFrame:
     """Flows and messages that sent nothing for longer than their history explains, and the flows that were watched."""
     claimed = judged.is_silent[: len(stops)]
-    q = judged.corrected.q_value[len(judged.corrected.q_value) - len(judged.is_silent) :]
+    q = judged.corrected.q_value[(judged.places["kind"] == "silence").to_numpy()]
     alone = stops["flow_message_id"].where(stops["reason"].astype("str").str.startswith("this message"), "")
     silent = pd.DataFrame(
         {
@@ -255,14 +267,11 @@ def _silence(judged: Judged, evidence: Evidence, stops: pd.DataFrame) -> pd.Data
             "text": stops["sentence"],
         }
     )  # fmt: skip
-    sent = evidence.counts["recipients"][:, -1] if "recipients" in evidence.counts else np.ones(len(evidence.flows))
-    known = set(silent.loc[silent["flow_message_id"].fillna("") == "", "flow_id"])
-    rest = pd.DataFrame({"flow_id": evidence.flows, "now": sent, "q_value": q[len(stops) :]})
-    rest = rest[~rest["flow_id"].isin(known)]
-    sends = rest["now"] > 0
-    rest = rest.assign(
-        kind="silence", statistic="recipients", p_value=1.0, verdict=np.where(sends, NO_CHANGE, UNSURE), excluded=1.0,
-        visible=1.0, direction="", is_good=pd.array([None] * len(rest), "boolean"), now=np.where(sends, np.nan, 0.0),
+    sends = watched["sends"].to_numpy()
+    rest = watched[["flow_id"]].assign(
+        kind="silence", statistic="recipients", p_value=1.0, q_value=q[len(stops) :], excluded=1.0, visible=1.0,
+        verdict=np.where(sends, NO_CHANGE, UNSURE), direction="", is_good=pd.array([None] * len(sends), "boolean"),
+        now=np.where(sends, np.nan, 0.0),
         text=np.where(sends, "it sends", "it sent nothing, which its history explains"),
     )  # fmt: skip
     return pd.concat([silent, rest], ignore_index=True) if len(silent) else rest
@@ -275,8 +284,8 @@ def _finished(rows: pd.DataFrame, direction: Any) -> pd.DataFrame:
     rows["is_good"] = pd.array(good, "boolean")
     rows.loc[direction == "", "is_good"] = pd.NA
     rows["text"] = [
-        _line(*told)
-        for told in zip(
+        _line(*row)
+        for row in zip(
             rows["statistic"], rows["verdict"], direction, rows["change"], rows["low"], rows["high"], rows["excluded"],
             rows["visible"], rows["weeks_needed"] if "weeks_needed" in rows else [np.nan] * len(rows),
             rows["trials_needed"], strict=True,
@@ -303,22 +312,21 @@ def _line(
     return f"{what}: too few; a change of 20 % takes about {formats.count_text(_rounded(trials))} recipients a week"
 
 
-def size_text(size: float, *, up: bool = False) -> str:
-    """A relative change without its sign: ``23 %``, ``× 4.2`` from a trebling on; ``up`` rounds a bound upward."""
+def size_text(size: float, *, up: bool = False, signed: bool = False) -> str:
+    """A relative change: ``23 %``, ``a factor of 4.2`` from a trebling on.
+
+    ``up`` rounds a bound upward; ``signed`` writes ``−23 %`` and ``× 4.2``.
+    """
     if not np.isfinite(size):
-        return "any factor"
+        return "any rise" if signed else "any factor"
     if size >= 2:
-        return f"a factor of {1 + size:,.1f}"
-    return f"{np.ceil(100 * abs(size)) if up else 100 * abs(size):.0f} %"
+        return f"{'×' if signed else 'a factor of'} {1 + size:,.1f}"
+    number = f"{np.ceil(100 * abs(size)) if up else 100 * abs(size):.0f}{formats.SPACE}%"
+    return f"{'−' if size < 0 else '+'}{number}" if signed else number
 
 
 def _span(low: float, high: float) -> str:
-    def signed(value: float) -> str:
-        if not np.isfinite(value):
-            return "any rise"
-        return f"× {1 + value:,.1f}" if value >= 2 else f"{'−' if value < 0 else '+'}{abs(100 * value):.0f} %"
-
-    return f"{signed(low)} to {signed(high)}"
+    return f"{size_text(low, signed=True)} to {size_text(high, signed=True)}"
 
 
 def _rounded(value: float) -> float:
@@ -428,15 +436,15 @@ def _variations(judged: Judged, evidence: Evidence) -> pd.DataFrame:
     """The variations as the page and the spreadsheet list them."""
     from flowperf_helpers.stats.split_tests import guardrail
 
+    table = variation_table(evidence.tests, judged.tests)
     if not judged.tests:
-        return evidence.tests.assign(verdict=pd.Series(dtype="str"), is_leader=pd.Series(dtype=bool))
-    table = pd.concat([evidence.tests, pd.concat(judged.tests, ignore_index=True)], axis=1)
+        return table
     table["weeks"] = evidence.tests["test"].map({i: t.trials.shape[1] for i, t in enumerate(evidence.split_tests())})
     for name, rate in (("complaints", "spam_complaint_rate"), ("unsubscribes", "unsubscribe_rate")):
         found: list[str | None] = []
         for test in evidence.split_tests(rate):
-            arms = [(x, n) for x, n in zip(test.successes, test.trials, strict=True)]
-            told = [guardrail(*arms[0], *arm, alpha=0.05 / max(len(arms) - 1, 1))["verdict"] for arm in arms[1:]]
-            found += [None, *told]
+            arms = list(zip(test.successes, test.trials, strict=True))
+            verdicts = [guardrail(*arms[0], *arm, alpha=0.05 / max(len(arms) - 1, 1))["verdict"] for arm in arms[1:]]
+            found += [None, *verdicts]
         table[name] = pd.array(found or [None] * len(table), dtype="str")
     return table

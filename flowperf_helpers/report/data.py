@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from flowperf_helpers.account.connection import title_of
 from flowperf_helpers.account.discovery import REVENUE
 from flowperf_helpers.account.history import DAYS, REHEARSED_WEEKS, WEEKS, ending, rehearse
 from flowperf_helpers.account.queries import GROUP_BY_SINCE, ReportQuery
@@ -39,7 +40,8 @@ class WeekData:
     Attributes
     ----------
     account : dict
-        JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days``.
+        JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days, events,
+        targets``.
     window : Window
         The week.
     now : Timestamp
@@ -347,13 +349,15 @@ def _refuse_empty(values: pd.DataFrame, weekly: pd.DataFrame, flows: pd.DataFram
 def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
     return {
         "name": account.name,
-        "title": "Nordlys Outfitters" if account.settings.is_embedded else account.name,
+        "title": title_of(account.settings),
         "timezone": str(account.timezone),
         "currency": account.currency,
         "revision": values.attrs.get("revision") or account.revision,
         "sandbox": bool(account.is_sandbox),
         "attribution_days": int(account.attribution_days),
         "asked_at": values.attrs.get("fetched_at"),
+        "events": [dict(event) for event in account.settings.events],
+        "targets": dict(account.settings.targets),
     }
 
 

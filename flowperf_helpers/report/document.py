@@ -8,11 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from flowperf_helpers.report import export, tables
+from flowperf_helpers.report import export, page
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.html import Section, render
-from flowperf_helpers.report.numbers import DETAILED_FLOWS, WeekNumbers, compute
-from flowperf_helpers.report.tables import FlowView, flow_list, flow_views, own_section
+from flowperf_helpers.report.numbers import WeekNumbers, compute
+from flowperf_helpers.report.tables import own_section
+from flowperf_helpers.report.view import WeekView
 
 __all__ = ["WeeklyReport"]
 
@@ -36,86 +37,38 @@ class WeeklyReport(WeekNumbers):
 
     # -- the page -------------------------------------------------------------------------------------------------
 
+    @cached_property
+    def view(self) -> WeekView:
+        """The numbers, read for the page."""
+        return WeekView(self)
+
     def first_screen(self) -> Section:
-        """Account, week, five sentences and headline tiles."""
-        return render("first_screen", report=self, anchors=self.anchors, style=True)
+        """Account, week, the finding as title, the picture of the weeks, what changed and what to do, the numbers."""
+        return render("first_screen", style=True, **page.first_screen(self.view))
 
     def flow_sections(self) -> Section:
-        """The ranked table, and a block per flow."""
-        shown = self.views[:DETAILED_FLOWS]
-        listing = flow_list(self.views, len(shown))
-        return render("flows", report=self, listing=listing, shown=shown, rest=len(self.views) - len(shown))
+        """The ranked picture, and the table whose rows open in place."""
+        return render("flows", **page.flow_sections(self.view))
 
-    def signal_section(self) -> Section:
-        """Signals in full."""
-        return render("signals", report=self)
-
-    def honest_section(self) -> Section:
-        """What has no number and why; what changed since last time; what still settles; where answers disagree."""
-        currency = self.answers.account["currency"]
-        return render(
-            "honest",
-            report=self,
-            unsent=tables.unsent_table(self.honest, self.names),
-            restated=tables.restated_table(self.restated_weeks, currency),
-            curve=tables.settling_table(self.settling.curve),
-            disagreements=tables.disagreement_table(self.reconciled, self.names, currency),
-        )
-
-    def closing_section(self) -> Section:
-        """How each number is defined; account, zone, currency, revision, requests spent, when asked, versions."""
-        return render(
-            "closing",
-            report=self,
-            definitions=export.definitions(),
-            facts=export.provenance(self),
-            divisors=export.divisor_sentences(self.denominators),
-        )
+    def notes(self) -> Section:
+        """What is not final, has no number, changed afterwards; how to read it; where it comes from."""
+        return render("notes", **page.notes(self.view))
 
     def parts(self) -> list[Section]:
         """Every part of the page, in its order."""
-        return [
-            self.first_screen(),
-            self.flow_sections(),
-            self.signal_section(),
-            self.honest_section(),
-            self.closing_section(),
-        ]
+        return [self.first_screen(), self.flow_sections(), self.notes()]
 
-    def show(self, drawn: Any) -> Section:
+    def section(self, drawn: Any, title: str = "", text: str = "") -> Section:
         """A frame or a picture of your own in the style of the page, for a cell's last line.
 
         Parameters
         ----------
         drawn : DataFrame, Series, or what a ``plot_*`` function returns
             Frames are printed to 200 rows, with names in place of ids and each number in its unit.
+        title, text : str, optional
+            Over it; a picture brings its own alternative text.
         """
-        return own_section(drawn, currency=self.answers.account["currency"])
-
-    @cached_property
-    def anchors(self) -> dict[str, str]:
-        """Flow id to its place on the page."""
-        return {view.flow_id: view.anchor for view in self.views[:DETAILED_FLOWS]}
-
-    @cached_property
-    def views(self) -> list[FlowView]:
-        """Every flow, ready to print; the tables of those that have a block of their own."""
-        flows = self.answers.flows
-        status = flows["flow_status"].where(~flows["archived"].fillna(False).astype(bool), "archived")
-        detailed = self.flows["flow_id"].head(DETAILED_FLOWS)
-        return flow_views(
-            self.flows,
-            strips=self.strips,
-            changes=self.changes[self.changes["flow_id"].isin(detailed)],
-            messages=self.messages[self.messages["flow_id"].isin(detailed)],
-            duels=self.duels[self.duels["flow_id"].isin(detailed)],
-            effects=self.effects,
-            signals=self.signals,
-            names=self.names,
-            message_names=self.message_names,
-            statuses=dict(zip(flows["flow_id"], status.astype("str"), strict=True)),
-            currency=self.answers.account["currency"],
-        )
+        return own_section(drawn, title, text, currency=self.answers.account["currency"])
 
     # -- the files ------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import pandas as pd
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, text_column
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.stats.ab_tests import TEST_WEEKS, running_tests, since_the_beginning
 from flowperf_helpers.stats.claims import MoneyWeeks, RateWeeks, SplitTest, sum_rows
 from flowperf_helpers.stats.rate_parts import bare, each_message_once, find_denominators, rate_rows
 from flowperf_helpers.stats.usual_range import usual_range
@@ -40,6 +41,9 @@ LEAST_SNAPSHOTS = 4
 SHOWN_WEEKS = 26
 MOVING = ("conversion_value", "revenue_per_recipient", *GROWING)
 WEEK_COLUMNS = ["flow_id", "statistic", "interval_start", "value", "low", "high", "is_final"]
+
+MOVED_DAYS = 1.0
+"""Sends whose mean day moved by more are not of the same age at the same age of the week."""
 
 _MESSAGE = ["flow_id", "flow_message_id", "send_channel"]
 _WEEK = pd.Timedelta(days=7)
@@ -100,10 +104,9 @@ class Evidence:
     counts : dict of str to array of float64 [flow, week]
         ``delivered, recipients, conversions, conversion_value``.
     tests : DataFrame
-        Variations that are tested against each other: ``flow_id, flow_message_id, variation, variation_name, test``
-        (number), the first of a test being what the others are held against.
+        Variations that are tested against each other, of `running_tests`.
     arms : dict of str to tuple of two arrays [variation, week]
-        Rate to successes and trials of the rows of ``tests``, NaN before the test began.
+        Rate to successes and trials of the rows of ``tests``, NaN where nothing was sent.
     basis : Basis
         Of this week's comparisons.
     unsettled : int
@@ -126,17 +129,7 @@ class Evidence:
 
     def split_tests(self, rate: str = "click_rate") -> list[SplitTest]:
         """The tests as they are judged, in the order of their numbers."""
-        if rate not in self.arms or not len(self.tests):
-            return []
-        x, n = self.arms[rate]
-        test = self.tests["test"].to_numpy()
-        found = []
-        for number in range(int(test.max()) + 1):
-            rows = np.flatnonzero(test == number)
-            weeks = (n[rows] > 0).sum(axis=0) >= 2
-            first = int(weeks.argmax()) if weeks.any() else n.shape[1] - 1
-            found.append(SplitTest(x[rows, first:], n[rows, first:]))
-        return found
+        return [SplitTest(*sums) for sums in since_the_beginning(self.tests, self.arms.get(rate))]
 
 
 def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
@@ -156,12 +149,12 @@ def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
     parts = find_denominators(rows, [r for r in (*RATES, "revenue_per_recipient") if r in STATISTICS])
     table = _Table(rows, KNOWN_WEEKS)
     unsettled = _unsettled(answers, weekly)
-    alike, basis = _alike(answers, same_age, start, unsettled, table.messages)
+    alike, others, basis = _alike(answers, same_age, start, unsettled, table.messages)
     rates = {}
     for rate in RATES:
         if rate in parts:
-            growing = rate in GROWING or answers.partial or basis.kind == "same age"
-            known = alike.sums(rate, parts[rate]) if alike is not None and growing else None
+            compared = alike if rate in GROWING else others
+            known = None if compared is None else compared.sums(rate, parts[rate])
             successes, trials = table.sums(rate, parts[rate])
             late = unsettled if rate in GROWING else int(answers.partial)
             rates[rate] = RateWeeks(successes, trials, known, max(basis.days, 1) / 7 if known else 1.0, late)
@@ -170,7 +163,9 @@ def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
         name: sum_rows(table.column(name), flow, len(flows))
         for name in ("delivered", "recipients", "conversions", "conversion_value") if name in rows
     }  # fmt: skip
-    tests, arms = _tests(rows, parts)
+    watched = rows[(rows["ago"] < TEST_WEEKS).to_numpy()]
+    rated = {rate: parts[rate] for rate in RATES if rate in parts}
+    tests, arms = running_tests(watched, TEST_WEEKS - 1 - watched["ago"].to_numpy(dtype=np.int64), TEST_WEEKS, rated)
     zone = answers.account["timezone"]
     starts = [pd.Timestamp(answers.window.shift(-7 * k).bounds(zone)[0]) for k in range(KNOWN_WEEKS - 1, -1, -1)]
     return Evidence(
@@ -225,11 +220,11 @@ def week_ranges(evidence: Evidence, scatter: float) -> pd.DataFrame:
                 "flow_id": ids.repeat(weeks),
                 "statistic": pd.array([name] * (weeks * len(ids)), dtype="str"),
                 "interval_start": starts.append([starts] * flows),
-                **{c: v[:, -weeks:].ravel() for c, v in zip(("value", "low", "high"), told, strict=True)},
+                **{c: v[:, -weeks:].ravel() for c, v in zip(("value", "low", "high"), ranges, strict=True)},
                 "is_final": np.tile(final | (name not in MOVING), len(ids)),
             }
         )
-        for name, told in drawn.items()
+        for name, ranges in drawn.items()
     ]  # fmt: skip
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=WEEK_COLUMNS)
 
@@ -304,9 +299,10 @@ def _weeks_before(starts: pd.Series, start: pd.Timestamp) -> npt.NDArray[np.int6
 
 def _unsettled(answers: WeekData, weekly: pd.DataFrame) -> int:
     """Weeks at the end that still settle: all from the oldest one that does."""
-    end = answers.window.bounds(answers.account["timezone"])[1]
-    age = (pd.Timestamp(answers.account["asked_at"]) - end).total_seconds() / 86_400
-    this = int(answers.partial or age < answers.account["attribution_days"])
+    start, end = answers.window.bounds(answers.account["timezone"])
+    days = answers.daily
+    here = days.loc[(days["interval_start"] >= start) & (days["interval_start"] < end), "is_provisional"]
+    this = int(answers.partial or here.fillna(False).astype(bool).any())
     late = weekly.loc[weekly["is_provisional"].fillna(False).astype(bool), "ago"]
     return max(this, 1 + int(late.max()) if len(late) else 0)
 
@@ -316,20 +312,20 @@ def _unsettled(answers: WeekData, weekly: pd.DataFrame) -> int:
 
 def _alike(
     answers: WeekData, same_age: pd.DataFrame, start: pd.Timestamp, unsettled: int, messages: pd.DataFrame
-) -> tuple[_Table | None, Basis]:
+) -> tuple[_Table | None, _Table | None, Basis]:
+    """What opens, clicks, conversions and money are compared by, and the other rates; None: whole weeks."""
     if not unsettled:
-        return None, Basis()
+        return None, None, Basis()
     if len(same_age):
         then = same_age.assign(ago=_weeks_before(same_age["interval_start"], start))
         then = then[(then["ago"] >= 1) & (then["ago"] <= 8)]
         weeks = then["ago"].nunique()
         if weeks >= LEAST_SNAPSHOTS:
             rows = _stacked([bare(then), bare(answers.current).assign(ago=0)])
-            return _Table(rows, 9, messages), Basis("same age", 7, int(weeks))
-    if answers.partial and not len(answers.daily):
-        return None, Basis()
+            odd = pd.MultiIndex.from_frame(rows[_MESSAGE]).isin(_sent_on_other_days(answers.daily, start))
+            return _Table(rows[~odd], 9, messages), _Table(rows, 9, messages), Basis("same age", 7, int(weeks))
     daily = bare(answers.daily)
-    days = (daily["interval_start"].dt.tz_localize(None).dt.normalize() - start.tz_localize(None)).dt.days.to_numpy()
+    days = _days_after(daily, start)
     open_days = daily["is_provisional"].fillna(False).to_numpy(bool) | daily["is_partial"].fillna(False).to_numpy(bool)
     here = (days >= 0) & (days < 7)
     final = np.setdiff1d(np.unique(days[here]), np.unique(days[here & open_days]))
@@ -337,8 +333,29 @@ def _alike(
     first = int(days.min(initial=0))
     whole = np.array([-7 * k + (final.min() if len(final) else 0) >= first for k in range(10)])
     chosen = np.isin(days % 7, final) & (ago >= 0) & (ago <= 8) & whole[np.clip(ago, 0, 9)]
-    rows = daily.assign(ago=ago, day=days)[chosen]
-    return _Table(rows, 9, messages), Basis("final days", len(final), int(whole[1:9].sum()))
+    table = _Table(daily.assign(ago=ago, day=days)[chosen], 9, messages)
+    return table, table if answers.partial else None, Basis("final days", len(final), int(whole[1:9].sum()))
+
+
+def _days_after(frame: pd.DataFrame, start: pd.Timestamp) -> npt.NDArray[np.int64]:
+    """Day of each interval, counted from the first of the week."""
+    days = frame["interval_start"].dt.tz_localize(None).dt.normalize() - start.tz_localize(None)
+    return days.dt.days.to_numpy(dtype=np.int64)
+
+
+def _sent_on_other_days(daily: pd.DataFrame, start: pd.Timestamp) -> pd.Index[Any]:
+    """Messages whose sends of this week are a day older or younger on average than those of the weeks before.
+
+    One that stopped on Tuesday has had all week for its clicks: at the same age of the week its sends are not.
+    """
+    frame = bare(daily)[_MESSAGE].assign(
+        day=_days_after(daily, start), sent=np.nan_to_num(numbers(daily, "recipients"))
+    )
+    frame = frame[frame["day"] < 7].assign(now=frame["day"] >= 0, moment=(frame["day"] % 7) * frame["sent"])
+    sums = frame.groupby([*_MESSAGE, "now"], dropna=False)[["sent", "moment"]].sum()
+    mean = (sums["moment"] / sums["sent"].where(sums["sent"] > 0)).unstack("now")  # noqa: PD010
+    mean = mean.reindex(columns=[False, True])
+    return mean.index[((mean[True] - mean[False]).abs() > MOVED_DAYS).to_numpy()]
 
 
 def _money(
@@ -353,39 +370,3 @@ def _money(
         return weeks
     revenue, conversions, recipients = (sum_rows(alike.column(name), flow, flows) for name in names)
     return replace(weeks, alike=(revenue, conversions, recipients), part=max(basis.days, 1) / 7)
-
-
-# --- split tests ----------------------------------------------------------------------------------------------------
-
-
-def _tests(rows: pd.DataFrame, parts: Any) -> tuple[pd.DataFrame, dict[str, tuple[Floats, Floats]]]:
-    """Variations of messages of which two at least were sent this week."""
-    columns = ["flow_id", "flow_message_id", "variation", "variation_name", "test"]
-    if "variation" not in rows:
-        return pd.DataFrame(columns=columns), {}
-    rows = rows[rows["variation"].notna()]
-    now = rows[(rows["ago"] == 0) & (rows["recipients"].fillna(0) > 0)]
-    keys = ["flow_id", "flow_message_id", "variation"]
-    running = now[keys].drop_duplicates()
-    running = running[running.duplicated(keys[:2], keep=False)]
-    if not len(running):
-        return pd.DataFrame(columns=columns), {}
-    sent = rows[rows["recipients"].fillna(0) > 0].groupby(keys)["ago"].max().rename("since").reset_index()
-    names = rows[[*keys, "variation_name"]] if "variation_name" in rows else rows[keys].assign(variation_name=None)
-    arms = running.merge(sent, on=keys).merge(names.drop_duplicates(keys, keep="last"), on=keys)
-    arms = arms.sort_values(
-        ["flow_id", "flow_message_id", "since", "variation_name", "variation"],
-        ascending=[True, True, False, True, True],
-    )
-    arms = arms.reset_index(drop=True)
-    arms["test"] = arms.groupby(keys[:2], sort=False).ngroup()
-    code = pd.MultiIndex.from_frame(arms[keys]).get_indexer(pd.MultiIndex.from_frame(rows[keys]))
-    place = code * KNOWN_WEEKS + (KNOWN_WEEKS - 1 - rows["ago"].to_numpy(dtype=np.int64))
-    found = {}
-    for rate in (r for r in RATES if r in parts):
-        top, bottom = (
-            np.bincount(place[code >= 0], np.nan_to_num(v)[code >= 0], len(arms) * KNOWN_WEEKS).reshape(-1, KNOWN_WEEKS)
-            for v in rate_rows(rows, rate, parts[rate])
-        )
-        found[rate] = (np.where(bottom > 0, top, np.nan), np.where(bottom > 0, bottom, np.nan))
-    return arms[columns], found

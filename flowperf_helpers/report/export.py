@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import functools
 import io
 import json
 import math
 import platform
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.frames.catalog import STATISTICS, how_to_read
 from flowperf_helpers.frames.formats import clean_name, short_name
-from flowperf_helpers.plots.tables import frame_columns, sheet_format
+from flowperf_helpers.report import sheets
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.findings import to_frame
 from flowperf_helpers.report.numbers import WeekNumbers
 from flowperf_helpers.report.tiles import HEADLINE
+from flowperf_helpers.report.view import WeekView
 
 __all__ = [
     "HEADLINE_VERSION",
@@ -38,23 +36,16 @@ __all__ = [
     "tidy",
     "title",
     "versions",
-    "workbook",
     "write_headline",
     "write_parquet",
-    "write_sheets",
 ]
 
 
 # A report's numbers as files: one Parquet file, one spreadsheet, one JSON of headline numbers.
 #
 # The Parquet file is the tidy frame of `WeeklyReport.tidy`: one row per answer × group (× interval), its column
-# ``frame`` naming the answer. The spreadsheet has one sheet per table of `WeeklyReport.tables`.
-
-CELL_LIMIT = 32_767
-"""Characters a spreadsheet's cell may hold."""
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
-_SHEET = re.compile(r"[\[\]:*?/\\]")
+# ``frame`` naming the answer. The spreadsheet begins with sheets to read (`sheets`) and has one sheet per table of
+# `WeeklyReport.tables`.
 
 
 def _full(path: Path, error: Exception) -> StorageError:
@@ -111,101 +102,9 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, currency: str | None = None) -> None:
-    """Write one sheet per table: real numbers and dates, frozen and filterable heads, a format per unit.
-
-    Texts stay texts: nothing becomes a formula or a link, whatever it starts with. Times are written as the account's
-    wall time, as spreadsheets know no zones.
-
-    Parameters
-    ----------
-    tables : mapping
-        Sheet name to frame.
-    title : str
-        Kept in the file's properties.
-
-    Raises
-    ------
-    StorageError
-        Full disk, no permission.
-    """
-    _write_bytes(path, workbook(tables, title, currency))
-
-
-def workbook(tables: Mapping[str, pd.DataFrame], title: str, currency: str | None) -> bytes:
-    """The bytes of what `write_sheets` writes."""
-    import xlsxwriter
-
-    options = {
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "strings_to_numbers": False,
-        "nan_inf_to_errors": False,
-        "in_memory": True,
-    }
-    made = io.BytesIO()
-    with xlsxwriter.Workbook(made, options) as book:
-        book.set_properties({"title": _CONTROL.sub("", title)[:250], "comments": "Made by flowperf"})
-        head = book.add_format({"bold": True, "bottom": 1, "text_wrap": True, "valign": "top"})
-        looks = functools.cache(lambda pattern: book.add_format({"num_format": pattern}))
-        for name, frame in tables.items():
-            _sheet(book, _SHEET.sub(" ", _CONTROL.sub("", name))[:31], frame, head, looks, currency)
-    return made.getvalue()
-
-
-def _sheet(
-    book: Any, name: str, frame: pd.DataFrame, head: Any, looks: Callable[[str], Any], currency: str | None
-) -> None:
-    sheet = book.add_worksheet(name)
-    sheet.freeze_panes(1, 0)
-    if frame.shape[1]:
-        sheet.autofilter(0, 0, max(len(frame), 1), frame.shape[1] - 1)
-    for number, (described, (column, values)) in enumerate(zip(frame_columns(frame), frame.items(), strict=True)):
-        sheet.write_string(0, number, _CONTROL.sub("", str(column)), head)
-        # the column's format is that of its cells: an empty cell needs none of its own
-        sheet.set_column(number, number, _width(str(column), values), looks(sheet_format(described, currency)))
-        write, lines, cells = _cells(sheet, values)
-        for line, cell in zip(lines, cells, strict=True):
-            write(line, number, cell)
-
-
-def _width(column: str, values: pd.Series) -> float:
-    if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
-        return max(11, min(len(column) + 2, 18))
-    longest = int(values.dropna().astype(str).str.len().max() or 0) if values.notna().any() else 0
-    return max(10, min(max(longest, len(column)) + 2, 60))
-
-
-def _cells(sheet: Any, values: pd.Series) -> tuple[Callable[..., Any], list[int], list[Any]]:
-    """How a column's cells are written, the lines of those that hold something, and what they hold."""
-    if pd.api.types.is_datetime64_any_dtype(values.dtype):
-        known = values.notna().to_numpy()
-        write, found = sheet.write_datetime, list(values[known].dt.tz_localize(None).dt.to_pydatetime())
-    elif pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
-        given = values.to_numpy(dtype=np.float64, na_value=np.nan)
-        known = np.isfinite(given)
-        write, found = sheet.write_number, given[known].tolist()
-    else:
-        known = values.notna().to_numpy()
-        write, found = functools.partial(_write, sheet), values[known].tolist()
-    return write, (np.flatnonzero(known) + 1).tolist(), found
-
-
-def _write(sheet: Any, line: int, number: int, value: Any) -> None:
-    """Write a cell of a column that may hold anything."""
-    if isinstance(value, bool | np.bool_):
-        sheet.write_boolean(line, number, bool(value))
-    elif isinstance(value, pd.Timestamp):
-        sheet.write_datetime(line, number, value.tz_localize(None).to_pydatetime())
-    elif isinstance(value, int | float) or hasattr(value, "dtype"):
-        if math.isfinite(value):
-            sheet.write_number(line, number, float(value))
-    else:
-        sheet.write_string(line, number, _CONTROL.sub("", str(value))[:CELL_LIMIT])
-
-
 # The report's numbers in the shapes that other programs read.
 
+WEEKS_TOLD = 26
 HEADLINE_VERSION = 1
 """Of the JSON file; raised when a field goes or changes its meaning, not when one is added."""
 
@@ -330,6 +229,8 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
                 "statistic": t.statistic, "label": t.label, "unit": t.unit, "value": t.value,
                 "low": t.low, "high": t.high,
                 "previous": t.previous, "year_ago": t.year_ago, "difference": t.difference, "verdict": t.verdict,
+                "claim": t.claim or None, "change": t.change_share, "change_low": t.change_low,
+                "change_high": t.change_high,
                 "is_provisional": t.provisional, "text": t.value_text, "note": t.note or None,
                 "definition": t.definition,
             }
@@ -338,13 +239,28 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
         "signals": [
             {"kind": s.kind, "flow_id": s.flow_id, "flow_name": clean_name(numbers.names.get(s.flow_id, s.flow_id)),
              "flow_message_id": s.flow_message_id or None, "statistic": s.statistic, "since": s.since or None,
-             "text": s.sentence}
+             "direction": s.direction or None, "text": s.sentence}
             for s in numbers.signals
         ],
+        "weeks": _weeks(answers.weekly),
         "compared_at_equal_age": numbers.equal_age,
+        "compared_how": numbers.family.basis or None,
+        "corrected_together": numbers.family.sentence,
+        "comparisons": sum(numbers.family.comparisons.values()),
         "notes": list(answers.notes),
         "log": list(answers.log),
     }  # fmt: skip
+
+
+def _weeks(weekly: pd.DataFrame) -> list[dict[str, Any]]:
+    """The account's last weeks in order, the reported one last: what a small chart elsewhere draws."""
+    counted = ["conversion_value", "delivered"]
+    by_week = weekly.reindex(columns=["interval_start", "is_provisional", *counted]).groupby("interval_start")
+    sums = by_week[counted].sum(min_count=1).astype("float64").tail(WEEKS_TOLD)
+    told = sums.astype(object).where(sums.notna(), None)
+    told.insert(0, "first_day", [f"{start:%Y-%m-%d}" for start in told.index])
+    told["is_provisional"] = by_week["is_provisional"].any().astype(bool)
+    return [{str(key): value for key, value in row.items()} for row in told.to_dict("records")]
 
 
 def title(answers: WeekData) -> str:
@@ -363,8 +279,8 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
     return {
         "flows": numbers.flows,
         "messages": named(numbers.messages, flows, messages),
-        "changes": named(numbers.changes, flows),
-        "variations": numbers.duels,
+        "claims": named(numbers.claims, flows, messages),
+        "variations": numbers.family.tests,
         "effects": named(numbers.effects, flows, messages),
         "signals": named(to_frame(numbers.signals), flows),
         "weeks": named(numbers.strips, flows),
@@ -382,7 +298,7 @@ def files(numbers: WeekNumbers) -> dict[str, bytes]:
     currency = numbers.answers.account["currency"]
     return {
         "data.parquet": _parquet(tidy(numbers.answers)),
-        "data.xlsx": workbook(tables(numbers), title(numbers.answers), currency),
+        "data.xlsx": sheets.workbook(tables(numbers), title(numbers.answers), currency, WeekView(numbers)),
         "headline.json": _json(headline(numbers)),
     }
 

@@ -5,32 +5,31 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import short_name
+from flowperf_helpers.report.claims import NO_CHANGE, Claims, size_text
 from flowperf_helpers.report.tiles import Tile
-from flowperf_helpers.stats.signals import MESSAGE_STOPPED
+from flowperf_helpers.stats.claims import LASTING_WEEKS
 
 __all__ = [
     "Sentence",
     "Signal",
-    "change_signals",
-    "duel_signals",
-    "duels_won",
+    "claim_signals",
+    "common_sentence",
     "five_sentences",
-    "limit_signals",
     "not_compared",
     "rank",
     "to_frame",
 ]
 
 
-# Everything of a week that asks for a look, as one list: what moved, what stopped, who won, what left its limits.
+# Everything of a week that asks for a look, as one list: what changed, what stopped, which variation is better.
 
-_WORSE = {"unsubscribe_rate", "spam_complaint_rate", "bounce_rate", "failed_rate", "bounced_or_failed_rate"}
-_URGENCY = {"stopped": 0, "complaints": 1, "change": 2, "winner": 3, "limits": 4}
+_URGENCY = {"stopped": 0, "complaints": 1, "change": 2, "winner": 3, "lasting": 4}
 
 
 @dataclass(frozen=True)
@@ -39,17 +38,22 @@ class Signal:
 
     Attributes
     ----------
-    kind : {"change", "stopped", "winner", "limits"}
+    kind : {"change", "stopped", "winner"}
     flow_id, flow_message_id, statistic : str
         Where; a message's id is empty where it is the flow as a whole.
     sentence, short : str
         For people, made from the numbers: with the interval, and as a part of a longer sentence.
     q_value : float
-        Strength; NaN where it is not a test.
+        Corrected for all comparisons of the page.
     worth : float
         Money the flow made more (less) than the week before; NaN where unknown. Only for ordering.
     since : str
         Date, where one is known.
+    weeks : int
+        That are held together against the eight before them.
+    direction : str
+        ``"higher"`` or ``"lower"`` where it has one; with flow, message and statistic it tells whether an earlier week
+        found the same.
     """
 
     kind: str
@@ -61,96 +65,150 @@ class Signal:
     q_value: float = float("nan")
     worth: float = float("nan")
     since: str = ""
+    weeks: int = 1
+    direction: str = ""
 
     @property
     def urgency(self) -> int:
         """Order of the kinds on the page: silence and complaints before everything else."""
-        return _URGENCY["complaints"] if self.statistic == "spam_complaint_rate" else _URGENCY.get(self.kind, 9)
+        if self.statistic == "spam_complaint_rate":
+            return _URGENCY["complaints"]
+        return _URGENCY["lasting" if self.weeks > 1 else self.kind]
 
 
-def change_signals(table: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]:
-    """Rates of flows that moved beyond chance."""
-    moved = table[table["verdict"].isin(["higher", "lower"])] if len(table) else table
-    found = []
-    for row in moved.to_dict("records"):
-        rate = str(row["statistic"])
-        label = formats.statistic_label(rate).lower()
-        verb = "rose" if row["verdict"] == "higher" else "fell"
-        extra = float(row["difference"]) * float(row["denominator_after"])
-        name = _name(names, row["flow_id"])
-        change = f"from {formats.percent_text(row['rate_before'])} to {formats.percent_text(row['rate_after'])}"
-        about = f"about {formats.count_text(abs(extra))} {_events(rate)} {'more' if extra > 0 else 'fewer'}"
-        interval = f"{formats.points_text(row['low'])} to {formats.points_text(row['high'])}"
-        sentence = (
-            f"{label.capitalize()} of “{name}” {verb} {change} ({formats.points_text(row['difference'])}, "
-            f"95 % interval {interval}): {about} than at the rate before."
-        )
-        short = f"the {label} of “{name}” {verb} {change} ({about})"
-        found.append(Signal("change", str(row["flow_id"]), "", rate, sentence, short, float(row["q_value"])))
-    return found
+def claim_signals(
+    claims: Claims, names: Mapping[str, str], message_names: Mapping[str, str], currency: str | None = None
+) -> list[Signal]:
+    """What the page claims, one signal per story, each with its interval and its cause.
 
-
-def duels_won(duels: pd.DataFrame) -> pd.DataFrame:
-    """The winning rows of `compare_variations`: best of their message, and better than the others beyond chance."""
-    return duels[duels["is_best"].fillna(False).astype(bool) & duels["verdict"].eq("higher")] if len(duels) else duels
-
-
-def duel_signals(duels: pd.DataFrame, names: Mapping[str, str], *, period: str) -> list[Signal]:
-    """Variations that win their test; ``duels`` is the frame of `compare_variations`."""
-    found = []
-    for row in duels_won(duels).to_dict("records"):
-        name = row.get("variation_name")
-        label = row["variation"] if name is None or pd.isna(name) else name
-        flow, variation = _name(names, row["flow_id"]), short_name(label, 60)
-        sentence = (
-            f"Variation “{variation}” wins in “{flow}”: click rate {formats.percent_text(row['rate'])} over {period}, "
-            f"the best with a probability of {formats.probability_text(row['probability_best'])}."
-        )
-        short = f"in “{flow}” the variation “{variation}” wins"
-        found.append(Signal("winner", str(row["flow_id"]), str(row["flow_message_id"]), "click_rate", sentence, short))
-    return found
-
-
-def limit_signals(found: pd.DataFrame, names: Mapping[str, str]) -> list[Signal]:
-    """Silent flows and messages, and points and runs outside limits; ``found`` is the frame of `find_signals`.
-
-    A message's number is told as the message's: a flow's other messages are not in it.
+    A message's change is left to its flow's where that changed too; what the account did as a whole is for the tiles
+    and the first sentence (`common_sentence`).
     """
-    signals = []
-    for row in found.to_dict("records"):
-        kind = "stopped" if row["direction"] == "stopped" else "limits"
-        flow_id, message = str(row["flow_id"]), _text(row.get("flow_message_id"))
-        sentence = str(row["sentence"])
-        if kind == "stopped":
-            # the first clause of the sentence, its day written out
-            day = pd.Timestamp(row["interval_start"])
-            sentence = sentence.partition(";")[0].rstrip(".").replace(f"{day:%Y-%m-%d}", f"{day:%A %-d %B}") + "."
-            sentence = re.sub(r" in each (interval|day|week) with sends", _each, sentence)
-            message = message if row["reason"] == MESSAGE_STOPPED else ""
-        where = f"“{_name(names, flow_id)}”"
-        if message:
-            where = f"message “{short_name(_text(row.get('flow_message_name')) or message, 60)}” of {where}"
-        if kind == "stopped":
-            text = where[0].upper() + where[1:] + sentence[sentence.rindex("” has sent nothing") + 1 :]
+    changed = claims.changed
+    whole = changed[changed["kind"].isin(["flow", "lasting"])]
+    flows = set(zip(whole["flow_id"], whole["statistic"], whole["direction"], strict=True))
+    make = {"flow": _of_flow, "lasting": _of_weeks, "message": _of_message, "money": _of_money}
+    found = []
+    rows: list[dict[str, Any]] = changed[changed["flow_id"] != ""].to_dict("records")  # type: ignore[assignment]
+    for row in rows:
+        kind, where = str(row["kind"]), f"“{_name(names, row['flow_id'])}”"
+        if kind == "message" and (row["flow_id"], row["statistic"], row["direction"]) in flows:
+            continue
+        if kind == "silence":
+            signal, (sentence, short) = "stopped", _silence(row, where, message_names)
+        elif kind == "split test":
+            signal, (sentence, short) = "winner", _of_test(row, where, claims.tests, message_names)
         else:
-            text = f"{where[0].upper()}{where[1:]}: {sentence}"
-        label = formats.statistic_label(str(row["statistic"])).lower()
-        short = f"the {label} of {where} left its limits ({row['direction']})"
-        since = _day(row.get("interval_start"))
-        signals.append(Signal(kind, flow_id, message, str(row["statistic"]), text, short, since=since))
-    return signals
+            signal, (sentence, short) = "change", make[kind](row, where, message_names, currency)
+        since = _DAY.search(str(row["text"])) if signal == "stopped" else None
+        found.append(
+            Signal(
+                signal, str(row["flow_id"]), str(row["flow_message_id"]), str(row["statistic"]), sentence, short,
+                float(row["q_value"]), since=since[0] if since else "", weeks=LASTING_WEEKS if kind == "lasting" else 1,
+                direction=_WAYS.get(str(row["direction"]), "") if signal == "change" else "",
+            )
+        )  # fmt: skip
+    return found
 
 
-def _each(found: re.Match[str]) -> str:
-    return f" a {found[1]}"
+_WAYS = {"up": "higher", "down": "lower"}
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+Texts = tuple[str, str]
+
+
+def _moved_text(row: Mapping[str, Any], currency: str | None = None) -> Texts:
+    """``fell from a usual 7.74 % to 5.97 %`` and ``−23 %, interval −34 % to −10 %``."""
+    verb = "rose" if row["direction"] == "up" else "fell"
+    usual, now = (formats.statistic_text(row[side], str(row["statistic"]), currency) for side in ("usual", "now"))
+    return f"{verb} from a usual {usual} to {now}", _size(row)
+
+
+def _size(row: Mapping[str, Any]) -> str:
+    change, low, high = (size_text(float(row[side]), signed=True) for side in ("change", "low", "high"))
+    return f"{change}, interval {low} to {high}"
+
+
+def _of_flow(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
+    return _with_cause(row, where, "")
+
+
+def _of_weeks(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
+    return _with_cause(row, where, f" over {LASTING_WEEKS} weeks together")
+
+
+def _with_cause(row: Mapping[str, Any], where: str, when: str) -> Texts:
+    label = formats.statistic_label(str(row["statistic"]))
+    moved, size = _moved_text(row)
+    cause = f"; it comes from {row['cause_text']}" if row["cause_text"] else ""
+    short = cause.rpartition(" (")[0] or cause  # without its numbers
+    return f"{label} of {where} {moved}{when} ({size}){cause}.", f"the {label.lower()} of {where} {moved}{when}{short}"
+
+
+def _of_message(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
+    message = f"message “{_name(names, row['flow_message_id'])}” of {where}"
+    label = formats.statistic_label(str(row["statistic"]))
+    moved, size = _moved_text(row)
+    return f"{label} of {message} {moved} ({size}).", f"the {label.lower()} of {message} {moved}"
+
+
+def _of_money(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
+    side = "above" if row["direction"] == "up" else "below"
+    moved, size = _moved_text(row, currency)
+    claim = f"evenue per recipient of {where} is {side} its usual range"
+    return f"R{claim}: it {moved} ({size}).", f"the r{claim}"
+
+
+def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Mapping[str, str]) -> Texts:
+    """The better variation of two, and whether the test may be stopped."""
+    of_test = tests[(tests["flow_id"] == row["flow_id"]) & (tests["flow_message_id"] == row["flow_message_id"])]
+    rates = dict(zip(of_test["variation"].astype(str), of_test["rate"], strict=True))
+    mine = of_test[of_test["variation"] == row["variation"]].iloc[0]
+    pair = [str(row["variation"]), next(iter(rates))][:: 1 if row["direction"] == "up" else -1]
+    better, worse = (f"“{_name(names, variation)}”" for variation in pair)
+    rate = " against ".join(formats.percent_text(rates[variation]) for variation in pair)
+    more = [
+        "The test may be stopped." if bool(mine["may_stop"]) else "",
+        *(f"But it has more {w}." for w in ("complaints", "unsubscribes") if str(mine[w]) == "worse"),
+        "Its sends are not divided as planned: look at that first." if bool(mine["is_ratio_off"]) else "",
+    ]
+    sentence = (
+        f"In the test of “{_name(names, row['flow_message_id'])}” ({where}) the variation {better} gets more clicks "
+        f"than {worse}: {rate} in the {mine['weeks']} weeks since the test began ({_size(row)}; this holds however "
+        "often one looks). "
+    )
+    return sentence + " ".join(filter(None, more)), f"in {where} the variation {better} gets more clicks than {worse}"
+
+
+def _silence(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Texts:
+    """The first clause of the sentence, its day written out; a message's carries the message's name."""
+    clause = str(row["text"]).partition(";")[0].rstrip(".")
+    clause = clause[clause.rindex("” has sent nothing") + 2 :]
+    clause = _DAY.sub(lambda day: f"{pd.Timestamp(day[0]):%A %-d %B}", clause)
+    clause = re.sub(r" in each (interval|day|week) with sends", r" a \1", clause)
+    if row["flow_message_id"]:
+        where = f"message “{_name(names, row['flow_message_id'])}” of {where}"
+    return f"{where[0].upper()}{where[1:]} {clause}.", f"{where} {clause}"
+
+
+def common_sentence(claims: Claims) -> str:
+    """What the account did as a whole, once; empty where nothing of it changed."""
+    common = {} if claims.common.empty else claims.common.set_index("statistic")[["low", "high"]].to_dict("index")
+    together: list[str] = []
+    alone: list[str] = []
+    changed = claims.changed
+    for row in changed[changed["kind"] == "account"].to_dict("records"):
+        move = common.get(row["statistic"], {"low": float("nan"), "high": float("nan")})
+        shared = move["high"] < 0 if row["direction"] == "down" else move["low"] > 0
+        (together if shared else alone).append(str(row["text"]))
+    heads = (("all flows moved together", together), ("over all flows", alone))
+    return "; ".join(f"{head}: {', '.join(texts)}" for head, texts in heads if texts)
 
 
 def rank(signals: list[Signal], worth: Mapping[str, float]) -> list[Signal]:
-    """One signal per flow and statistic (the strongest kind), urgent ones first, then by the money at stake."""
-    best: dict[tuple[str, str, str], Signal] = {}
-    for signal in sorted(signals, key=lambda s: s.urgency):
-        key = (signal.flow_id, signal.statistic, "winner" if signal.kind == "winner" else "")
-        best.setdefault(key, signal)
+    """One signal per flow, message, statistic and kind (the first), urgent ones first, then by the money at stake."""
+    best: dict[tuple[str, ...], Signal] = {}
+    for signal in signals:
+        best.setdefault((signal.flow_id, signal.flow_message_id, signal.statistic, signal.kind), signal)
     return sorted(best.values(), key=lambda s: (s.urgency, -abs(worth.get(s.flow_id, 0.0)), s.flow_id))
 
 
@@ -162,21 +220,6 @@ def to_frame(signals: list[Signal]) -> pd.DataFrame:
 
 def _name(names: Mapping[str, str], flow_id: object) -> str:
     return short_name(names.get(str(flow_id), str(flow_id)), 60)
-
-
-def _events(rate: str) -> str:
-    return {
-        "open_rate": "opens", "click_rate": "clicks", "conversion_rate": "conversions",
-        "unsubscribe_rate": "unsubscribes", "spam_complaint_rate": "complaints",
-    }.get(rate, "events")  # fmt: skip
-
-
-def _text(value: object) -> str:
-    return "" if value is None or pd.isna(value) else str(value)  # type: ignore[call-overload]
-
-
-def _day(value: object) -> str:
-    return "" if value is None or pd.isna(value) else f"{pd.Timestamp(value):%Y-%m-%d}"  # type: ignore[call-overload, arg-type]
 
 
 # The week in five sentences, each made from the numbers.
@@ -200,7 +243,7 @@ def five_sentences(
     tiles: Sequence[Tile],
     *,
     names: Mapping[str, str],
-    comparisons: int,
+    claims: Claims,
     equal_age: bool,
     open_days: int,
     forecast: str,
@@ -209,14 +252,14 @@ def five_sentences(
     valued: tuple[float, float] = (0.0, 0.0),
     year_ago: str = "the same week a year ago",
 ) -> list[Sentence]:
-    """What moved beyond chance, what it is worth, what stopped, what is still settling, what to look at first.
+    """What changed, what it is worth, what stopped, what is still settling, what to look at first.
 
     Parameters
     ----------
     signals : sequence of Signal
         Ranked.
-    comparisons : int
-        How many rates were judged against the week before.
+    claims : Claims
+        All comparisons of the page.
     equal_age : bool
         Whether the week before was taken at the same age.
     open_days : int
@@ -233,9 +276,9 @@ def five_sentences(
         Which week stands for a year ago, in words.
     """
     return [
-        _moved(signals, comparisons, alone),
+        _moved(signals, claims, alone),
         _worth(tiles, equal_age, open_days, metrics, valued, year_ago),
-        _stopped(signals, names),
+        _stopped(signals, claims),
         _settling(open_days, forecast),
         _first(signals, names),
     ]
@@ -256,23 +299,24 @@ def not_compared(before: object, previous: object) -> tuple[dict[str, str], str]
     return {}, "This is the first week with sends: there is nothing to compare it with yet."
 
 
-def _moved(signals: Sequence[Signal], comparisons: int, alone: str) -> Sentence:
-    heading = "Beyond chance"
+def _moved(signals: Sequence[Signal], claims: Claims, alone: str) -> Sentence:
+    heading = "Changed"
     moved = [s for s in signals if s.kind != "stopped"]
-    if alone and not moved:
+    parts = [s.short for s in moved[:_SHOWN]]
+    if len(moved) > _SHOWN:
+        parts.append(f"{_counted(len(moved) - _SHOWN, 'more signal')} below")
+    parts += filter(None, [common_sentence(claims)])
+    if parts:
+        text = "; ".join(parts)
+        text = f"{text[0].upper()}{text[1:]}." + (f" {alone}" if alone else "")
+        return Sentence("moved", heading, text, moved[0].flow_id if moved else "")
+    if alone:
         return Sentence("moved", heading, alone)
-    if not moved:
-        return Sentence(
-            "moved", heading,
-            f"Nothing moved beyond what chance explains: {comparisons} rates were compared with the week before, "
-            "and none shows evidence of a change.",
-        )  # fmt: skip
-    rest = len(moved) - _SHOWN
-    text = "; ".join(s.short for s in moved[:_SHOWN])
-    more = f"; {_counted(rest, 'more signal')} below" if rest > 0 else ""
-    return Sentence(
-        "moved", heading, text[0].upper() + text[1:] + more + "." + (f" {alone}" if alone else ""), moved[0].flow_id
-    )
+    number = sum(claims.comparisons.values())
+    text = f"None of {number:,} comparisons shows a change beyond what weeks do on their own."
+    whole = claims.frame[(claims.frame["kind"] == "account") & claims.frame["p_value"].notna()]
+    sizes = f" Over all flows: {'; '.join(whole['text'])}." if len(whole) else ""
+    return Sentence("moved", heading, text + sizes)
 
 
 def _worth(
@@ -283,11 +327,13 @@ def _worth(
     value, orders = by_name["conversion_value"], by_name["conversions"]
     if value.value is None:
         count = f"{orders.value_text} conversions" if orders.value is not None else "no conversions that Klaviyo tells"
-        return Sentence("worth", heading, f"The conversion metric carries no money; the flows led to {count}.")
+        return Sentence(
+            "worth", heading, f"The conversion metric carries no money; the flows were credited with {count}."
+        )
     kinds = f" of {metrics} metrics" if metrics > 1 else ""
     part = 0 < valued[0] < valued[1]
     of = f"{formats.count_text(valued[0])} of {orders.value_text}" if part else orders.value_text
-    text = f"The flows brought {value.value_text} from {of} conversions{kinds}"
+    text = f"The flows were credited with {value.value_text} from {of} conversions{kinds}"
     if part:
         text += f" (the other {formats.count_text(valued[1] - valued[0])} carry no money)"
     if value.difference is not None:
@@ -298,20 +344,22 @@ def _worth(
         text += f", {amount} {more} than the week before {age}"
     if value.year_ago is not None:
         text += f" ({year_ago}, long complete, ended at {value.beside('year_ago')})"
-    return Sentence(
-        "worth", heading, text + "; Klaviyo tells no spread of money, so whether that is chance stays open."
-    )
+    return Sentence("worth", heading, f"{text}; {value.claim}." if value.claim else f"{text}.")
 
 
-def _stopped(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
+def _stopped(signals: Sequence[Signal], claims: Claims) -> Sentence:
     stopped = [s for s in signals if s.kind == "stopped"]
     if not stopped:
-        return Sentence("stopped", "Stopped", "No flow that had been sending fell silent.")
+        watched = claims.frame[claims.frame["kind"] == "silence"]
+        sent = int((watched["verdict"] == NO_CHANGE).sum())
+        text = f"Of {_counted(len(watched), 'flow')} that were looked at, {sent} sent this week"
+        rest = len(watched) - sent
+        silent = f"; the silence of the other {rest} is no longer than their history explains" if rest else ""
+        return Sentence("stopped", "Stopped", f"{text}{silent}.")
     rest = len(stopped) - _SHOWN
     text = " ".join(s.sentence for s in stopped[:_SHOWN])
-    return Sentence(
-        "stopped", "Stopped", text + (f" {_counted(rest, 'more flow')} below." if rest > 0 else ""), stopped[0].flow_id
-    )
+    more = f" {rest} more below." if rest > 0 else ""
+    return Sentence("stopped", "Stopped", text + more, stopped[0].flow_id)
 
 
 def _settling(open_days: int, forecast: str) -> Sentence:
@@ -338,8 +386,7 @@ def _first(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
         name = f"A message of {name}"
     advice = {
         "stopped": f"{name}: is it paused on purpose, or has its trigger stopped arriving?",
-        "winner": f"{name}: end the test and send the winner to all.",
-        "limits": f"{name}: see what was different on those days.",
+        "winner": f"{name}: end the test and send the better variation to all.",
     }.get(top.kind)
     if top.statistic == "spam_complaint_rate":
         advice = f"{name}: complaints endanger the delivery of everything else, find what people did not expect."

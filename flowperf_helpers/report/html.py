@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -22,6 +24,7 @@ from flowperf_helpers.plots import tables
 
 __all__ = [
     "Section",
+    "fill",
     "find_browser",
     "installed_browser",
     "notebook_page",
@@ -40,6 +43,7 @@ _BROWSER_FLAGS = (
 )  # fmt: skip
 
 _ARTIST = re.compile(r"(array\(\[+|[\[({]\s*)*(<(matplotlib|Axes|Figure|BarContainer|ErrorbarContainer)\b|Text\()")
+_NOTEBOOK_STYLE = re.compile(r'<style class="fp-notebook">.*?</style>\s*', re.DOTALL)
 _PANDAS_STYLE = re.compile(r"<style scoped>.*?</style>", re.DOTALL)
 
 
@@ -51,6 +55,12 @@ def templates_folder() -> Path:
 def _style() -> str:
     """Return the style of tables, then that of the page, which goes before it."""
     return tables.style() + (templates_folder() / "report.css").read_text(encoding="utf-8")
+
+
+def _notebook_style() -> str:
+    """Return the same style for a cell of a notebook: nothing outside of the report's own parts is touched."""
+    inside = _style().replace(":root{", "&{").replace("body{", "&{").replace("body:", "&:").replace("html{", "&{")
+    return f'<style class="fp-notebook">.fp{{{inside}}}</style>\n'
 
 
 def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
@@ -67,7 +77,7 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
         Of the page; escaped here.
     """
     import nbformat
-    from nbconvert.exporters import HTMLExporter
+    from nbconvert.exporters import HTMLExporter, TemplateExporter
     from nbformat.v4.rwbase import rejoin_lines
 
     node = rejoin_lines(nbformat.from_dict(notebook))
@@ -75,7 +85,7 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
     for cell in node.cells:
         if cell.cell_type == "code":
             cell.outputs = [_shown(output) for output in cell.outputs if not _is_by_the_way(output)]
-    script = (templates_folder() / "sort.js").read_text(encoding="utf-8")
+    script = (templates_folder() / "page.js").read_text(encoding="utf-8")
     exporter = HTMLExporter(
         template_name="page",
         extra_template_basedirs=[str(templates_folder())],
@@ -93,7 +103,8 @@ def notebook_page(notebook: Mapping[str, Any], *, title: str) -> str:
             "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         }
     }
-    page, _ = exporter.from_notebook_node(node, resources=resources)
+    # HTMLExporter's own method parses and rewrites the whole page for alternative texts, which ours has
+    page, _ = TemplateExporter.from_notebook_node(exporter, node, resources=resources)
     return str(page)
 
 
@@ -104,8 +115,10 @@ def _is_by_the_way(output: Any) -> bool:
 
 
 def _shown(output: Any) -> Any:
-    """An output with pandas' own table in a box that scrolls, in the page's style."""
+    """An output with pandas' own table in a box that scrolls, in the page's style, which the page has once."""
     text = output.get("data", {}).get("text/html", "")
+    if "fp-notebook" in text:
+        output["data"]["text/html"] = text = _NOTEBOOK_STYLE.sub("", text)
     if 'class="dataframe"' in text:
         bare = _PANDAS_STYLE.sub("", text).replace('<table border="1" class="dataframe">', "<table>")
         output["data"]["text/html"] = (
@@ -143,20 +156,33 @@ def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: flo
     ------
     ArgumentError
         No Chromium is installed.
+    TimeoutError
+        It did not end in time; it is stopped, with the processes it started.
     StorageError
         It ran and left no file.
     """
     browser = browser or installed_browser()
-    with tempfile.TemporaryDirectory(prefix="flowperf-print-") as profile:
+    name = Path(browser).name
+    with tempfile.TemporaryDirectory(prefix="flowperf-print-", ignore_cleanup_errors=True) as profile:
         command = [browser, *_BROWSER_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", page.as_uri()]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=timeout, check=False)  # noqa: S603
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise StorageError(f"{Path(browser).name} did not print {pdf.name}: {error}.", path=pdf) from error
-    if done.returncode or not pdf.is_file():
+            # a session of its own: whoever stops it reaches the renderers that it starts
+            printing = subprocess.Popen(  # noqa: S603
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+            )
+            try:
+                printing.wait(timeout)
+            except BaseException:
+                os.killpg(printing.pid, signal.SIGKILL)
+                printing.wait()
+                raise
+        except OSError as error:
+            raise StorageError(f"{name} could not be started ({error.strerror}): reinstall it.", path=pdf) from error
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(f"{name} did not print {pdf.name} within {timeout:.0f} seconds.") from error
+    if printing.returncode or not pdf.is_file():
         raise StorageError(
-            f"{Path(browser).name} left no {pdf.name} (it ended with {done.returncode}): print the HTML file by hand.",
-            path=pdf,
+            f"{name} left no {pdf.name} (it ended with {printing.returncode}): print the HTML file by hand.", path=pdf
         )
 
 
@@ -204,10 +230,15 @@ def _name(text: object, width: int = 90) -> Markup:
     return Markup("<bdi{}>{}</bdi>").format(title, escape(short))
 
 
+def fill(name: str, **context: Any) -> str:
+    """Fill one template of ``templates/report`` and return its HTML as it is."""
+    return _environment().get_template(f"{name}.html.j2").render(**context)
+
+
 def render(name: str, *, style: bool = False, **context: Any) -> Section:
     """Fill one template of ``templates/report``; ``style`` puts the style sheet before it, for notebooks."""
-    html = _environment().get_template(f"{name}.html.j2").render(**context)
+    html = fill(name, **context)
     sheet = ""
     if style:
-        sheet = "<style>" + _style() + "</style>\n"
+        sheet = _notebook_style()
     return Section(name, f'{sheet}<div class="fp">\n{html}</div>\n')

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, row_keys
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.evidence import RATES
 from flowperf_helpers.stats.data_quality import merge_answers
 
 __all__ = [
-    "NOT_COMPARABLE",
     "RATES",
     "STRIP_WEEKS",
-    "Settling",
     "before_at_equal_age",
-    "changes",
     "conversions_with_value",
     "disagreements",
     "effects",
@@ -31,7 +26,6 @@ __all__ = [
     "rate_counts",
     "restated",
     "restated_weeks",
-    "settling",
     "strips",
     "totals",
     "unsent",
@@ -41,17 +35,7 @@ __all__ = [
 
 # The numbers of a weekly report: frames in, frames out. No text is made here and nothing is drawn.
 
-RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
-"""Rates that are compared with the week before, in the order of the page."""
-
-NOT_COMPARABLE = "not comparable yet"
-"""Verdict on a rate that still moves, beside a week that has had longer to settle."""
-
 STRIP_WEEKS = 12
-CHANGE_COLUMNS = [
-    "flow_id", "flow_message_id", "statistic", "numerator_before", "denominator_before", "rate_before",
-    "numerator_after", "denominator_after", "rate_after", "difference", "low", "high", "p_value", "q_value", "verdict",
-]  # fmt: skip
 
 
 def before_at_equal_age(answers: WeekData, then: pd.DataFrame) -> tuple[pd.DataFrame | None, bool]:
@@ -124,56 +108,11 @@ def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
     return float(counts[carries].sum()), float(counts.sum())
 
 
-def changes(
-    before: pd.DataFrame | None,
-    after: pd.DataFrame,
-    *,
-    by: Sequence[str] = ("flow_id",),
-    rates: Sequence[str] = RATES,
-    withheld: Collection[str] = (),
-) -> pd.DataFrame:
-    """Every rate of every group beside the week before, with one false-discovery correction over all of them.
-
-    Parameters
-    ----------
-    withheld : collection of str
-        Rates that may not be judged, as the weeks are of unequal age: `NOT_COMPARABLE`, without interval and p-value.
-
-    Returns
-    -------
-    DataFrame
-        One row per group and rate: the columns of `compare_rates` and ``statistic``; empty without a week before.
-    """
-    from flowperf_helpers.stats.compare import compare_rates
-
-    if before is None or not len(before) or not len(after):
-        return pd.DataFrame(columns=[c for c in CHANGE_COLUMNS if c != "flow_message_id" or c in by])
-    pairs = ((rate, _behind(before, rate), _behind(after, rate)) for rate in rates)
-    parts = [compare_rates(then, now, rate=rate, by=tuple(by)).assign(statistic=rate) for rate, then, now in pairs]
-    table = pd.concat([part for part in parts if len(part)], ignore_index=True)
-    young = table["statistic"].isin(list(withheld))
-    table.loc[young, ["low", "high", "p_value", "q_value"]] = float("nan")
-    table.loc[young, "verdict"] = NOT_COMPARABLE
-    return _corrected(table)
-
-
 def _behind(frame: pd.DataFrame, rate: str) -> pd.DataFrame:
     """A frame with one rate and its parts: denominators are inferred for every rate that a frame has."""
     entry = STATISTICS[rate]
     wanted = {rate, *entry.numerators, *entry.denominators}
     return frame[[c for c in frame.columns if c in wanted or c not in STATISTICS]]
-
-
-def _corrected(table: pd.DataFrame) -> pd.DataFrame:
-    """One Benjamini-Hochberg correction over all comparisons of the page; verdicts follow it."""
-    from flowperf_helpers.stats.rates import q_values
-
-    known = table["p_value"].notna()
-    q = pd.Series(q_values(table["p_value"].to_numpy(dtype=float)), index=table.index)
-    verdict = table["verdict"].astype("str").copy()
-    chance = known & (q > 0.05) & verdict.isin(["higher", "lower"])
-    verdict[chance] = "no evidence of a change"
-    return table.assign(q_value=q, verdict=verdict)
 
 
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
@@ -200,8 +139,13 @@ def strips(weekly: pd.DataFrame, *, last: pd.Timestamp, by: Sequence[str] = ("fl
     return table.merge(flags, left_on="interval_start", right_index=True, how="left")
 
 
-def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence[str], *, rate: str) -> pd.DataFrame:
-    """Where the change of each flow's rate came from, message by message.
+def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str, str]) -> pd.DataFrame:
+    """Where the change of a flow's rate since the week before came from, message by message.
+
+    Parameters
+    ----------
+    rates : mapping of str to str
+        Flow id to the rate.
 
     Returns
     -------
@@ -211,19 +155,25 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     from flowperf_helpers.stats.decomposition import decompose
 
     columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
-    if before is None:
+    parts: list[pd.DataFrame] = []
+    for rate in dict.fromkeys(rates.values()):
+        if before is None:
+            break
+        wanted = [flow_id for flow_id, of in rates.items() if of == rate]
+        sides = [_behind(f[f["flow_id"].isin(wanted)], rate) for f in (before, after)]
+        both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
+        messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()
+        count = messages["flow_id"].value_counts()
+        several = [flow_id for flow_id in wanted if flow_id in both and count[flow_id] > 1]
+        if several:
+            split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
+            kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
+            parts.append(split[kept].assign(flow_id=split["flow_id"], statistic=rate))
+    if not parts:
         return pd.DataFrame(columns=[*columns, "is_gone"])
-    sides = [_behind(f[f["flow_id"].isin(flow_ids)], rate) for f in (before, after)]
-    both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
-    messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()["flow_id"].value_counts()
-    several = [flow_id for flow_id in flow_ids if flow_id in both and messages[flow_id] > 1]
-    if not several:
-        return pd.DataFrame(columns=[*columns, "is_gone"])
-    split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
-    order = split["flow_id"].map({flow_id: i for i, flow_id in enumerate(several)}).argsort(kind="stable")
-    split = split.iloc[order].reset_index(drop=True)
-    kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
-    return split[kept].assign(flow_id=split["flow_id"], statistic=rate)
+    table = pd.concat(parts, ignore_index=True)
+    order = table["flow_id"].map({flow_id: i for i, flow_id in enumerate(rates)}).argsort(kind="stable")
+    return table.iloc[order].reset_index(drop=True)
 
 
 def money_moved(table: pd.DataFrame) -> dict[str, float]:
@@ -262,34 +212,6 @@ LEAST_CHANGE = 0.005
 """Restatements smaller than this fraction are counted, not listed."""
 
 
-@dataclass(frozen=True)
-class Settling:
-    """How complete a week is.
-
-    Attributes
-    ----------
-    open_days : int
-        Days of the week younger than the attribution window.
-    curve : DataFrame
-        Share of the final conversions by age, where snapshots tell; else empty.
-    so_far, final, low, high : float or None
-        Conversions of the week.
-    sentence : str
-        The forecast in words, or empty.
-    note : str
-        Why there is no forecast, or what it rests on.
-    """
-
-    open_days: int
-    curve: pd.DataFrame
-    so_far: float | None
-    final: float | None
-    low: float | None
-    high: float | None
-    sentence: str
-    note: str
-
-
 def unsent(answers: WeekData) -> pd.DataFrame:
     """Flows and messages that have no number this week, with the reason."""
     from flowperf_helpers.stats.data_quality import coverage_table
@@ -321,12 +243,6 @@ def unsent(answers: WeekData) -> pd.DataFrame:
             [rows, gone.assign(reason="no longer in the account: it vanished since it last sent")], ignore_index=True
         )
     return rows.reset_index(drop=True)
-
-
-def _daily(history: pd.DataFrame) -> pd.DataFrame:
-    if not len(history) or "interval_end" not in history:
-        return history.iloc[:0]
-    return history[(history["interval_end"] - history["interval_start"]) <= timedelta(hours=26)]
 
 
 def restated(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
@@ -396,44 +312,6 @@ def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:
     """Whether a change is worth a line: half a percent or more, or out of nothing."""
     share = change.abs() / before.abs().where(before != 0)
     return (share.fillna(1.0) >= LEAST_CHANGE) & (change != 0)
-
-
-def settling(answers: WeekData) -> Settling:
-    """How many days are open, and where the week's conversions will end."""
-    from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
-
-    starts, ends = answers.window.bounds(answers.account["timezone"])
-    days = answers.daily[(answers.daily["interval_start"] >= starts) & (answers.daily["interval_start"] < ends)]
-    open_days = int(days.loc[days["is_provisional"].fillna(False).astype(bool), "interval_start"].nunique())
-    so_far = float(days["conversions"].fillna(0).sum()) if len(days) else None
-    empty = pd.DataFrame(columns=["age_days", "share", "low", "high", "days_behind"])
-    if not open_days:
-        return Settling(0, empty, so_far, so_far, so_far, so_far, "", "Every day is older than the attribution window.")
-    history = _daily(answers.history)
-    curve = empty
-    if len(history):
-        window = answers.account["attribution_days"]
-        curve = completeness_curve(history, statistic="conversions", attribution_days=window)
-    note = str(curve.attrs.get("note") or "")
-    if not curve["share"].notna().any():
-        return Settling(
-            open_days, empty, so_far, None, None, None, "",
-            note or "No forecast: this account was not asked before on this machine.",
-        )  # fmt: skip
-    per_day = days.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum()
-    per_day.attrs = dict(answers.daily.attrs)
-    ahead = forecast(per_day, curve)
-    if so_far is None or ahead["final"].isna().any():
-        return Settling(open_days, curve, so_far, None, None, None, "", note)
-    final = float(ahead["final"].sum())
-    # the days' errors are independent of each other: their squares add up, not their limits
-    low = max(so_far, final - float(((ahead["final"] - ahead["low"]) ** 2).sum() ** 0.5))
-    high = final + float(((ahead["high"] - ahead["final"]) ** 2).sum() ** 0.5)
-    sentence = (
-        f"From how earlier weeks filled up, {formats.count_text(so_far)} conversions so far should end near "
-        f"{formats.count_text(final)} ({formats.count_text(low)} to {formats.count_text(high)})."
-    )
-    return Settling(open_days, curve, so_far, final, low, high, sentence, note)
 
 
 def disagreements(answers: WeekData) -> pd.DataFrame:

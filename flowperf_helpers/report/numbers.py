@@ -14,14 +14,13 @@ from flowperf_helpers.report.evidence import at_this_age, gather, week_ranges
 from flowperf_helpers.report.findings import (
     Sentence,
     Signal,
-    change_signals,
-    duel_signals,
+    claim_signals,
     five_sentences,
-    limit_signals,
     not_compared,
     rank,
 )
-from flowperf_helpers.report.tiles import AFTERWARDS, Tile, make_tiles
+from flowperf_helpers.report.settling import Settling, settling
+from flowperf_helpers.report.tiles import Tile, make_tiles
 
 __all__ = ["DETAILED_FLOWS", "WeekNumbers", "compute"]
 
@@ -48,10 +47,6 @@ class WeekNumbers:
         The week before, at equal age where an earlier answer is in the store.
     equal_age : bool
         Whether the week before is of equal age.
-    changes : DataFrame
-        Rates of every flow beside the week before, corrected together.
-    duels : DataFrame
-        Variations of the last four weeks against each other.
     signals : list of Signal
         Everything that asks for a look, urgent first.
     flows : DataFrame
@@ -59,7 +54,8 @@ class WeekNumbers:
     messages : DataFrame
         Messages of the week beside the week before.
     effects : DataFrame
-        Where the change of click rate came from, for the flows with a block of their own.
+        Where a rate's change since the week before came from, for the flows with a block of their own: the rate of
+        their first signal, else the click rate.
     strips : DataFrame
         12 weeks per flow.
     honest : DataFrame
@@ -84,8 +80,6 @@ class WeekNumbers:
     family: Claims
     before: pd.DataFrame | None
     equal_age: bool
-    changes: pd.DataFrame
-    duels: pd.DataFrame
     signals: list[Signal]
     flows: pd.DataFrame
     messages: pd.DataFrame
@@ -94,7 +88,7 @@ class WeekNumbers:
     honest: pd.DataFrame
     restated: pd.DataFrame
     restated_weeks: pd.DataFrame
-    settling: measures.Settling
+    settling: Settling
     reconciled: pd.DataFrame
     tiles: list[Tile]
     sentences: list[Sentence]
@@ -108,7 +102,6 @@ def compute(answers: WeekData) -> WeekNumbers:
 
     The same answers give the same numbers: nothing is read but the frames, and none of them is changed.
     """
-    from flowperf_helpers.stats.ab_tests import compare_recent_variations
     from flowperf_helpers.stats.signals import find_signals
 
     current, weekly = answers.current, answers.weekly
@@ -117,40 +110,27 @@ def compute(answers: WeekData) -> WeekNumbers:
     before, equal_age = measures.before_at_equal_age(answers, then)
     if answers.partial and not equal_age:  # a part of a week beside a whole one
         before = None
-    settling = measures.settling(answers)
-    # rates that still move are not judged while the week before has had longer to settle
-    withheld = () if equal_age or not settling.open_days else AFTERWARDS
-    changes = measures.changes(before, current, withheld=withheld)
-    duels = pd.DataFrame(columns=["flow_id", "flow_message_id", "variation", "is_best", "verdict"])
-    if "variation" in weekly and weekly["variation"].notna().any():
-        duels = compare_recent_variations(weekly, last=last_week)
+    settled = settling(answers, then)
     names, message_names = measures.flow_names(answers), measures.message_names(answers)
-    found = find_signals(answers.daily, weekly, last_days=7)
+    stops = find_signals(answers.daily, weekly, last_days=7, rates=())
     evidence = gather(answers, then if equal_age else then.iloc[:0])
-    family = make_claims(evidence, found[found["direction"] == "stopped"], message_names)
+    family = make_claims(evidence, stops, message_names)
     table = measures.week_table(current, before, by=["flow_id"])
     moved = measures.money_moved(table)
-    signals = rank(
-        [
-            *change_signals(changes, names),
-            *duel_signals(duels, names, period="the last four weeks"),
-            *limit_signals(found, names),
-        ],
-        moved,
-    )
+    currency = answers.account["currency"]
+    signals = rank(claim_signals(family, names, message_names, currency), moved)
     flows = _ranked(table, [signal.flow_id for signal in signals], moved, names)
     now = measures.totals(current)
     assert now is not None
     unknown, alone = not_compared(before, answers.previous)
-    whole = None if before is None else before.assign(everything="all")
     valued = measures.conversions_with_value(current)
     tiles = make_tiles(
         now,
         measures.totals(before),
         measures.totals(answers.year_ago),
-        measures.changes(whole, current.assign(everything="all"), by=("everything",), withheld=withheld),
-        currency=answers.account["currency"],
-        provisional=settling.open_days > 0,
+        family.frame,
+        currency=currency,
+        provisional=settled.open_days > 0,
         unknown=answers.unknown | unknown,
         counts=measures.rate_counts(current),
         valued=valued,
@@ -163,27 +143,25 @@ def compute(answers: WeekData) -> WeekNumbers:
         family=family,
         before=before,
         equal_age=equal_age,
-        changes=changes,
-        duels=duels,
         signals=signals,
         flows=flows,
         messages=measures.week_table(current, before, by=["flow_id", "flow_message_id", "send_channel"]),
-        effects=measures.effects(before, current, list(flows["flow_id"])[:DETAILED_FLOWS], rate="click_rate"),
+        effects=measures.effects(before, current, _rates_shown(flows, signals)),
         strips=measures.strips(weekly, last=last_week),
         honest=measures.unsent(answers),
         restated=measures.restated(*earlier),
         restated_weeks=measures.restated_weeks(*earlier),
-        settling=settling,
+        settling=settled,
         reconciled=measures.disagreements(answers),
         tiles=tiles,
         sentences=five_sentences(
             signals,
             tiles,
             names=names,
-            comparisons=int(changes["verdict"].ne(measures.NOT_COMPARABLE).sum()),
+            claims=family,
             equal_age=equal_age,
-            open_days=settling.open_days,
-            forecast=settling.sentence,
+            open_days=settled.open_days,
+            forecast=settled.sentence or settled.note,
             alone=alone,
             metrics=len(answers.metrics),
             valued=valued,
@@ -193,6 +171,14 @@ def compute(answers: WeekData) -> WeekNumbers:
         message_names=message_names,
         denominators=now.attrs.get("denominators", {}),
     )
+
+
+def _rates_shown(flows: pd.DataFrame, signals: Sequence[Signal]) -> dict[str, str]:
+    """Flow id to the rate whose change its block explains: that of its first signal, else the click rate."""
+    changed = {
+        s.flow_id: s.statistic for s in reversed(signals) if s.kind == "change" and s.statistic in measures.RATES
+    }
+    return {flow_id: changed.get(flow_id, "click_rate") for flow_id in flows["flow_id"].head(DETAILED_FLOWS)}
 
 
 def _ranked(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.report.measures import NOT_COMPARABLE
+from flowperf_helpers.report.claims import CHANGED
 
 __all__ = ["AFTERWARDS", "HEADLINE", "Tile", "make_tiles"]
 
@@ -32,11 +32,16 @@ class Tile:
     value, low, high, previous, year_ago, difference : float or None
         None where nobody knows; fractions for rates.
     verdict : str or None
-        In words; None for counts and money, whose chance is not known, and where the weeks are not of equal age.
+        ``higher``, ``lower``, ``no change larger than``, ``cannot tell yet``, ``too few``: against the last eight
+        weeks; of money, on the revenue per recipient. None for counts, and where there is nothing to compare.
     provisional : bool
         Whether the number still moves.
     notes : dict
         Why a field is None, by its name; ``"covers"``: what the value does not cover.
+    claim : str
+        The verdict with its size, as one short line; empty without one.
+    change_share, change_low, change_high : float or None
+        The change as a fraction of the usual value, and the interval that decides the verdict.
     """
 
     statistic: str
@@ -53,6 +58,10 @@ class Tile:
     provisional: bool
     notes: dict[str, str]
     currency: str | None = None
+    claim: str = ""
+    change_share: float | None = None
+    change_low: float | None = None
+    change_high: float | None = None
 
     @property
     def value_text(self) -> str:
@@ -94,7 +103,7 @@ def make_tiles(
     now: pd.DataFrame,
     before: pd.DataFrame | None,
     year_ago: pd.DataFrame | None,
-    compared: pd.DataFrame,
+    claims: pd.DataFrame,
     *,
     currency: str | None,
     provisional: bool,
@@ -108,8 +117,8 @@ def make_tiles(
     ----------
     now, before, year_ago : DataFrame or None
         One row each: the account's totals.
-    compared : DataFrame
-        The account's rates beside the week before, one row per ``statistic`` (columns of `compare_rates`).
+    claims : DataFrame
+        All comparisons of the page (`Claims.frame`), of which the account's are taken.
     provisional : bool
         Whether days of the week are younger than the attribution window.
     unknown : dict
@@ -119,7 +128,10 @@ def make_tiles(
     valued : pair
         Conversions that carry money, and all.
     """
-    rows: dict[str, Any] = {str(row["statistic"]): row for _, row in compared.iterrows()}
+    of_account = claims["kind"].isin(["account", "money"]) & (claims["flow_id"] == "") & claims["p_value"].notna()
+    rows: dict[str, Any] = {str(row["statistic"]): row for row in claims[of_account].to_dict("records")}
+    if "revenue_per_recipient" in rows:
+        rows["conversion_value"] = rows["revenue_per_recipient"]
     tiles = []
     for name in HEADLINE:
         notes = dict(unknown)
@@ -151,20 +163,27 @@ def _tile(
         if low is None:
             notes["interval"] = "no interval: too few to say"
     elif entry.unit == "money":
-        notes["interval"] = "no interval: Klaviyo tells no spread of money"
+        notes["interval"] = "a sum, by send date"
     else:
         notes["interval"] = "a count of what was sent" if name == "delivered" else "a count, by send date"
     if value is None:
         notes.setdefault("value", "Klaviyo sent no number")
     open_still = provisional and name in AFTERWARDS
-    verdict = None if row is None else str(row["verdict"])
-    if verdict == NOT_COMPARABLE:
-        notes["verdict"], verdict = NOT_COMPARABLE, None
+    verdict, claim, share, least, most = _claimed(row)
     difference = None if value is None or previous is None else value - previous
     return Tile(
         name, entry.label, entry.sentence, entry.unit, value, low, high, previous, _number(year_ago, name), difference,
-        verdict, open_still, notes, currency,
+        verdict, open_still, notes, currency, claim, share, least, most,
     )  # fmt: skip
+
+
+def _claimed(row: Any) -> tuple[str | None, str, float | None, float | None, float | None]:
+    """Verdict, line, change and its interval of one comparison of the account."""
+    if row is None:
+        return None, "", None, None, None
+    verdict = {"up": "higher", "down": "lower"}[row["direction"]] if row["verdict"] == CHANGED else str(row["verdict"])
+    change, low, high = (float(v) if pd.notna(v := row[c]) else None for c in ("change", "low", "high"))
+    return verdict, str(row["text"]), change, low, high
 
 
 def _wilson(counted: tuple[float, float] | None) -> tuple[float | None, float | None]:

@@ -8,45 +8,26 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import orjson
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
+from flowperf_helpers.sandbox import handlers
 from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.call import Answer, Call, Endpoint
 from flowperf_helpers.sandbox.filters import check_parameters
-from flowperf_helpers.sandbox.handlers import (
-    account,
-    accounts,
-    action_flow,
-    action_messages,
-    flow,
-    flow_action,
-    flow_actions,
-    flow_message,
-    flow_tags,
-    flow_triggers,
-    flows,
-    mapped_metric,
-    mapped_metrics,
-    meant_metric,
-    message_action,
-    metric,
-    metrics,
-    series_report,
-    tag,
-    values_report,
-)
 from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of
 from flowperf_helpers.sandbox.problems import Problem
 from flowperf_helpers.sandbox.requests import check_revision, needs
-from flowperf_helpers.sandbox.shop import build_world
+from flowperf_helpers.sandbox.shop import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, build_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -54,9 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DAY_SPENT",
     "ENDPOINTS",
-    "SANDBOX_KEY",
-    "SANDBOX_NOW",
-    "SANDBOX_TOKEN",
     "TIERS",
     "SandboxApp",
     "Windows",
@@ -149,7 +127,7 @@ _METRICS, _FLOWS, _POST = ("metrics:read",), ("flows:read",), ("POST",)
 _ACCOUNTS, _TAGS = ("accounts:read",), ("tags:read",)
 
 
-def _ids(related: Callable[[Call, str], Answer]) -> Callable[[Call, str], Answer]:
+def _ids(related: Callable[..., Answer]) -> Callable[[Call, str], Answer]:
     """Make the page of a relationship itself: types and ids of what its related page shows."""
 
     def answer(call: Call, id_: str) -> Answer:
@@ -165,35 +143,31 @@ def _named(data: Any) -> Any:
 
 
 ENDPOINTS: dict[str, Endpoint] = {
-    "api/metrics": Endpoint(metrics, "M", _METRICS),
-    "api/metrics/<id>": Endpoint(metric, "M", _METRICS),
-    "api/metrics/<id>/flow-triggers": Endpoint(flow_triggers, "M", _METRICS + _FLOWS, since="2024-10-15"),
-    "api/metrics/<id>/relationships/flow-triggers": Endpoint(
-        _ids(flow_triggers), "M", _METRICS + _FLOWS, since="2024-10-15"
-    ),
-    "api/flows": Endpoint(flows, "S", _FLOWS),
-    "api/flows/<id>": Endpoint(flow, "S", _FLOWS),
-    "api/flows/<id>/flow-actions": Endpoint(flow_actions, "S", _FLOWS),
-    "api/flows/<id>/relationships/flow-actions": Endpoint(_ids(flow_actions), "S", _FLOWS),
-    "api/flows/<id>/tags": Endpoint(flow_tags, "S", _FLOWS + _TAGS),
-    "api/flows/<id>/relationships/tags": Endpoint(_ids(flow_tags), "S", _FLOWS + _TAGS),
-    "api/flow-actions/<id>": Endpoint(flow_action, "S", _FLOWS),
-    "api/flow-actions/<id>/flow": Endpoint(action_flow, "S", _FLOWS),
-    "api/flow-actions/<id>/relationships/flow": Endpoint(_ids(action_flow), "S", _FLOWS),
-    "api/flow-actions/<id>/flow-messages": Endpoint(action_messages, "S", _FLOWS),
-    "api/flow-actions/<id>/relationships/flow-messages": Endpoint(_ids(action_messages), "S", _FLOWS),
-    "api/flow-messages/<id>": Endpoint(flow_message, "S", _FLOWS),
-    "api/flow-messages/<id>/flow-action": Endpoint(message_action, "S", _FLOWS),
-    "api/flow-messages/<id>/relationships/flow-action": Endpoint(_ids(message_action), "S", _FLOWS),
-    "api/tags/<id>": Endpoint(tag, "S", _TAGS),
-    "api/accounts": Endpoint(accounts, "XS", _ACCOUNTS),
-    "api/accounts/<id>": Endpoint(account, "XS", _ACCOUNTS),
-    "api/mapped-metrics": Endpoint(mapped_metrics, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>": Endpoint(mapped_metric, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>/metric": Endpoint(meant_metric, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>/relationships/metric": Endpoint(_ids(meant_metric), "S", _METRICS, since="2025-07-15"),
-    "api/flow-values-reports": Endpoint(values_report, "report", _FLOWS, _POST),
-    "api/flow-series-reports": Endpoint(series_report, "report", _FLOWS, _POST),
+    "api/metrics": Endpoint(handlers.metrics, "M", _METRICS),
+    "api/metrics/<id>": Endpoint(handlers.metric, "M", _METRICS),
+    "api/metrics/<id>/flow-triggers": Endpoint(handlers.flow_triggers, "M", _METRICS + _FLOWS, since="2024-10-15"),
+    "api/flows": Endpoint(handlers.flows, "S", _FLOWS),
+    "api/flows/<id>": Endpoint(handlers.flow, "S", _FLOWS),
+    "api/flows/<id>/flow-actions": Endpoint(handlers.flow_actions, "S", _FLOWS),
+    "api/flows/<id>/tags": Endpoint(handlers.flow_tags, "S", _FLOWS + _TAGS),
+    "api/flow-actions/<id>": Endpoint(handlers.flow_action, "S", _FLOWS),
+    "api/flow-actions/<id>/flow": Endpoint(handlers.action_flow, "S", _FLOWS),
+    "api/flow-actions/<id>/flow-messages": Endpoint(handlers.action_messages, "S", _FLOWS),
+    "api/flow-messages/<id>": Endpoint(handlers.flow_message, "S", _FLOWS),
+    "api/flow-messages/<id>/flow-action": Endpoint(handlers.message_action, "S", _FLOWS),
+    "api/tags/<id>": Endpoint(handlers.tag, "S", _TAGS),
+    "api/accounts": Endpoint(handlers.accounts, "XS", _ACCOUNTS),
+    "api/accounts/<id>": Endpoint(handlers.account, "XS", _ACCOUNTS),
+    "api/mapped-metrics": Endpoint(handlers.mapped_metrics, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>": Endpoint(handlers.mapped_metric, "S", _METRICS, since="2025-07-15"),
+    "api/mapped-metrics/<id>/metric": Endpoint(handlers.meant_metric, "S", _METRICS, since="2025-07-15"),
+    "api/flow-values-reports": Endpoint(handlers.values_report, "report", _FLOWS, _POST),
+    "api/flow-series-reports": Endpoint(handlers.series_report, "report", _FLOWS, _POST),
+}
+ENDPOINTS |= {  # every page of something related has a page of its types and ids alone
+    path.replace("<id>/", "<id>/relationships/"): replace(endpoint, answer=_ids(endpoint.answer))
+    for path, endpoint in ENDPOINTS.items()
+    if "<id>/" in path
 }
 """Path without the leading slash → endpoint."""
 
@@ -201,13 +175,6 @@ ENDPOINTS: dict[str, Endpoint] = {
 # The account as a WSGI app: routes, keys, revisions, windows, and answers in Klaviyo's shapes.
 #
 # Whatever comes in, the answer is a JSON:API document: what was asked, or an error object with a 4xx.
-
-SANDBOX_NOW = datetime(2026, 11, 23, 6, 0, tzinfo=ZoneInfo(ZONE))
-"""The frozen moment of ``connect("sandbox")``: a Monday at six, the week 2026-W47 just over."""
-
-SANDBOX_KEY = "sandbox-key"
-SANDBOX_TOKEN = "sandbox-token"  # noqa: S105
-"""What the invented account lets in; no secret."""
 
 MAX_BODY = 1_000_000
 _MEDIA = "application/vnd.api+json"
@@ -290,7 +257,8 @@ class SandboxApp:
                 403, "permission_denied", "You do not have permission to perform this action.",
                 "The API key is missing the required scope: flows:read", pointer="/data/",
             )  # fmt: skip
-        return _response(200, endpoint.answer(call, *values.values()))
+        answer = endpoint.answer(call, *values.values())
+        return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), content_type=_MEDIA)
 
 
 def sandbox_app(
@@ -309,7 +277,10 @@ def sandbox_app(
     Parameters
     ----------
     variant : str
-        One of `VARIANTS`: ``default`` with the planted stories, ``quiet`` without, and accounts with other troubles.
+        One of `VARIANTS`: ``default`` with the planted stories (``calm`` is the same account); ``wandering`` and
+        ``stormy``, whose rates move by themselves between weeks, days and weekdays; ``holiday``, as wandering with
+        a holiday in the reported week; ``quiet`` and ``quiet-wandering``, …: the same without the stories; and accounts
+        with other troubles.
     seed : int
         Another seed, another history.
     now : datetime or callable, optional
@@ -380,11 +351,8 @@ def _problem_of(status: int, name: str) -> Problem:
 
 def _refusal(problem: Problem) -> Response:
     error_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{problem.status} {problem.code} {problem.detail!a}"))
-    response = _response(problem.status, problem.body(error_id))
+    # what is quoted back may be half of a surrogate pair, which only the standard library's encoder writes
+    response = Response(json.dumps(problem.body(error_id)), status=problem.status, content_type=_MEDIA)
     for name, value in problem.headers.items():
         response.headers[name] = value
     return response
-
-
-def _response(status: int, body: dict[str, Any]) -> Response:
-    return Response(json.dumps(body, separators=(",", ":")), status=status, content_type=_MEDIA)

@@ -1,7 +1,7 @@
 """When it arrives: the counts of a day as an answer shows them at some moment.
 
 Each recipient has an hour of sending; opens and clicks follow within hours, conversions within five days (the
-attribution window). Everything hangs on the send: an event counts for the day and hour its message went out. Five
+attribution window). Everything belongs to the send: an event counts for the day and hour its message went out. Five
 days after a day is over nothing of it is still under way.
 """
 

@@ -257,7 +257,7 @@ def filter_metrics(metrics: Sequence[Metric], text: str | None) -> list[Metric]:
 
 
 def filter_flows(flows: Sequence[Flow], text: str | None) -> list[Flow]:
-    """Flows that a filter lets through; without a word on it archived ones stay hidden."""
+    """Flows that a filter lets through; archived ones stay hidden unless the filter names them."""
     conditions = _read(text, _FLOW_FILTERS)
     found = [f for f in flows if f.listed]
     if not any(c.field in ("archived", "id") for c in conditions):
@@ -269,7 +269,7 @@ def filter_flows(flows: Sequence[Flow], text: str | None) -> list[Flow]:
 
 
 def sort_flows(flows: list[Flow], order: str | None) -> list[Flow]:
-    """Flows in the order asked; by id where nothing is said."""
+    """Flows in the order that ``sort`` asks for; by id without it."""
     name = (order or "id").removeprefix("-")
     if name not in _SORTS:
         raise invalid_parameter(f"'{(order or '')[:100]}' is not a valid sort.", "sort")
@@ -340,7 +340,7 @@ def page_of(rows: Sequence[T], size: int, args: Args, url: str, *, parameter: st
     Raises
     ------
     Problem
-        400 for a cursor that never was.
+        400 for a cursor that no page has.
     """
     start = _decode(args.get(parameter), parameter)
     if start and start >= len(rows):

@@ -24,6 +24,8 @@ from flowperf_helpers.sandbox.reports import make_report
 from flowperf_helpers.sandbox.requests import read_report
 from flowperf_helpers.sandbox.resources import (
     Action,
+    Fields,
+    Resource,
     Sent,
     account_resource,
     action_resource,
@@ -41,27 +43,21 @@ from flowperf_helpers.sandbox.resources import (
 from flowperf_helpers.sandbox.shop import ACCOUNT
 
 __all__ = [
-    "account",
-    "accounts",
-    "action_flow",
-    "action_messages",
-    "flow",
-    "flow_action",
-    "flow_actions",
-    "flow_message",
-    "flow_tags",
-    "flow_triggers",
-    "flows",
-    "mapped_metric",
-    "mapped_metrics",
-    "meant_metric",
-    "message_action",
-    "metric",
-    "metrics",
-    "series_report",
-    "tag",
-    "values_report",
-]
+    "account", "accounts", "action_flow", "action_messages", "flow", "flow_action", "flow_actions", "flow_message",
+    "flow_tags", "flow_triggers", "flows", "mapped_metric", "mapped_metrics", "meant_metric", "message_action",
+    "metric", "metrics", "series_report", "tag", "values_report",
+]  # fmt: skip
+
+
+def _fields(call: Call, kind: str, *also: str) -> Fields:
+    """Refuse all parameters but ``fields[kind]`` and ``also``; return the fields that are wanted."""
+    check_parameters(call.request.args, (f"fields[{kind}]", *also))
+    return sparse(kind, call.request.args, call.revision)
+
+
+def _alone(call: Call, data: Resource | list[Resource]) -> Answer:
+    """Make an answer that has no other pages."""
+    return {"data": data, "links": {"self": call.url}}
 
 
 # Metrics, the flows they trigger, and what the account says about itself.
@@ -76,53 +72,40 @@ def metrics(call: Call) -> Answer:
     args = call.request.args
     if "page[size]" in args:
         raise invalid_parameter("'page[size]' is not a valid query parameter: the page size is fixed.", "page[size]")
-    check_parameters(args, ("filter", "fields[metric]", "fields[flow]", "include", "page[cursor]"))
-    with_flows = "flow-triggers" in included(args, ("flow-triggers",))
-    fields, flow_fields = sparse("metric", args, call.revision), sparse("flow", args, call.revision)
+    fields = _fields(call, "metric", "filter", "fields[flow]", "include", "page[cursor]")
     found = filter_metrics(call.world.metrics, args.get("filter"))
     page, links = page_of(found, METRICS_PER_PAGE, args, call.url)
-    data = [
-        metric_resource(m, call.host, fields, call.triggered_by(m.id) if with_flows else None, call.revision)
-        for m in page
-    ]
-    answer: Answer = {"data": data, "links": links}
-    if with_flows:
-        flows = [f for m in page for f in call.triggered_by(m.id)]
-        answer["included"] = [flow_resource(f, call.host, flow_fields) for f in flows]
-    return answer
+    return _with_flows(call, page, fields, links)
 
 
 def metric(call: Call, metric_id: str) -> Answer:
     """GET /api/metrics/{id}."""
-    args = call.request.args
-    check_parameters(args, ("fields[metric]", "fields[flow]", "include"))
-    with_flows = "flow-triggers" in included(args, ("flow-triggers",))
-    fields, flow_fields = sparse("metric", args, call.revision), sparse("flow", args, call.revision)
-    found = call.metric(metric_id)
-    flows = call.triggered_by(metric_id) if with_flows else None
-    answer: Answer = {
-        "data": metric_resource(found, call.host, fields, flows, call.revision),
-        "links": {"self": call.url},
-    }
-    if flows is not None:
-        answer["included"] = [flow_resource(f, call.host, flow_fields) for f in flows]
+    fields = _fields(call, "metric", "fields[flow]", "include")
+    answer = _with_flows(call, [call.metric(metric_id)], fields, {"self": call.url})
+    return {**answer, "data": answer["data"][0]}
+
+
+def _with_flows(call: Call, page: list[Metric], fields: Fields, links: dict[str, str | None]) -> Answer:
+    """Make the answer about some metrics, with the flows they trigger where they are included."""
+    wanted = "flow-triggers" in included(call.request.args, ("flow-triggers",))
+    flow_fields = sparse("flow", call.request.args, call.revision)
+    triggered = [call.triggered_by(m.id) if wanted else None for m in page]
+    data = [metric_resource(m, call.host, fields, t, call.revision) for m, t in zip(page, triggered, strict=True)]
+    answer: Answer = {"data": data, "links": links}
+    if wanted:
+        answer["included"] = [flow_resource(f, call.host, flow_fields) for flows in triggered for f in flows or ()]
     return answer
 
 
 def flow_triggers(call: Call, metric_id: str) -> Answer:
     """GET /api/metrics/{id}/flow-triggers."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow]",))
-    fields = sparse("flow", args, call.revision)
-    flows = call.triggered_by(call.metric(metric_id).id)
-    return {"data": [flow_resource(f, call.host, fields) for f in flows], "links": {"self": call.url}}
+    fields = _fields(call, "flow")
+    return _alone(call, [flow_resource(f, call.host, fields) for f in call.triggered_by(call.metric(metric_id).id)])
 
 
 def accounts(call: Call) -> Answer:
     """GET /api/accounts."""
-    args = call.request.args
-    check_parameters(args, ("fields[account]",))
-    fields = sparse("account", args, call.revision)
+    fields = _fields(call, "account")
     return {"data": [account_resource(call.host, fields)], "links": {"self": call.url, "next": None, "prev": None}}
 
 
@@ -130,37 +113,29 @@ def account(call: Call, account_id: str) -> Answer:
     """GET /api/accounts/{id}."""
     if account_id != ACCOUNT["id"]:
         raise not_found("account", account_id)
-    answer = accounts(call)
-    return {"data": answer["data"][0], "links": {"self": call.url}}
+    return _alone(call, accounts(call)["data"][0])
 
 
 def mapped_metrics(call: Call) -> Answer:
     """GET /api/mapped-metrics."""
-    args = call.request.args
-    check_parameters(args, ("fields[mapped-metric]",))
-    fields = sparse("mapped-metric", args, call.revision)
+    fields = _fields(call, "mapped-metric")
     data = [mapped_resource(name, call.world.metric(id_), call.host, fields) for name, id_ in _MAPPED.items()]
     return {"data": data, "links": {"self": call.url, "next": None, "prev": None}}
 
 
 def mapped_metric(call: Call, name: str) -> Answer:
     """GET /api/mapped-metrics/{id}."""
-    args = call.request.args
-    check_parameters(args, ("fields[mapped-metric]",))
-    fields = sparse("mapped-metric", args, call.revision)
-    found = _meant(call, name)
-    return {"data": mapped_resource(name, found, call.host, fields), "links": {"self": call.url}}
+    fields = _fields(call, "mapped-metric")
+    return _alone(call, mapped_resource(name, _meant(call, name), call.host, fields))
 
 
 def meant_metric(call: Call, name: str) -> Answer:
     """GET /api/mapped-metrics/{id}/metric."""
-    args = call.request.args
-    check_parameters(args, ("fields[metric]",))
-    fields = sparse("metric", args, call.revision)
+    fields = _fields(call, "metric")
     found = _meant(call, name)
     if found is None:
         raise not_found("metric", name)
-    return {"data": metric_resource(found, call.host, fields, None, call.revision), "links": {"self": call.url}}
+    return _alone(call, metric_resource(found, call.host, fields, None, call.revision))
 
 
 def _meant(call: Call, name: str) -> Metric | None:
@@ -173,37 +148,24 @@ def _meant(call: Call, name: str) -> Metric | None:
 # Flows, their actions, messages and tags.
 
 FLOWS_PER_PAGE = 50
+_WITH_FLOWS = ("fields[flow-action]", "fields[tag]", "include")
 
 
 def flows(call: Call) -> Answer:
     """GET /api/flows."""
     args = call.request.args
-    check_parameters(
-        args,
-        (
-            "filter",
-            "fields[flow]",
-            "fields[flow-action]",
-            "fields[tag]",
-            "include",
-            "sort",
-            "page[cursor]",
-            "page[size]",
-        ),
-    )
+    fields = _fields(call, "flow", *_WITH_FLOWS, "filter", "sort", "page[cursor]", "page[size]")
     size = page_size(args, FLOWS_PER_PAGE, FLOWS_PER_PAGE)
-    also = included(args, ("flow-actions", "tags"))
     found = sort_flows(filter_flows(call.world.flows, args.get("filter")), args.get("sort"))
     page, links = page_of(found, size, args, call.url)
-    fields = sparse("flow", args, call.revision)
-    data = [_shown(call, f, fields, also) for f in page]
-    return _with_included(call, {"data": data, "links": links}, page, also)
+    also = included(args, ("flow-actions", "tags"))
+    return _with_included(call, {"data": [_shown(call, f, fields, also) for f in page], "links": links}, page, also)
 
 
 def flow(call: Call, flow_id: str) -> Answer:
     """GET /api/flows/{id}."""
     args = call.request.args
-    check_parameters(args, ("fields[flow]", "fields[flow-action]", "fields[tag]", "include", "additional-fields[flow]"))
+    check_parameters(args, ("fields[flow]", *_WITH_FLOWS, "additional-fields[flow]"))
     also = included(args, ("flow-actions", "tags"))
     more = args.get("additional-fields[flow]")
     if more not in (None, "definition") or (more and call.revision < "2025-01-15"):
@@ -212,12 +174,10 @@ def flow(call: Call, flow_id: str) -> Answer:
     fields = sparse("flow", args, call.revision, *definition)
     found = call.flow(flow_id)
     data = _shown(call, found, fields, also, with_definition=more is not None)
-    return _with_included(call, {"data": data, "links": {"self": call.url}}, [found], also)
+    return _with_included(call, _alone(call, data), [found], also)
 
 
-def _shown(
-    call: Call, flow: Flow, fields: tuple[str, ...] | None, also: tuple[str, ...], *, with_definition: bool = False
-) -> Answer:
+def _shown(call: Call, flow: Flow, fields: Fields, also: tuple[str, ...], *, with_definition: bool = False) -> Resource:
     return flow_resource(
         flow, call.host, fields, with_actions="flow-actions" in also, with_tags="tags" in also,
         with_definition=with_definition,
@@ -226,10 +186,7 @@ def _shown(
 
 def _with_included(call: Call, answer: Answer, flows: list[Flow], also: tuple[str, ...]) -> Answer:
     args = call.request.args
-    action_fields, tag_fields = (
-        sparse("flow-action", args, call.revision),
-        sparse("tag", args, call.revision),
-    )
+    action_fields, tag_fields = (sparse(kind, args, call.revision) for kind in ("flow-action", "tag"))
     extra: list[Answer] = []
     if "flow-actions" in also:
         extra += [action_resource(a, call.host, action_fields, call.revision) for f in flows for a in actions_of(f)]
@@ -242,9 +199,8 @@ def _with_included(call: Call, answer: Answer, flows: list[Flow], also: tuple[st
 def flow_actions(call: Call, flow_id: str) -> Answer:
     """GET /api/flows/{id}/flow-actions."""
     args = call.request.args
-    check_parameters(args, ("fields[flow-action]", "page[cursor]", "page[size]", "sort", "filter"))
+    fields = _fields(call, "flow-action", "page[cursor]", "page[size]", "sort", "filter")
     size = page_size(args, 50, 50)
-    fields = sparse("flow-action", args, call.revision)
     for name in ("filter", "sort"):
         if name in args:
             raise invalid_parameter(f"The sandbox has no {name} on actions.", name)
@@ -254,22 +210,14 @@ def flow_actions(call: Call, flow_id: str) -> Answer:
 
 def flow_action(call: Call, action_id: str) -> Answer:
     """GET /api/flow-actions/{id}."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow-action]",))
-    fields = sparse("flow-action", args, call.revision)
-    found = _action(call, action_id)
-    return {"data": action_resource(found, call.host, fields, call.revision), "links": {"self": call.url}}
+    fields = _fields(call, "flow-action")
+    return _alone(call, action_resource(_action(call, action_id), call.host, fields, call.revision))
 
 
 def action_flow(call: Call, action_id: str) -> Answer:
     """GET /api/flow-actions/{id}/flow."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow]",))
-    fields = sparse("flow", args, call.revision)
-    return {
-        "data": flow_resource(_action(call, action_id).flow, call.host, fields),
-        "links": {"self": call.url},
-    }
+    fields = _fields(call, "flow")
+    return _alone(call, flow_resource(_action(call, action_id).flow, call.host, fields))
 
 
 def _action(call: Call, action_id: str) -> Action:
@@ -284,34 +232,25 @@ def _action(call: Call, action_id: str) -> Action:
 
 def action_messages(call: Call, action_id: str) -> Answer:
     """GET /api/flow-actions/{id}/flow-messages."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow-message]", "page[cursor]", "page[size]"))
+    fields = _fields(call, "flow-message", "page[cursor]", "page[size]")
     largest = 50 if call.revision >= "2025-01-15" else 100
-    size = page_size(args, largest, largest)
-    fields = sparse("flow-message", args, call.revision)
-    page, links = page_of(sent_by(_action(call, action_id)), size, args, call.url)
+    size = page_size(call.request.args, largest, largest)
+    page, links = page_of(sent_by(_action(call, action_id)), size, call.request.args, call.url)
     return {"data": [message_resource(s, call.host, fields, call.revision) for s in page], "links": links}
 
 
 def flow_message(call: Call, message_id: str) -> Answer:
     """GET /api/flow-messages/{id}."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow-message]",))
-    fields = sparse("flow-message", args, call.revision)
-    return {
-        "data": message_resource(_message(call, message_id), call.host, fields, call.revision),
-        "links": {"self": call.url},
-    }
+    fields = _fields(call, "flow-message")
+    return _alone(call, message_resource(_message(call, message_id), call.host, fields, call.revision))
 
 
 def message_action(call: Call, message_id: str) -> Answer:
     """GET /api/flow-messages/{id}/flow-action."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow-action]",))
-    fields = sparse("flow-action", args, call.revision)
+    fields = _fields(call, "flow-action")
     sent = _message(call, message_id)
     action = next(action for action in actions_of(sent.flow) if action.message == sent.message)
-    return {"data": action_resource(action, call.host, fields, call.revision), "links": {"self": call.url}}
+    return _alone(call, action_resource(action, call.host, fields, call.revision))
 
 
 def _message(call: Call, message_id: str) -> Sent:
@@ -324,22 +263,17 @@ def _message(call: Call, message_id: str) -> Sent:
 
 def flow_tags(call: Call, flow_id: str) -> Answer:
     """GET /api/flows/{id}/tags."""
-    args = call.request.args
-    check_parameters(args, ("fields[tag]",))
-    fields = sparse("tag", args, call.revision)
-    return {"data": [tag_resource(tag, call.host, fields) for tag in call.flow(flow_id).tags],
-            "links": {"self": call.url}}  # fmt: skip
+    fields = _fields(call, "tag")
+    return _alone(call, [tag_resource(tag, call.host, fields) for tag in call.flow(flow_id).tags])
 
 
 def tag(call: Call, tag_id: str) -> Answer:
     """GET /api/tags/{id}."""
-    args = call.request.args
-    check_parameters(args, ("fields[tag]",))
-    fields = sparse("tag", args, call.revision)
+    fields = _fields(call, "tag")
     found = next((t for flow in call.world.flows for t in flow.tags if t[0] == tag_id), None)
     if found is None:
         raise not_found("tag", tag_id)
-    return {"data": tag_resource(found, call.host, fields), "links": {"self": call.url}}
+    return _alone(call, tag_resource(found, call.host, fields))
 
 
 # The two report endpoints.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import date
 
-__all__ = ["EPOCH", "FIRST_DAY", "ZONE", "Cell", "Flow", "Message", "Metric", "Variation", "World"]
+__all__ = ["EPOCH", "FIRST_DAY", "ZONE", "Cell", "Flow", "Message", "Metric", "Moves", "Variation", "World"]
 
 FIRST_DAY = date(2024, 1, 1)
 """First day on which the account sent anything, a Monday."""
@@ -39,7 +39,7 @@ class Metric:
 
     @property
     def integration_name(self) -> str | None:
-        """Name of the integration, where it tells one."""
+        """Name of the integration, where it has one."""
         return None if self.integration is None else self.integration.get("name")
 
 
@@ -103,7 +103,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Cell:
-    """What is counted on its own: a message, or one variation of it while a test runs."""
+    """What is counted separately: a message, or one variation of it while a test runs."""
 
     flow: Flow
     message: Message
@@ -114,18 +114,52 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Name that the random numbers hang on."""
+        """Name that the random numbers are drawn from."""
         return self.message.id if self.variation is None else f"{self.message.id}/{self.variation.id}"
 
 
 @dataclass(frozen=True)
+class Moves:
+    """How the true rates of messages move without a cause: standard deviations of their logarithm.
+
+    Attributes
+    ----------
+    own_week, common_week : float
+        From week to week, of each message alone and of all together: AR(1) processes.
+    persistence : float
+        Correlation of neighbouring weeks.
+    own_day, common_day : float
+        From day to day.
+    weekday : float
+        Between the weekdays, a pattern of each message that sums to 0 over a week.
+    trend : float
+        Change of the logarithm in 13 weeks; the rates of `shop.FLOWS` hold in the week that the sandbox reports.
+    volume : float
+        Weekly recipients of a message.
+    holiday : bool
+        Whether the rates of all messages move at once in that week.
+    """
+
+    own_week: float
+    common_week: float
+    own_day: float
+    common_day: float
+    persistence: float
+    weekday: float
+    trend: float
+    volume: float = 0.08
+    holiday: bool = False
+
+
+@dataclass(frozen=True)
 class World:
-    """One variant of the account."""
+    """One variant of the account; without ``moves`` its rates stay nearly the same outside the stories."""
 
     variant: str
     metrics: tuple[Metric, ...]
     flows: tuple[Flow, ...]
     tells_stories: bool
+    moves: Moves | None = None
 
     def metric(self, metric_id: str) -> Metric | None:
         """The metric of an id, or None."""
@@ -136,7 +170,7 @@ class World:
         return next((f for f in self.flows if f.id == flow_id and f.listed), None)
 
     def cells(self) -> tuple[Cell, ...]:
-        """Everything that is counted on its own, in the account's order."""
+        """Everything that is counted separately, in the account's order."""
         found: list[Cell] = []
         for flow in self.flows:
             for m in flow.messages:

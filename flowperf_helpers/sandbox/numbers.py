@@ -1,4 +1,4 @@
-"""How many, per cell and day, once everything has arrived: random numbers that hang on what they are for."""
+"""How many, per cell and day, once everything has arrived: drawn by what each number is for."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, World
-from flowperf_helpers.sandbox.shop import STORIES, build_world
+from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, Moves, World
+from flowperf_helpers.sandbox.shop import HOLIDAY, HOLIDAY_STARTS, STORIES, build_world
 
 __all__ = [
     "COUNTS",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-# Random numbers that hang on what they are for: a function of the key, the day and the purpose, and of nothing
+# Random numbers that depend on what they are for alone: a function of the key, the day and the purpose, and of nothing
 # else.
 #
 # So a day has the same numbers whoever asks, whenever, and however many days or messages there are beside it.
@@ -73,14 +73,8 @@ def wobble(u: Floats) -> Floats:
 
 _A = (-3.969683028665376e01, 2.209460984245205e02, -2.759285104469687e02, 1.383577518672690e02, -3.066479806614716e01,
       2.506628277459239e00)  # fmt: skip
-_B = (
-    -5.447609879822406e01,
-    1.615858368580409e02,
-    -1.556989798598866e02,
-    6.680131188771972e01,
-    -1.328068155288572e01,
-    1.0,
-)
+_B = (-5.447609879822406e01, 1.615858368580409e02, -1.556989798598866e02, 6.680131188771972e01, -1.328068155288572e01,
+      1.0)  # fmt: skip
 _C = (-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e00, -2.549732539343734e00,
       4.374664141464968e00, 2.938163982698783e00)  # fmt: skip
 _D = (7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e00, 3.754408661907416e00, 1.0)
@@ -157,7 +151,7 @@ def _walk(n: Floats, p: Floats, u: Floats) -> Floats:
 
 # How many, per cell and day, once everything has arrived: the account's final counts.
 #
-# A cell is a message, or one variation of it. Every count is a quantile of a binomial at a random number that hangs
+# A cell is a message, or one variation of it. Every count is a quantile of a binomial at a random number that depends
 # on (seed, cell, day, purpose), so counts nest by construction: delivered out of recipients, unique opens out of
 # delivered, unique clicks out of unique opens (out of delivered where a channel has no opens).
 
@@ -201,6 +195,8 @@ class Numbers:
         self.world = world
         self.cells = world.cells()
         self.keys = np.array([key_of(seed, c.key) for c in self.cells], dtype=np.uint64)
+        self._message_keys = np.array([key_of(seed, c.message.id) for c in self.cells], dtype=np.uint64)
+        self._has_opens = np.array([c.message.opens > 0 for c in self.cells], dtype=bool)[:, None]
         self._day_key = np.array([key_of(seed, "all cells")], dtype=np.uint64)
         self._metric_salt = {m.id: key_of(seed, m.id) & 0xFFFFFFFF for m in world.metrics}
         self._engagement = lru_cache(maxsize=32)(self._make_engagement)
@@ -223,10 +219,9 @@ class Numbers:
         recipients = self._recipients(days)
         lost = binomial(recipients, self._column(lambda c: c.message.lost), self._draw("delivered", days))
         delivered = recipients - lost
-        has_opens = np.array([c.message.opens > 0 for c in self.cells], dtype=bool)[:, None]
         opens = self._thin("opens_unique", delivered, self._column(lambda c: c.message.opens), days)
         per_open = self._column(lambda c: c.message.clicks / c.message.opens if c.message.opens else c.message.clicks)
-        clicks = self._thin("clicks_unique", np.where(has_opens, opens, delivered), per_open, days)
+        clicks = self._thin("clicks_unique", np.where(self._has_opens, opens, delivered), per_open, days)
         stops = self._thin("unsubscribe_uniques", delivered, self._column(lambda c: c.message.unsubscribes), days)
         return {
             "recipients": recipients,
@@ -292,8 +287,10 @@ class Numbers:
         return ((starts <= days) & (days < ends)).astype(np.float64)
 
     def _factors(self, name: str, days: Ints) -> Floats:
-        """What the stories do to a count: factors [cell, day]."""
+        """What the stories, and moving rates, do to a count: factors [cell, day]."""
         factors = np.ones((len(self.cells), days.size))
+        if self.world.moves is not None:
+            factors = np.exp(self._moved(self.world.moves, name, days))
         if not self.world.tells_stories:
             return factors
         for story in STORIES:
@@ -306,6 +303,46 @@ class Numbers:
                 if cell.message.id == story.flow_message_id and story.variation in (None, arm):
                     factors[row, holds] *= story.size
         return factors
+
+    def _moved(self, moves: Moves, name: str, days: Ints) -> Floats:
+        """Return what is added to the logarithm of a count's rate, or volume [cell, day]; arms of a test share it."""
+        if name not in _MOVING:
+            return np.zeros((1, 1))
+        purpose = _PURPOSE[name]
+        own, common = self._message_keys[:, None], self._day_key[:, None]
+        if name == "recipients":
+            return moves.volume * _weekly(own, days, moves.persistence, purpose)
+        pattern = normal(uniform(own, np.arange(7), purpose, _WEEKDAY))
+        moved = (
+            moves.own_week * _weekly(own, days, moves.persistence, purpose)
+            + moves.common_week * _weekly(common, days, moves.persistence, purpose)
+            + moves.own_day * normal(uniform(own, days, purpose, _DAY))
+            + moves.common_day * normal(uniform(common, days, purpose, _DAY))
+            + moves.weekday * (pattern - pattern.mean(axis=1, keepdims=True))[:, days % 7]
+            + moves.trend * (days - day_number(HOLIDAY_STARTS)) / 91
+        )
+        if name == "opens_unique":
+            moved = moved / 2
+        if moves.holiday:
+            moved = moved + HOLIDAY.get(name, 0.0) * (days // 7 == day_number(HOLIDAY_STARTS) // 7)
+        if name == "clicks_unique":  # they are drawn out of the opens, and move per message delivered
+            moved = moved - np.where(self._has_opens, self._moved(moves, "opens_unique", days), 0.0)
+        return moved
+
+
+_MOVING = ("recipients", "delivered", "opens_unique", "clicks_unique", "unsubscribe_uniques", "spam_complaints",
+           "conversion_uniques")  # fmt: skip
+"""Counts whose rates move where rates do; ``delivered`` stands for what was lost."""
+_WEEK, _DAY, _WEEKDAY = 201, 202, 203
+"""Purposes of the draws that moving rates are made of."""
+_LAGS = np.arange(12)
+
+
+def _weekly(keys: Keys, days: Ints, persistence: float, purpose: int) -> Floats:
+    """Return a stationary AR(1) process of weeks with standard deviation 1 [key, day], as a sum of its past shocks."""
+    weeks = np.arange(days[0] // 7, days[-1] // 7 + 1)
+    shocks = normal(uniform(keys[:, :, None], weeks[:, None] - _LAGS, purpose, _WEEK))
+    return (shocks @ persistence**_LAGS * (1 - persistence**2) ** 0.5)[:, days // 7 - weeks[0]]
 
 
 _TOUCHES = {

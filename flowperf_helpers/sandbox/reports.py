@@ -207,16 +207,12 @@ def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints
 
 
 def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -> list[Any]:
-    """One statistic of all rows as it is sent: null or 0 where the statistic has no meaning on the channel."""
+    """One statistic of all rows as it is sent: null or 0 where the statistic has no meaning on the channel.
+
+    Rows stay arrays, and NaN among them: the app's encoder writes them as lists with null.
+    """
     entry = STATISTICS[name]
     meaning = {channel: has_meaning(name, channel) for channel in set(channels)}
-    has = np.array([meaning[channel] for channel in channels], dtype=bool)
-    kept = column[has]
-    values: list[Any] = kept.tolist()
-    if entry.kind == "ratio":
-        for index in np.flatnonzero(np.isnan(kept).any(axis=1)).tolist():
-            values[index] = [None if value != value else value for value in values[index]]  # NaN differs from itself
     nothing = [None if name in _NULL_WITHOUT_MEANING else (0 if entry.is_count else 0.0)] * column.shape[1]
-    remaining = iter(values)
-    rows = [next(remaining) if means else nothing for means in has.tolist()]
+    rows = [row if meaning[channel] else nothing for row, channel in zip(column, channels, strict=True)]
     return [row[0] for row in rows] if alone else rows

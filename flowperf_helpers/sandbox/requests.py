@@ -158,12 +158,8 @@ _FIELDS = (
 )  # fmt: skip
 """Resource, fields, the first revision that has them and the first that has not."""
 
-_TEXT_COSTS = (
-    "message_segment_count_sum",
-    "text_message_credit_usage_amount",
-    "text_message_spend",
-    "text_message_roi",
-)
+_TEXT_COSTS = ("message_segment_count_sum", "text_message_credit_usage_amount", "text_message_spend",
+               "text_message_roi")  # fmt: skip
 
 
 def check_revision(value: str | None) -> str:
@@ -220,7 +216,7 @@ def statistics_of(revision: str) -> tuple[str, ...]:
 # What the body of a report request must look like, checked field by field.
 
 FIXED_GROUP_BY = ("flow_id", "send_channel", "flow_message_id")
-"""What is grouped by when nothing is said, in the order of Klaviyo's documented answers."""
+"""What is grouped by without ``group_by``, in the order of Klaviyo's documented answers."""
 
 MAX_ITEMS = 100
 _AT = "/data/attributes/"

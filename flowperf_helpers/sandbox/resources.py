@@ -10,10 +10,12 @@ from typing import Any
 from flowperf_helpers.sandbox.model import Flow, Message, Metric, Variation, World
 from flowperf_helpers.sandbox.problems import invalid_parameter
 from flowperf_helpers.sandbox.requests import fields_of
-from flowperf_helpers.sandbox.shop import ACCOUNT
+from flowperf_helpers.sandbox.shop import ACCOUNT, SHOP
 
 __all__ = [
     "Action",
+    "Fields",
+    "Resource",
     "account_resource",
     "action_resource",
     "actions_of",
@@ -146,34 +148,15 @@ def _send(action_id: str, message: Message, message_id: str, name: str, status: 
 
 
 def _content(message_id: str, name: str, message: Message) -> dict[str, Any]:
-    if message.channel == "email":
-        return {
-            "id": message_id,
-            "name": name,
-            "from_email": "hello@nordlys.example",
-            "from_label": "Nordlys Outfitters",
-            "reply_to_email": None,
-            "cc_email": None,
-            "bcc_email": None,
-            "subject_line": name,
-            "preview_text": "",
-            "template_id": None,
-            "smart_sending_enabled": True,
-            "transactional": False,
-            "add_tracking_params": False,
-            "custom_tracking_params": None,
-            "additional_filters": None,
-        }
+    always = {"smart_sending_enabled": True, "transactional": False, "add_tracking_params": False,
+              "custom_tracking_params": None, "additional_filters": None}  # fmt: skip
+    if message.channel != "email":
+        return {"id": message_id, "name": name, "body": name, **always}
     return {
-        "id": message_id,
-        "name": name,
-        "body": name,
-        "smart_sending_enabled": True,
-        "transactional": False,
-        "add_tracking_params": False,
-        "custom_tracking_params": None,
-        "additional_filters": None,
-    }
+        "id": message_id, "name": name, "from_email": "hello@nordlys.example", "from_label": SHOP,
+        "reply_to_email": None, "cc_email": None, "bcc_email": None, "subject_line": name, "preview_text": "",
+        "template_id": None, **always,
+    }  # fmt: skip
 
 
 def _number(name: str) -> str:
@@ -339,23 +322,17 @@ def account_resource(host: str, fields: Fields) -> Resource:
     attributes = {
         "test_account": True,
         "contact_information": {
-            "default_sender_name": "Nordlys Outfitters",
+            "default_sender_name": SHOP,
             "default_sender_email": "hello@nordlys.example",
             "website_url": "https://nordlys.example",
             "organization_name": ACCOUNT["name"],
-            "street_address": {
-                "address1": None,
-                "address2": None,
-                "city": "Aarhus",
-                "region": None,
-                "country": "Denmark",
-                "zip": None,
-            },
+            "street_address": {"address1": None, "address2": None, "city": "Aarhus", "region": None,
+                               "country": "Denmark", "zip": None},
         },
         "industry": None,
         "timezone": ACCOUNT["timezone"],
         "preferred_currency": ACCOUNT["currency"],
         "public_api_key": ACCOUNT["id"],
         "locale": ACCOUNT["locale"],
-    }
+    }  # fmt: skip
     return _resource("account", ACCOUNT["id"], attributes, host, fields)

@@ -1,23 +1,50 @@
-"""Nordlys Outfitters: its metrics, flows, planted stories and variants."""
+"""Nordlys Outfitters: its name, keys and clock, its metrics, flows, planted stories and variants."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
+from zoneinfo import ZoneInfo
 
-from flowperf_helpers.sandbox.model import FIRST_DAY, Flow, Message, Metric, Variation, World
+from flowperf_helpers.sandbox.model import FIRST_DAY, ZONE, Flow, Message, Metric, Moves, Variation, World
 
 __all__ = [
     "ACCOUNT",
     "FLOWS",
+    "HOLIDAY",
+    "HOLIDAY_STARTS",
     "METRICS",
+    "SANDBOX_KEY",
+    "SANDBOX_NOW",
+    "SANDBOX_TOKEN",
+    "SHOP",
     "STORIES",
     "TEST_STARTS",
     "VARIANTS",
     "Story",
     "build_world",
 ]
+
+
+# What others need to know of the account before they ask it.
+
+SHOP = "Nordlys Outfitters"
+
+SANDBOX_NOW = datetime(2026, 11, 23, 6, 0, tzinfo=ZoneInfo(ZONE))
+"""The frozen moment of ``connect("sandbox")``: a Monday at six, the week 2026-W47 just over."""
+
+SANDBOX_KEY = "sandbox-key"
+SANDBOX_TOKEN = "sandbox-token"  # noqa: S105
+"""What the invented account lets in; no secret."""
+
+ACCOUNT = {
+    "id": "NrdLys",
+    "name": f"{SHOP} (sandbox)",
+    "timezone": ZONE,
+    "currency": "EUR",
+    "locale": "en-DK",
+}
 
 
 # The metrics of Nordlys Outfitters: several integrations, one name twice, a few odd ones as everywhere.
@@ -241,6 +268,21 @@ FLOWS: tuple[Flow, ...] = (
 """All flows; the last one was deleted and only reports still know it."""
 
 
+FEW_RECIPIENTS: tuple[Flow, ...] = tuple(
+    _flow(f"Fw{number:04d}", name, "RaActv", _email(f"Wu{number}aEm", f"{name}: Email", per_day, 0.44, 0.06, 0.014))
+    for number, (name, per_day) in enumerate(
+        {
+            "Gift Card Balance": 16,
+            "Store Visit": 7,
+            "Repair Finished": 3,
+            "Expert Call": 1,
+            "Rental Return": 0.4,
+        }.items()
+    )
+)
+"""Flows of 4 to 150 recipients a week that only the variants with moving rates have."""
+
+
 # What is planted in the numbers: one table, read by the generator and by whoever wants to know the truth.
 
 
@@ -285,24 +327,31 @@ STORIES: tuple[Story, ...] = (
     ),
     Story("flow stopped", "UbBis6", "Wk1aEm", "recipients", date(2026, 11, 17), None, "stopped", 0.0),
 )
-"""The truth about the default variant; the quiet one has none of it."""
+"""The truth about the default variant and those with moving rates; the quiet ones have none of it."""
+
+
+# How the rates of the variants move by themselves. Nobody knows which of them a real account is like.
+
+HOLIDAY_STARTS = date(2026, 11, 16)
+"""Monday of the holiday week, which is the week that the sandbox reports."""
+
+HOLIDAY = {"opens_unique": -0.08, "clicks_unique": -0.15, "conversion_uniques": 0.30}
+"""What the holiday adds to the logarithm of the rates of all messages."""
+
+_WANDERING = Moves(own_week=0.08, common_week=0.03, own_day=0.10, common_day=0.04, persistence=0.3, weekday=0.10,
+                   trend=-0.05)  # fmt: skip
+_STORMY = Moves(own_week=0.15, common_week=0.06, own_day=0.20, common_day=0.06, persistence=0.5, weekday=0.15,
+                trend=-0.08)  # fmt: skip
+_MOVES = {"wandering": _WANDERING, "stormy": _STORMY, "holiday": replace(_WANDERING, holiday=True)}
 
 
 # The variants of the account: the same shop with other troubles.
 
-ACCOUNT = {
-    "id": "NrdLys",
-    "name": "Nordlys Outfitters (sandbox)",
-    "timezone": "Europe/Copenhagen",
-    "currency": "EUR",
-    "locale": "en-DK",
-}
-
 VARIANTS = (
-    "default", "quiet", "no_flows", "one_flow", "many_flows", "drafts_only", "no_integration", "no_scope",
-    "empty_window", "quota_spent",
+    "default", "calm", "quiet", *_MOVES, *(f"quiet-{name}" for name in _MOVES), "no_flows", "one_flow", "many_flows",
+    "drafts_only", "no_integration", "no_scope", "empty_window", "quota_spent",
 )  # fmt: skip
-"""Names that `sandbox_app` takes as ``variant``."""
+"""Names that `sandbox_app` takes as ``variant``; ``calm`` is another name of ``default``."""
 
 MANY = 500
 _ODD_API = next(m.integration for m in METRICS if m.id == "RaActv")
@@ -323,7 +372,7 @@ def build_world(variant: str) -> World:
         No such variant.
     """
     if variant not in VARIANTS:
-        raise ValueError(f"The sandbox has no variant {variant!r}: take one of {', '.join(VARIANTS)}.")
+        raise ValueError(f"The sandbox has no variant {variant[:40]!r}: take one of {', '.join(VARIANTS)}.")
     metrics, flows = METRICS, FLOWS
     if variant == "no_flows":
         flows = ()
@@ -340,7 +389,11 @@ def build_world(variant: str) -> World:
         flows = tuple(f for f in FLOWS if f.metric_id is None or f.metric_id in kept)
     elif variant == "empty_window":
         flows = tuple(replace(f, messages=tuple(replace(m, per_day=0.0) for m in f.messages)) for f in FLOWS)
-    return World(variant, metrics, flows, tells_stories=variant not in ("quiet", "many_flows"))
+    moves = _MOVES.get(variant.removeprefix("quiet-"))
+    if moves is not None:
+        flows = FLOWS + FEW_RECIPIENTS
+    has_stories = variant != "many_flows" and not variant.startswith("quiet")
+    return World(variant, metrics, flows, tells_stories=has_stories, moves=moves)
 
 
 def _event(number: int) -> Metric:

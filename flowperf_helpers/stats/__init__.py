@@ -4,7 +4,6 @@ from flowperf_helpers import lazy
 
 _HOMES = {
     "compare_rates": "compare",
-    "compare_recent_variations": "ab_tests",
     "compare_variations": "ab_tests",
     "completeness_curve": "conversion_lag",
     "control_limits": "signals",
@@ -19,6 +18,7 @@ _HOMES = {
     "restatements": "data_quality",
     "roll_up": "rollup",
     "stopped_flows": "signals",
+    "watch_variations": "ab_tests",
 }
 __all__ = list(_HOMES)
 __getattr__, __dir__ = lazy(__name__, _HOMES)

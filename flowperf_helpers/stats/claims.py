@@ -8,7 +8,8 @@ together (`multiple_testing`), and every verdict and interval is made at the lev
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,9 @@ import pandas as pd
 from flowperf_helpers.stats.level_change import common_change, compare_levels, level_verdicts
 from flowperf_helpers.stats.level_test import Comparison
 from flowperf_helpers.stats.multiple_testing import Corrected, correct
+from flowperf_helpers.stats.overdispersion import CommonMove
 from flowperf_helpers.stats.revenue_level import RevenueComparison, compare_revenue, revenue_verdicts
-from flowperf_helpers.stats.split_tests import watched_test
+from flowperf_helpers.stats.split_tests import watch, watched_test
 
 __all__ = ["LASTING_WEEKS", "Judged", "MoneyWeeks", "RateWeeks", "SplitTest", "judge_week", "sum_rows"]
 
@@ -80,33 +82,67 @@ class Judged:
 
     Attributes
     ----------
-    levels : DataFrame
-        Of `level_verdicts`, with ``kind`` (``flow``, ``message``, ``account``, ``lasting``), ``statistic`` and ``row``
-        (of the flow or message; 0 for the account).
-    money : DataFrame
-        Of `revenue_verdicts`, with ``row``: of the flow, -1 for the account. Empty without money.
-    tests : list of DataFrame
-        Of `watched_test`, one per test.
-    is_silent : array of bool
-        Which silences are claimed.
+    places : DataFrame
+        One row per comparison: ``kind`` (``flow``, ``message``, ``account``, ``lasting``, ``money``, ``split test``,
+        ``silence``; in this order from ``money`` on), ``statistic`` and ``row`` (of the flow or message; the test's
+        number; 0 for the account's rates, -1 for its money).
     corrected : Corrected
-        Over all of them: `levels`, `money`, `tests` and silences in this order.
-    kinds : dict of str to int
-        How many comparisons there were of each kind.
-    common : dict of str to dict
-        Rate to its `common_change`.
+        Of all of them together.
     scatter : float
         How much order values scatter, of `compare_revenue`.
     """
 
-    levels: pd.DataFrame
-    money: pd.DataFrame
-    tests: list[pd.DataFrame]
-    is_silent: npt.NDArray[np.bool_]
+    places: pd.DataFrame
     corrected: Corrected
-    kinds: dict[str, int] = field(default_factory=dict)
-    common: dict[str, dict[str, float]] = field(default_factory=dict)
-    scatter: float = 1.0
+    scatter: float
+    _moves: dict[str, CommonMove]
+    _levels: Comparison | None
+    _money: tuple[RevenueComparison, RevenueComparison] | None
+    _tests: tuple[SplitTest, ...]
+
+    @cached_property
+    def levels(self) -> pd.DataFrame:
+        """Rates: ``kind, statistic, row`` and the columns of `level_verdicts`."""
+        if self._levels is None:
+            return pd.DataFrame()
+        verdicts = level_verdicts(self._levels, self.corrected)
+        return pd.concat([self.places.iloc[: len(verdicts)], verdicts], axis=1)
+
+    @cached_property
+    def money(self) -> pd.DataFrame:
+        """Money: ``row`` and the columns of `revenue_verdicts`; empty without money."""
+        if self._money is None:
+            return pd.DataFrame()
+        rows = np.flatnonzero(self.places["kind"] == "money")
+        each = zip(self._money, (rows[:-1], rows[-1:]), strict=True)
+        table = pd.concat([revenue_verdicts(c, _part_of(self.corrected, at)) for c, at in each], ignore_index=True)
+        return table.assign(row=self.places["row"].to_numpy()[rows])
+
+    @cached_property
+    def tests(self) -> list[pd.DataFrame]:
+        """Split tests at the page's level: `watched_test` of each, and ``q_value``."""
+        found = []
+        for number, test in enumerate(self._tests):
+            rows = np.flatnonzero((self.places["kind"] == "split test") & (self.places["row"] == number))
+            table = watched_test(test.successes, test.trials, alpha=self.corrected.alpha[rows])
+            found.append(table.assign(q_value=np.concatenate([[np.nan], self.corrected.q_value[rows]])))
+        return found
+
+    @property
+    def common(self) -> dict[str, dict[str, float]]:
+        """Rate to its `common_change`."""
+        return {rate: common_change(move) for rate, move in self._moves.items()}
+
+    @property
+    def is_silent(self) -> npt.NDArray[np.bool_]:
+        """Which silences are claimed."""
+        return np.asarray(self.corrected.is_claim[(self.places["kind"] == "silence").to_numpy()])
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many comparisons there were of each kind."""
+        known = self.places["kind"][np.isfinite(self.corrected.q_value)]
+        return {str(k): int(v) for k, v in known.value_counts(sort=False).items()}
 
 
 def sum_rows(values: Floats, group: Whole, groups: int) -> Floats:
@@ -140,65 +176,21 @@ def judge_week(
     -------
     Judged
     """
-    flows = int(flow.max()) + 1 if len(flow) else 0
-    several = np.flatnonzero(np.bincount(flow, minlength=flows)[flow] > 1) if flows else np.zeros(0, dtype=np.intp)
-    compared: list[Comparison] = []
-    places: list[pd.DataFrame] = []
-    common = {}
-
-    def add(found: Comparison, kind: str, rate: str, rows: Any) -> None:
-        compared.append(found)
-        places.append(pd.DataFrame({"kind": kind, "statistic": rate, "row": rows}))
-
-    for rate, weeks in rates.items() if flows else ():
-        successes, trials = (_settled(v, weeks.unsettled) for v in (weeks.successes, weeks.trials))
-        x, n = (sum_rows(v, flow, flows) for v in (successes, trials))
-        alike = None if weeks.alike is None else tuple(sum_rows(v, flow, flows) for v in weeks.alike)
-        found, move = compare_levels(x, n, alike=alike, part=weeks.part)
-        common[rate] = common_change(move)
-        add(found, "flow", rate, np.arange(flows))
-        if len(several):
-            own = None if weeks.alike is None else tuple(v[several] for v in weeks.alike)
-            found, _ = compare_levels(
-                successes[several], trials[several], flow=flow[several], common=move, alike=own, part=weeks.part,
-            )  # fmt: skip
-            add(found, "message", rate, several)
-        whole = None if alike is None else tuple(v.sum(axis=0)[None] for v in alike)
-        found, _ = compare_levels(
-            x.sum(axis=0)[None], n.sum(axis=0)[None], take_out=False, alike=whole, part=weeks.part
-        )  # fmt: skip
-        add(found, "account", rate, [0])
-        settled = x.shape[1] - weeks.unsettled
-        if settled > LASTING_WEEKS:
-            found, _ = compare_levels(x[:, :settled], n[:, :settled], recent=LASTING_WEEKS)
-            add(found, "lasting", rate, np.arange(flows))
-    joined = Comparison.join(compared) if compared else None
-    of_flows, of_account = _money(money)
-    looks = [watched_test(test.successes, test.trials) for test in tests]
-    where = pd.concat(places, ignore_index=True) if places else pd.DataFrame({"kind": []})
-    parts = {
-        "level": (joined.p_values() if joined is not None else np.zeros(0), where["kind"].to_numpy(dtype=object)),
-        "money": _as("money", *(c.p_values() for c in (of_flows, of_account) if c is not None)),
-        "split test": _as("split test", *(look["p_value"].to_numpy()[1:] for look in looks)),
-        "silence": _as("silence", np.asarray(silence, dtype=np.float64)),
-    }
-    p, kinds = (np.concatenate(both) for both in zip(*parts.values(), strict=True))
-    corrected = correct(p, kinds)
-    ends = np.cumsum([len(values) for values, _ in parts.values()])
-    levels = pd.DataFrame()
-    if joined is not None:
-        verdicts = level_verdicts(joined, corrected)
-        levels = pd.concat([where, verdicts], axis=1)
-    return Judged(
-        levels=levels,
-        money=_money_verdicts(of_flows, of_account, _part_of(corrected, ends[0], ends[1])),
-        tests=_again(tests, _part_of(corrected, ends[1], ends[2])),
-        is_silent=corrected.is_claim[ends[2] :],
-        corrected=corrected,
-        kinds={str(k): int(v) for k, v in pd.Series(kinds[np.isfinite(p)]).value_counts(sort=False).items()},
-        common=common,
-        scatter=1.0 if of_flows is None else of_flows.scatter,
-    )
+    compared, places, moves = _compare_rates(flow, rates)
+    levels = Comparison.join(compared) if compared else None
+    coins = _compare_money(money)
+    p = [] if levels is None else [levels.p_values()]
+    if coins is not None:
+        p += [c.p_values() for c in coins]
+        places.append(("money", "revenue_per_recipient", [*range(len(coins[0].log)), -1]))
+    for number, test in enumerate(tests):
+        p.append(_against_first(test))
+        places.append(("split test", "click_rate", [number] * len(p[-1])))
+    p.append(np.asarray(silence, dtype=np.float64))
+    places.append(("silence", "recipients", range(len(p[-1]))))
+    where = _listed(places)
+    corrected = correct(np.concatenate(p), where["kind"].to_numpy())
+    return Judged(where, corrected, 1.0 if coins is None else coins[0].scatter, moves, levels, coins, tuple(tests))
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------
@@ -213,50 +205,70 @@ def _settled(values: Floats, unsettled: int) -> Floats:
     return values
 
 
-def _as(kind: str, *parts: Floats) -> tuple[Floats, npt.NDArray[Any]]:
-    p = np.concatenate([np.zeros(0), *parts])
-    return p, np.full(len(p), kind, dtype=object)
+def _against_first(test: SplitTest) -> Floats:
+    """Always-valid p-value of each variation against the first; NaN before the first look."""
+    first, rest = np.zeros(len(test.trials) - 1, dtype=np.intp), slice(1, None)
+    weeks = watch(test.successes[first], test.trials[first], test.successes[rest], test.trials[rest])
+    return np.where(np.isfinite(weeks.boundary()[:, -1]), weeks.p_values()[:, -1], np.nan)
 
 
-def _part_of(corrected: Corrected, first: int, last: int) -> Corrected:
-    rows = slice(first, last)
+def _listed(places: Sequence[tuple[str, str, Any]]) -> pd.DataFrame:
+    """Kind, statistic and row of every comparison."""
+    sizes = [len(rows) for _, _, rows in places]
+    texts = (np.repeat(np.array(names, dtype=object), sizes) for names in list(zip(*places, strict=True))[:2])
+    kind, statistic = (pd.array(text, dtype="str") for text in texts)
+    rows = np.concatenate([np.asarray(rows, dtype=np.int64) for _, _, rows in places])
+    return pd.DataFrame({"kind": kind, "statistic": statistic, "row": rows})
+
+
+def _part_of(corrected: Corrected, rows: npt.NDArray[np.intp]) -> Corrected:
     return Corrected(corrected.q_value[rows], corrected.is_claim[rows], corrected.alpha[rows], corrected.comparisons)
 
 
-def _money(weeks: MoneyWeeks | None) -> tuple[RevenueComparison | None, RevenueComparison | None]:
+def _compare_rates(
+    flow: Whole, rates: Mapping[str, RateWeeks]
+) -> tuple[list[Comparison], list[tuple[str, str, Any]], dict[str, CommonMove]]:
+    """Each rate of flows, of messages of flows with several, of the account, and of flows over several weeks."""
+    flows = int(flow.max()) + 1 if len(flow) else 0
+    several = np.flatnonzero(np.bincount(flow, minlength=flows)[flow] > 1) if flows else np.zeros(0, dtype=np.intp)
+    compared: list[Comparison] = []
+    places: list[tuple[str, str, Any]] = []
+    moves: dict[str, CommonMove] = {}
+
+    def add(found: Comparison, kind: str, rate: str, rows: Any) -> None:
+        compared.append(found)
+        places.append((kind, rate, rows))
+
+    for rate, weeks in rates.items() if flows else ():
+        successes, trials = (_settled(v, weeks.unsettled) for v in (weeks.successes, weeks.trials))
+        x, n = (sum_rows(v, flow, flows) for v in (successes, trials))
+        alike = None if weeks.alike is None else tuple(sum_rows(v, flow, flows) for v in weeks.alike)
+        found, move = compare_levels(x, n, alike=alike, part=weeks.part)
+        moves[rate] = move
+        add(found, "flow", rate, np.arange(flows))
+        if len(several):
+            own = None if weeks.alike is None else tuple(v[several] for v in weeks.alike)
+            found, _ = compare_levels(
+                successes[several], trials[several], flow=flow[several], common=move, alike=own, part=weeks.part
+            )  # fmt: skip
+            add(found, "message", rate, several)
+        x_all, n_all = (v.sum(axis=0)[None] for v in (x, n))
+        whole = None if alike is None else tuple(v.sum(axis=0)[None] for v in alike)
+        found, _ = compare_levels(x_all, n_all, take_out=False, alike=whole, part=weeks.part)
+        add(found, "account", rate, [0])
+        settled = x.shape[1] - weeks.unsettled
+        if settled > LASTING_WEEKS:
+            found, _ = compare_levels(x[:, :settled], n[:, :settled], recent=LASTING_WEEKS)
+            add(found, "lasting", rate, np.arange(flows))
+    return compared, places, moves
+
+
+def _compare_money(weeks: MoneyWeeks | None) -> tuple[RevenueComparison, RevenueComparison] | None:
+    """The flows' revenue per recipient, and the account's."""
     if weeks is None or not len(weeks.revenue):
-        return None, None
-    told = tuple(_settled(v, weeks.unsettled) for v in (weeks.revenue, weeks.conversions, weeks.recipients))
-    flows = compare_revenue(*told, alike=weeks.alike, part=weeks.part)
+        return None
+    sums = [_settled(v, weeks.unsettled) for v in (weeks.revenue, weeks.conversions, weeks.recipients)]
+    flows = compare_revenue(*sums, alike=weeks.alike, part=weeks.part)
     whole = None if weeks.alike is None else tuple(np.nan_to_num(v).sum(axis=0)[None] for v in weeks.alike)
-    account = compare_revenue(
-        *(np.nan_to_num(v).sum(axis=0)[None] for v in told), scatter=flows.scatter, alike=whole, part=weeks.part
-    )
-    return flows, account
-
-
-def _money_verdicts(
-    flows: RevenueComparison | None, account: RevenueComparison | None, corrected: Corrected
-) -> pd.DataFrame:
-    if flows is None or account is None:
-        return pd.DataFrame()
-    size = len(flows.log)
-    return pd.concat(
-        [
-            revenue_verdicts(flows, _part_of(corrected, 0, size)).assign(row=np.arange(size)),
-            revenue_verdicts(account, _part_of(corrected, size, size + 1)).assign(row=-1),
-        ],
-        ignore_index=True,
-    )
-
-
-def _again(tests: Sequence[SplitTest], corrected: Corrected) -> list[pd.DataFrame]:
-    """The tests at the page's level."""
-    found, at = [], 0
-    for test in tests:
-        arms = len(test.successes) - 1
-        rows = slice(at, at + arms)
-        table = watched_test(test.successes, test.trials, alpha=corrected.alpha[rows])
-        found.append(table.assign(q_value=np.concatenate([[np.nan], corrected.q_value[rows]])))
-        at += arms
-    return found
+    account = (np.nan_to_num(v).sum(axis=0)[None] for v in sums)
+    return flows, compare_revenue(*account, scatter=flows.scatter, alike=whole, part=weeks.part)

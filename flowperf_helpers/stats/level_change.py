@@ -164,7 +164,7 @@ def level_verdicts(comparison: Comparison, corrected: Corrected, *, margin: floa
     )  # fmt: skip
     changed = np.where(np.isfinite(change), change, bounds[0])
     needed = comparison.trials_until(alpha, margin)
-    told = np.select([claim, names == VERDICTS[2], names == VERDICTS[3]], [changed, largest, np.expm1(rise)], needed)
+    size_of = np.select([claim, names == VERDICTS[2], names == VERDICTS[3]], [changed, largest, np.expm1(rise)], needed)
     mean = np.sqrt(comparison.chance @ comparison.sd**2)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = np.sqrt(1 + (comparison.weight * mean**2 + comparison.shift_variance) / comparison.counted)
@@ -173,7 +173,7 @@ def level_verdicts(comparison: Comparison, corrected: Corrected, *, margin: floa
             "rate_before": before, "rate_after": after, "expected": expected, "change": change,
             "low": bounds[0], "high": bounds[1], "confidence": 1 - level,
             "p_value": p, "q_value": corrected.q_value[:size], "verdict": pd.array(names.astype(object), dtype="str"),
-            "size": told, "visible_fall": -np.expm1(-fall), "visible_rise": np.expm1(rise),
+            "size": size_of, "visible_fall": -np.expm1(-fall), "visible_rise": np.expm1(rise),
             "weeks_until_margin": weeks, "trials_until_margin": needed,
             "overdispersion": np.where(comparison.comparable, ratio, np.nan), "week_sd": mean,
             "is_informed": comparison.weeks_known >= INFORMED_WEEKS,

@@ -233,11 +233,11 @@ def posterior_spread(rest: Floats, variance: Floats, weight: Floats, usable: Boo
     relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True, initial=-np.inf))
     chance = prior
     if pooled and (weeks > 0).any():
-        told = relative[weeks > 0]
+        seen = relative[weeks > 0]
         for _ in range(_STEPS):
-            each = told * chance
+            each = seen * chance
             each /= each.sum(axis=1, keepdims=True)
-            chance = (each.sum(axis=0) + PRIOR_ROWS * prior) / (len(told) + PRIOR_ROWS)
+            chance = (each.sum(axis=0) + PRIOR_ROWS * prior) / (len(seen) + PRIOR_ROWS)
     each = relative * chance
     return Spread(GRID, each / each.sum(axis=1, keepdims=True), weeks)
 
@@ -281,9 +281,9 @@ def week_correlation(successes: Floats, trials: Floats) -> float:
     some = np.isfinite(log).any(axis=1)
     log = log[some] - np.nanmean(log[some], axis=1, keepdims=True)
     log, variance = log - _median(log), variance[some]
-    near = _variogram(log, variance, (1,))
+    close = _variogram(log, variance, (1,))
     far = _variogram(log, variance, (3, 4, 5, 6))
-    return float(np.clip(1 - near / far, 0.0, 0.8)) if far > 1e-4 else 0.0
+    return float(np.clip(1 - close / far, 0.0, 0.8)) if far > 1e-4 else 0.0
 
 
 def _variogram(log: Floats, variance: Floats, lags: tuple[int, ...]) -> float:

@@ -3,7 +3,8 @@
 The best of many small raw rates is mostly the luckiest. Each rate is the mean of its own counts and of the mean of all,
 in the proportion of what either knows (empirical Bayes: Robbins 1956; Efron & Morris, JASA 70, 1975): a beta-binomial
 whose mean and spread are found from all rows by moments, precision-weighted and repeated (Kleinman, JASA 68, 1973).
-Weeks wander, so a row's weeks count for less than their sends do: the variance between its weeks is found too.
+Rates move from week to week, so a row's weeks count for less than their sends do: the variance between its weeks is
+found too.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def shrunken_ranking(successes: Any, trials: Any, *, weeks: int = RANKED_WEEKS) 
     with np.errstate(divide="ignore", invalid="ignore"):
         raw = np.where(here, total / sent, np.nan)
     week_variance = _between_weeks(x, n)
-    # sends that would tell as much if weeks did not wander
+    # sends that would tell as much if rates stayed the same
     mean, spread = _mean_and_spread(raw[here], _variance_factor(n[here], week_variance), sent[here])
     known = np.full(len(x), np.nan)
     if spread is None:
@@ -82,7 +83,7 @@ def shrunken_ranking(successes: Any, trials: Any, *, weeks: int = RANKED_WEEKS) 
 
 
 def _variance_factor(n: Floats, week_variance: float) -> Floats:
-    """Relative variance of a row's rate from its weeks' wander: fewer weeks, more of it."""
+    """Relative variance of a row's rate from its weeks' moves: fewer weeks, more of it."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.nan_to_num(week_variance * (n**2).sum(axis=1) / n.sum(axis=1) ** 2))
 
@@ -103,7 +104,7 @@ def _between_weeks(x: Floats, n: Floats) -> float:
     return float(max((weight * (square - chance) * expected**2).sum() / (weight * expected**4).sum(), 0.0))
 
 
-def _mean_and_spread(raw: Floats, wander: Floats, sent: Floats) -> tuple[float, float | None]:
+def _mean_and_spread(raw: Floats, between: Floats, sent: Floats) -> tuple[float, float | None]:
     """Mean and variance of the true rates; no variance with fewer than three rows."""
     if not len(raw):
         return float("nan"), None
@@ -112,7 +113,7 @@ def _mean_and_spread(raw: Floats, wander: Floats, sent: Floats) -> tuple[float, 
         return mean, None
     spread = mean**2 / 10
     for _ in range(_STEPS):
-        noise = mean * (1 - mean) / sent + wander * mean**2
+        noise = mean * (1 - mean) / sent + between * mean**2
         weight = 1 / (spread + noise)
         mean = float((weight * raw).sum() / weight.sum())
         square = weight**2

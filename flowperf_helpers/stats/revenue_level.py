@@ -110,13 +110,13 @@ def compare_revenue(
     history : int
         Weeks before the reported one that are learned from.
     """
-    told = _Ratios.of((revenue, conversions, recipients), history)
-    now = told if alike is None else _Ratios.of(alike, BASELINE_WEEKS)
-    log, few, weight, usable = told.log, told.few, told.weight, told.usable
+    weeks = _Ratios.of((revenue, conversions, recipients), history)
+    now = weeks if alike is None else _Ratios.of(alike, BASELINE_WEEKS)
+    log, few, weight, usable = weeks.log, weeks.few, weeks.weight, weeks.usable
     past = usable[:, :-1]
     if scatter is None:
         scatter = _scatter(log[:, :-1][past], few[:, :-1][past], weight[:, :-1][past])
-    log, variance = told.unbiased(scatter)
+    log, variance = weeks.unbiased(scatter)
     spread = posterior_spread(
         log[:, :-1], variance[:, :-1], weight[:, :-1], past, pooled=len(log) >= LEAST_FLOWS
     )  # fmt: skip

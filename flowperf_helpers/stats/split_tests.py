@@ -4,8 +4,8 @@
 (Cochran, Biometrics 10, 1954; Mantel & Haenszel, JNCI 22, 1959), and the weeks' scores are added up since the test
 began. The sum is a martingale if nothing differs; its boundary is the normal mixture of Robbins (Ann. Math. Stat. 41,
 1970; Howard, Ramdas, McAuliffe & Sekhon, Ann. Statist. 49, 2021), tightest about `TARGET_WEEKS` weeks after the
-beginning. The chance that equal variations are ever told apart is at most ``alpha``; the interval is the same boundary
-turned round.
+beginning. The chance that equal variations are ever called different is at most ``alpha``; the interval is the same
+boundary turned round.
 
 **Sample ratio.** Whether the sends are divided as planned is watched by the multinomial test of Lindon & Malek (NeurIPS
 35, 2022), which may be looked at as often.
@@ -39,7 +39,8 @@ TARGET_WEEKS = 8
 LOSS = 0.01
 """Expected loss, as a share of the leader's rate, below which a test may be stopped."""
 
-KLAVIYO_PROBABILITY, KLAVIYO_RECIPIENTS = 0.90, 500
+KLAVIYO_PROBABILITY = 0.90
+KLAVIYO_RECIPIENTS = 500
 MARGIN = 0.20
 GUARDRAIL_MARGIN = 0.25
 RATIO_ALPHA = 0.001
@@ -119,8 +120,8 @@ def watch(
     enough = np.where(both, a + b, 0.0).cumsum(axis=1) >= _LEAST
     begun = np.where(enough.any(axis=1), enough.argmax(axis=1), 0)
     rows = np.arange(len(a))
-    told = both.cumsum(axis=1)[rows, begun]
-    weekly = variance[rows, begun] / np.maximum(told, 1)
+    looks = both.cumsum(axis=1)[rows, begun]
+    weekly = variance[rows, begun] / np.maximum(looks, 1)
     best = -1 - float(lambertw(-(0.05**2) / np.e, -1).real)
     tuning = np.where(enough.any(axis=1), target_weeks * weekly / best, np.inf)
     ready = np.arange(a.shape[1]) >= np.where(enough.any(axis=1), begun, a.shape[1])[:, None]
@@ -244,7 +245,7 @@ def watched_test(
     largest = np.maximum(-low, high)
     names = np.select([few, low > 0, high < 0, largest <= margin], [SPLIT_VERDICTS[i] for i in (4, 0, 1, 2)],
                       SPLIT_VERDICTS[3])  # fmt: skip
-    told = np.select([few, (low > 0) | (high < 0), largest <= margin], [_LEAST, change, largest], half)
+    size = np.select([few, (low > 0) | (high < 0), largest <= margin], [_LEAST, change, largest], half)
     ratio = sample_ratio(n, share)[-1]
 
     def beside(values: Any) -> Floats:
@@ -259,7 +260,7 @@ def watched_test(
             "klaviyo_rule": pd.array(_klaviyo(best, sent).astype(object), dtype="str"),
             "change": beside(change), "low": beside(low), "high": beside(high),
             "p_value": beside(np.where(few, np.nan, against.p_values()[:, -1])),
-            "verdict": pd.array([None, *names.tolist()], dtype="str"), "size": beside(told),
+            "verdict": pd.array([None, *names.tolist()], dtype="str"), "size": beside(size),
             "weeks_until_margin": beside(_weeks_until(against, level, margin)),
             "sample_ratio_p": np.full(arms, ratio), "is_ratio_off": np.full(arms, ratio < RATIO_ALPHA),
         }

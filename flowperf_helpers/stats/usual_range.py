@@ -74,8 +74,8 @@ def usual_range(
         half = float(ndtri(0.975)) / 2 * np.sqrt(left + expected * share)
         low = np.maximum(np.maximum(middle - half, 0.0) ** 2 - 3 / 8, 0.0) / expected * before
         high = (middle + half) ** 2 / expected * before
-    told = sent & (known >= LEAST_WEEKS)
-    return value, np.where(told, low, np.nan), np.where(told, high, np.nan)
+    enough = sent & (known >= LEAST_WEEKS)
+    return value, np.where(enough, low, np.nan), np.where(enough, high, np.nan)
 
 
 def _as_known(log: Floats, variance: Floats, weight: Floats, usable: npt.NDArray[np.bool_]) -> Floats:
@@ -87,8 +87,8 @@ def _as_known(log: Floats, variance: Floats, weight: Floats, usable: npt.NDArray
     chance = np.broadcast_to(prior, relative.shape[1:])
     weights = seen[:, :, None]
     for _ in range(_STEPS):
-        told = relative * chance
-        told *= weights / told.sum(axis=2, keepdims=True)
-        chance = (told.sum(axis=0) + PRIOR_ROWS * prior) / (weights.sum(axis=0) + PRIOR_ROWS)
-    told = relative * chance
-    return np.asarray((told @ sd**2) / told.sum(axis=2))
+        joint = relative * chance
+        joint *= weights / joint.sum(axis=2, keepdims=True)
+        chance = (joint.sum(axis=0) + PRIOR_ROWS * prior) / (weights.sum(axis=0) + PRIOR_ROWS)
+    joint = relative * chance
+    return np.asarray((joint @ sd**2) / joint.sum(axis=2))

@@ -4,7 +4,7 @@ The days of a week settle by one curve. An error of the curve is every day's err
 added as if they were independent. Here the week is forecast as a whole: earlier weeks, as they stood at the same age,
 and what they became. The growth ``final / seen - 1`` is a ratio of sums (one per group where a group has `LEAST_GROUP`
 late conversions of its own, pooled otherwise: the chain ladder of Mack, ASTIN Bulletin 23, 1993); its overdispersion is
-that of whole weeks around it, so a curve that wanders from week to week widens the interval by itself, with Student's
+that of whole weeks around it, so a curve that moves from week to week widens the interval by itself, with Student's
 quantile as the weeks are few.
 
 A forecast rests on the week being like the earlier ones and on the attribution window being the one assumed. Both are
@@ -125,7 +125,7 @@ def late_growth(younger: Any, older: Any) -> tuple[float, float]:
     Parameters
     ----------
     younger, older : array-like
-        Conversions of the same intervals at two askings, both after the window; NaN takes no part.
+        Conversions of the same intervals as answered twice, both after the window; NaN takes no part.
 
     Returns
     -------

@@ -19,7 +19,6 @@ _HOMES = {
     "flow_overview": "selection",
     "flow_picker": "pickers",
     "flows_in": "selection",
-    "four_weeks": "notebook",
     "integration_picker": "pickers",
     "interval_picker": "pickers",
     "lenient": "lenient_account",
@@ -28,8 +27,10 @@ _HOMES = {
     "row_pickers": "pickers",
     "same_basis": "notebook",
     "select_rows": "selection",
+    "series_offers": "views",
     "show": "board",
     "statistic_picker": "pickers",
+    "values_offers": "views",
     "versions_frame": "notebook",
     "view_choice": "views",
     "view_series": "views",
@@ -37,6 +38,7 @@ _HOMES = {
     "view_values": "views",
     "volume_picker": "pickers",
     "week_window": "notebook",
+    "weeks_of_tests": "notebook",
     "window_picker": "pickers",
 }
 __all__ = list(_HOMES)

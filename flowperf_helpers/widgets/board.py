@@ -11,18 +11,20 @@ import functools
 import html
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import ipywidgets as w
+import pandas as pd
 import traitlets
 
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.plots.figure import as_html
+from flowperf_helpers.plots.tables import frame_table
 
 __all__ = ["Board", "RequestButton", "StaticView", "as_html", "error_text", "show"]
 
-_INDENT = "0 0 0 118px"
+_INDENT = "0 0 0 98px"
 
 
 def error_text(error: BaseException) -> str:
@@ -68,13 +70,17 @@ def show(drawn: Any) -> StaticView:
     Parameters
     ----------
     drawn
-        As `as_html`.
+        As `as_html`; also a DataFrame, which is printed with its own column names, dates without the zone of midnight,
+        and numbers to four digits.
     """
+    if isinstance(drawn, pd.DataFrame):
+        mark = "SANDBOX · invented numbers" if drawn.attrs.get("sandbox") else ""
+        drawn = frame_table(drawn.reset_index(drop=True), plain=True, title=mark)
     return StaticView(as_html(drawn))
 
 
 class Board(w.VBox):
-    """Pickers above, below them what a function makes of their values; drawn again at each change.
+    """Pickers, and beside them what a function makes of their values; drawn again at each change.
 
     Parameters
     ----------
@@ -83,6 +89,9 @@ class Board(w.VBox):
         may return.
     *data
         Whatever the view takes first, usually frames that were fetched before.
+    offers : callable, optional
+        Called with the pickers' values; returns, by the name of a `Dropdown`, the values that go with the others. Only
+        those are offered; a value that is not among them gives way to the first that is.
     **pickers : widget
         Anything with a ``value``; Tab visits them in this order. What is not a widget is passed on as it is.
 
@@ -101,18 +110,30 @@ class Board(w.VBox):
     later in the kernel's log.
     """
 
-    def __init__(self, view: Callable[..., Any], *data: Any, **pickers: Any) -> None:
+    def __init__(
+        self,
+        view: Callable[..., Any],
+        *data: Any,
+        offers: Callable[..., Mapping[str, Sequence[Any]]] | None = None,
+        **pickers: Any,
+    ) -> None:
         self.pickers = {name: picker for name, picker in pickers.items() if isinstance(picker, w.Widget)}
         fixed = {name: value for name, value in pickers.items() if name not in self.pickers}
         self._view = functools.partial(view, **fixed)
         self._data = data
+        self._busy = False
         self.error: BaseException | None = None
         self.seconds = 0.0
         self.picture = w.HTML()
         self.message = w.HTML()
-        super().__init__([*self.pickers.values(), self.message, self.picture])
+        self._offers = offers
+        self._every = {name: list(p.options) for name, p in self.pickers.items() if isinstance(p, w.Dropdown)}
+        left = w.VBox([*self.pickers.values()], layout={"flex": "0 1 340px", "min_width": "280px"})
+        right = w.VBox([self.message, self.picture], layout={"flex": "1 1 420px", "min_width": "0"})
+        row = w.HBox([left, right], layout={"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "16px"})
+        super().__init__([row])
         self.add_class("flowperf-board")
-        self.redraw()
+        self._changed(None)
         for picker in self.pickers.values():
             picker.observe(self._changed, "value")
 
@@ -142,6 +163,20 @@ class Board(w.VBox):
             self.seconds = time.perf_counter() - began
 
     def _changed(self, change: Any) -> None:
+        """Draw once, however many pickers move along with the one that was changed."""
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            for name, fitting in (self._offers(**self.values) if self._offers else {}).items():
+                picker, kept = self.pickers[name], self.pickers[name].value
+                offered = [option for option in self._every[name] if option[1] in fitting] or self._every[name]
+                there = [value for _, value in offered]
+                if there != [value for _, value in picker.options]:
+                    picker.options = offered
+                picker.value = kept if kept in there else next(value for value in [*fitting, *there] if value in there)
+        finally:
+            self._busy = False
         self.redraw()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:

@@ -137,8 +137,10 @@ class LenientAccount:
         return repr(self.account)
 
     def _repr_html_(self) -> str:
+        """Which account it is, whose days and which money: what stands on top of a notebook."""
         try:
-            return str(self.account._repr_html_())
+            days = f"days of {self.account.timezone}, money in {self.account.currency or 'an unknown currency'}"
+            return f"{self.account._repr_html_()}<p>It has {html.escape(days)}.</p>"
         except FlowperfError as error:
             return Explanation(str(error))._repr_html_()
 

@@ -23,10 +23,10 @@ __all__ = [
     "COMPARED_STATISTICS",
     "PER_VARIATION",
     "comparison_queries",
-    "four_weeks",
     "same_basis",
     "versions_frame",
     "week_window",
+    "weeks_of_tests",
 ]
 
 
@@ -75,7 +75,7 @@ def comparison_queries(account: Account, conversion_metric: str, *, window: Any,
     if not isinstance(now, Window):
         raise ArgumentError("Only a window of whole days has a window before it: give a pair of dates.")
     options = wanted | {"flow_ids": wanted.get("flow_ids") or None}
-    asked = [(now, None), (now.previous(), None), (four_weeks(now), "weekly")]
+    asked = [(now, None), (now.previous(), None), (weeks_of_tests(now), "weekly")]
     return [
         query
         for timeframe, interval in asked
@@ -83,8 +83,8 @@ def comparison_queries(account: Account, conversion_metric: str, *, window: Any,
     ]
 
 
-def four_weeks(window: Window) -> Window:
-    """Return the weeks that tests are judged by: those that end with a window."""
+def weeks_of_tests(window: Window) -> Window:
+    """Return the weeks, up to the end of a window, within which the beginning of running tests is looked for."""
     return Window(window.last - timedelta(days=7 * TEST_WEEKS - 1), window.last)
 
 

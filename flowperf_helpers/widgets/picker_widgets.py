@@ -14,8 +14,8 @@ from flowperf_helpers.errors import ArgumentError
 
 __all__ = ["FIELD_STYLE", "FIELD_WIDTH", "SearchPicker", "WindowPicker", "window_presets"]
 
-FIELD_STYLE = {"description_width": "110px"}
-FIELD_WIDTH = "460px"
+FIELD_STYLE = {"description_width": "90px"}
+FIELD_WIDTH = "340px"
 
 Choice = tuple[str, str]
 
@@ -72,7 +72,7 @@ class SearchPicker(w.VBox):
         self.clear_button = w.Button(description="Choose none", tooltip=f"Clear the choice of {noun}")
         self.count = w.HTML()
         buttons = w.HBox([self.quick_button, self.clear_button, self.count])
-        buttons.layout.margin = "0 0 0 118px"
+        buttons.layout.margin = "0 0 0 98px"
         super().__init__([self.search, self.listing, buttons])
         self._show()
         self.search.observe(lambda change: self._show(), "value")
@@ -191,11 +191,11 @@ class WindowPicker(w.VBox):
             options=[*self._presets, _OWN], description="Window", style=FIELD_STYLE, layout={"width": FIELD_WIDTH},
             tooltip="Windows that lie inside what can be chosen; the two dates below can be set freely",
         )  # fmt: skip
-        dates = {"min": earliest, "max": latest, "style": FIELD_STYLE, "layout": {"width": "270px"}}
+        dates = {"min": earliest, "max": latest, "style": FIELD_STYLE, "layout": {"width": "250px"}}
         self.first = w.DatePicker(description="First day", tooltip="Included", **dates)
         self.last = w.DatePicker(description="Last day", tooltip="Included", **dates)
         self.note = w.HTML()
-        self.note.layout.margin = "0 0 0 118px"
+        self.note.layout.margin = "0 0 0 98px"
         super().__init__([self.preset, self.first, self.last, self.note])
         self.value = self._start(value)
         self.preset.observe(self._preset_chosen, "value")

@@ -15,9 +15,10 @@ import pandas as pd
 from flowperf_helpers import plots
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.plots.flows import plot_triggers, plot_volume
-from flowperf_helpers.plots.tables import comparison_table
-from flowperf_helpers.stats.ab_tests import compare_recent_variations, compare_variations
+from flowperf_helpers.plots.figure import plural
+from flowperf_helpers.plots.flows import plot_volume
+from flowperf_helpers.plots.tables import Column, comparison_table, make_table
+from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.decomposition import decompose
@@ -29,6 +30,8 @@ from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_
 __all__ = [
     "SERIES_VIEWS",
     "VALUES_VIEWS",
+    "series_offers",
+    "values_offers",
     "view_choice",
     "view_series",
     "view_triggers",
@@ -61,9 +64,28 @@ def view_triggers(
         return explanation_picture(
             "No metric is chosen, or none is there: choose another integration or metric.", metrics.attrs
         )
-    rows = triggers[triggers["metric_id"].isin(known["metric_id"])]
-    rows.attrs = dict(metrics.attrs)
-    return plot_triggers(rows, known)
+    rows = triggers[triggers["metric_id"].isin(known["metric_id"])].assign(flows=1)
+    archived = rows["archived"].fillna(False).astype(bool)
+    rows["state"] = rows["flow_status"].astype("object").fillna("unknown").mask(archived, "archived")
+    listed = rows.pivot_table(index="metric_id", columns="state", values="flows", aggfunc="sum", fill_value=0)
+    listed.insert(0, "flows", listed.sum(axis=1))
+    listed["names"] = rows.sort_values("flow_name").groupby("metric_id")["flow_name"].agg(", ".join)
+    listed = (
+        known.drop_duplicates("metric_id")
+        .merge(listed, on="metric_id")
+        .sort_values(["flows", "metric_name"], ascending=[False, True])
+    )
+    count = f"{len(listed)} of {plural(len(known), 'metric')} trigger {plural(rows['flow_id'].nunique(), 'flow')}"
+    mark = " · SANDBOX · invented numbers" if metrics.attrs.get("sandbox") else ""
+    states = [Column(state.capitalize(), state, "plain number") for state in _STATES if state in listed]
+    columns = [
+        Column("Metric", ("metric_name", "metric_id"), "name"), Column("Integration", "integration_name"),
+        Column("Flows", "flows", "plain number"), *states, Column("Their names", "names"),
+    ]  # fmt: skip
+    return make_table(listed, columns, limit=40, title=count + mark)
+
+
+_STATES = ("live", "manual", "draft", "archived", "unknown")
 
 
 @or_explanation
@@ -158,6 +180,29 @@ def view_series(
     return plots.plot_series(frame, statistic=statistic)
 
 
+def series_offers(*, picture: str, statistic: str, **others: Any) -> dict[str, list[str]]:
+    """Return the statistics and intervals that go with a picture of `view_series`; what does not is not offered.
+
+    Control limits need a rate or a count; a forecast learns from days, and only for counts that still grow.
+    """
+    if picture == "forecast":
+        return {
+            "statistic": ["conversions", "conversion_uniques", "clicks_unique", "opens_unique"],
+            "interval": ["daily"],
+        }
+    kinds = ("rate", "count", "unique") if picture == "limits" else ("rate", "count", "unique", "money", "ratio")
+    return {"statistic": [name for name, known in STATISTICS.items() if known.kind in kinds], "interval": _INTERVALS}
+
+
+_INTERVALS = ["weekly", "daily"]
+
+
+def values_offers(*, picture: str, **others: Any) -> dict[str, list[str]]:
+    """Return the statistics that go with a picture of `view_values`: what is tested or split has to be a rate."""
+    is_tested = picture in ("before", "effects", "variations", "table")
+    return {"statistic": [name for name, known in STATISTICS.items() if not is_tested or known.kind == "rate"]}
+
+
 _TIME = ["interval_start", "interval_end", "is_partial", "is_provisional"]
 
 
@@ -198,12 +243,15 @@ VALUES_VIEWS = {
     "against the window before": "before",
     "from recipient to conversion": "funnel",
     "where the change came from": "effects",
-    "variations of a test": "duel",
+    "variations of a test": "variations",
     "table with verdicts": "table",
 }
 """Pictures of `view_values`: words for people, and the value of ``picture``."""
 
-_TESTS = "Tests are judged by their last four weeks, as in the weekly report."
+_TESTS = (
+    "Tests are judged by all weeks since they began, as in the weekly report: what is said of them holds however often "
+    "one looks."
+)
 
 
 @or_explanation
@@ -226,7 +274,7 @@ def view_values(
         Values of a window and of the one before it, per message and variation; ``before.attrs["basis"]``, where it is
         there, is said under each comparison.
     recent : DataFrame, optional
-        A weekly series, for the tests: they are judged by its last four weeks. Left out: by the window alone.
+        A weekly series, for the tests: they are judged since they began. Left out: by the window alone.
     statistic : str
         For all pictures but the funnel; the comparisons need a rate.
     picture : str
@@ -249,12 +297,12 @@ def view_values(
         return plots.plot_values(after, statistic=statistic, by=by)
     if picture == "funnel":
         return plots.plot_funnel(after, by=by)
-    if picture == "duel":
+    if picture == "variations":
         if recent is None:
             return plots.plot_variations(_with_source(compare_variations(after, rate=statistic), after), rate=statistic)
         rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
         return [
-            plots.plot_variations(_with_source(compare_recent_variations(rows, rate=statistic), after), rate=statistic),
+            plots.plot_variations(_with_source(watch_variations(rows, rate=statistic), after), rate=statistic),
             _TESTS,
         ]
     basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []

@@ -746,7 +746,7 @@ def test_every_revision_gives_the_same_columns(tmp_path: Path, revision: str) ->
     assert (newest.columns == old.columns).all()
     pd.testing.assert_series_equal(newest.dtypes, old.dtypes)
     assert old["variation"].isna().all()
-    assert any(f"{revision} does not tell" in note and "variation" in note for note in old.attrs["notes"])
+    assert any(f"{revision} does not return" in note and "variation" in note for note in old.attrs["notes"])
     per_message = newest.groupby(["flow_message_id", "send_channel"])[["recipients", "clicks"]].sum()
     pd.testing.assert_frame_equal(
         per_message, old.set_index(["flow_message_id", "send_channel"])[["recipients", "clicks"]].sort_index()

@@ -192,7 +192,7 @@ def test_presets(key: str) -> None:
 )  # fmt: skip
 def test_no_timeframe(value: object) -> None:
     """Anything that is no key and no pair of dates is refused in words."""
-    with pytest.raises(ArgumentError, match=r"(?i)timeframe|no date"):
+    with pytest.raises(ArgumentError, match=r"(?i)timeframe|not a date"):
         parse_timeframe(value)  # type: ignore[arg-type]
 
 

@@ -1,24 +1,27 @@
 """How far the report's claims can be trusted: false claims, power, coverage, forecasts.
 
-Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', the real functions, no network.
-A page is what a weekly report claims: five rates of 18 flows (this week, and the last four weeks together), of the
-messages of flows with several, and of the account; three split tests; the flows' and the account's money.
+Simulated accounts whose law is known (`tests/worlds.py`), other seeds than the tests', no network, and the function
+that the report's numbers come from (`claims.judge_week`; first Mondays: from the answers on). A page is what a weekly
+report claims: five rates of 18 flows (this week, and the last four weeks together), of the messages of flows with
+several, and of the account; three split tests; the flows' and the account's money.
 `python tests/bench/bench_claims.py --long` draws four times as many quiet weeks.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from simulated_week import NO_STOPS, simulated_week
 from worlds import (
     MONEY_WORLDS,
     RATES,
@@ -33,9 +36,12 @@ from worlds import (
     week_as_asked,
 )
 
-from flowperf_helpers.stats.level_change import compare_levels, level_verdicts
-from flowperf_helpers.stats.level_test import Comparison
-from flowperf_helpers.stats.multiple_testing import correct
+from flowperf_helpers import connect
+from flowperf_helpers.report import compute, fetch_week
+from flowperf_helpers.report.claims import make_claims
+from flowperf_helpers.report.evidence import gather
+from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, MoneyWeeks, RateWeeks, SplitTest, judge_week
+from flowperf_helpers.stats.level_change import compare_levels
 from flowperf_helpers.stats.ranking import shrunken_ranking
 from flowperf_helpers.stats.rates import q_values, rate_difference
 from flowperf_helpers.stats.revenue_level import compare_revenue
@@ -50,7 +56,9 @@ QUIET = {"coin tosses": 0.05, "mild": 0.05, "realistic": 0.05, "strong": 0.08, "
          "few recipients": 0.05, "own noise of 1.2 %": 0.08}  # fmt: skip
 EXTRA = {"own noise of 1.2 %": World(own_week=0.012)}
 ACCOUNTS, WEEKS = 5, 50
-LASTING = 4
+MONDAYS = 60
+TWIN_WEEKS = 12
+KNOWN_WEEKS = 35  # as the report has them
 MONEY_OF = {"coin tosses": "no wander", "strong": "wander 15 %"}
 
 
@@ -61,6 +69,8 @@ def main() -> None:
     quiet_weeks(ACCOUNTS * (4 if "--long" in sys.argv else 1))
     for part in (
         holidays,
+        first_mondays,
+        sandbox_variants,
         power,
         lasting_power,
         coverage,
@@ -84,32 +94,25 @@ def row(figure: str, goal: str, measured: str, kept: bool | None = None) -> None
 # --- a page -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Page:
-    """Comparisons of a page's rates, their kinds (`flow`, `message`, `account`) and rates."""
-
-    comparison: Comparison
-    kind: npt.NDArray[Any]
-    rate: npt.NDArray[Any]
+Coins = tuple[Floats, npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
-def page(told: Account, week: int) -> Page:
-    """Compare everything that a page claims of one week's rates."""
-    parts, kinds, rates = [], [], []
-    several = np.bincount(told.flow)[told.flow] > 1
-    for rate in RATES:
-        x, n = (v[:, : week + 1] for v in told.flows(rate))
-        flows, common = compare_levels(x, n)
-        messages, _ = compare_levels(
-            told.successes[rate][several, : week + 1], told.trials[several, : week + 1],
-            flow=told.flow[several], common=common,
-        )  # fmt: skip
-        whole, _ = compare_levels(x.sum(axis=0)[None], n.sum(axis=0)[None], take_out=False)
-        lasting, _ = compare_levels(x, n, recent=LASTING)
-        parts += [flows, messages, whole, lasting]
-        kinds += ["flow"] * len(flows) + ["message"] * len(messages) + ["account"] + ["lasting"] * len(lasting)
-        rates += [rate] * (2 * len(flows) + len(messages) + 1)
-    return Page(Comparison.join(parts), np.array(kinds), np.array(rates))
+def page(told: Account, week: int, coins: Coins | None = None, tests: Sequence[SplitTest] = ()) -> Judged:
+    """Judge one week of an account by the function that the report uses; every flow sends, none is silent."""
+    part = slice(max(week + 1 - KNOWN_WEEKS, 0), week + 1)
+    rates = {
+        rate: RateWeeks(told.successes[rate][:, part].astype(float), told.trials[:, part].astype(float))
+        for rate in RATES
+    }
+    money = None if coins is None else MoneyWeeks(*(np.asarray(v[:, part], dtype=float) for v in coins))
+    silence = np.ones(int(told.flow.max()) + 1)
+    return judge_week(told.flow, rates, money=money, tests=tests, silence=silence)
+
+
+def claimed(found: Judged, kind: str, rate: str, row: int) -> bool:
+    """Whether one comparison is a claim."""
+    at = (found.places["kind"] == kind) & (found.places["statistic"] == rate) & (found.places["row"] == row)
+    return bool(found.corrected.is_claim[at.to_numpy()].any())
 
 
 def naive_claims(told: Account, week: int) -> int:
@@ -127,24 +130,19 @@ def naive_claims(told: Account, week: int) -> int:
 def quiet_weeks(accounts: int) -> None:
     """Weeks in which nothing ever changes, and any claim is false."""
     for name, goal in QUIET.items():
-        claimed, naive, weeks = 0, 0, 0
+        false, naive, weeks = 0, 0, 0
         for seed in range(accounts):
             random = np.random.default_rng([SEED, seed])
             told = account(EXTRA.get(name, WORLDS.get(name, World())), HISTORY + WEEKS, random)
             x, n = split_test(HISTORY + WEEKS, random, tests=3)
             coins = money(MONEY_OF.get(name, "order sd 0.55"), HISTORY + WEEKS, random)
-            # three tests that began at different times and are looked at each week
-            tests = watch(x[:, 0], n[:, 0], x[:, 1], n[:, 1]).p_values()
             for week in range(HISTORY, HISTORY + WEEKS):
-                found = page(told, week)
-                flows = compare_revenue(*(v[:, : week + 1] for v in coins))
-                whole = compare_revenue(*(v[:, : week + 1].sum(axis=0)[None] for v in coins), scatter=flows.scatter)
-                p = np.concatenate([found.comparison.p_values(), tests[:, week], flows.p_values(), whole.p_values()])
-                kinds = np.concatenate([found.kind, ["split test"] * 3, ["money"] * (len(flows.log) + 1)])
-                claimed += bool(correct(p, kinds).is_claim.any())
+                # three tests that began long ago and are looked at each week
+                tests = [SplitTest(x[i, :, : week + 1], n[i, :, : week + 1]) for i in range(3)]
+                false += bool(page(told, week, coins, tests).corrected.is_claim.any())
                 naive += naive_claims(told, week) > 0
                 weeks += 1
-        share = claimed / weeks
+        share = false / weeks
         row(f"quiet weeks with any claim: {name} (week against week: {naive / weeks:.0%})", f"≤ {goal:.0%}",
             f"{share:.1%}", share <= goal)  # fmt: skip
 
@@ -157,12 +155,42 @@ def holidays() -> None:
             told = account(name, HISTORY + 2, np.random.default_rng([SEED, 1, seed]), holidays=(HISTORY,))
             for week in (HISTORY, HISTORY + 1):
                 found = page(told, week)
-                claim = correct(found.comparison.p_values(), found.kind).is_claim
-                counts.append([claim[found.kind != "account"].sum(), claim[found.kind == "account"].any()])
+                claim, of_account = found.corrected.is_claim, (found.places["kind"] == "account").to_numpy()
+                counts.append([claim[~of_account].sum(), claim[of_account].any()])
         mean = np.array(counts, dtype=float).reshape(-1, 2, 2).mean(axis=0)
         for at, when in enumerate(("holiday week", "week after")):
             row(f"{when}: flow and message claims, {name} (account tells: {mean[at, 1]:.0%})", "≤ 0.1",
                 f"{mean[at, 0]:.2f}", mean[at, 0] <= 0.1)  # fmt: skip
+
+
+def first_mondays() -> None:
+    """First reports of quiet weeks whose last five days lack a third of their successes, by the report's own path."""
+    for name in ("coin tosses", "mild", "realistic", "strong"):
+        false = fell = 0
+        for seed in range(MONDAYS):
+            answers = simulated_week(SEED + seed, world=name, young=0.67)
+            changed = make_claims(gather(answers, answers.history), NO_STOPS, {}).changed
+            false += bool(len(changed))
+            fell += bool((changed["direction"] == "down").any())
+        share = false / MONDAYS
+        row(f"first Monday, any claim: {name} (of a fall: {fell / MONDAYS:.0%})", "≤ 5%", f"{share:.1%}", share <= 0.05)
+
+
+def sandbox_variants() -> None:
+    """Quiet twins of the embedded account, whole weekly reports of several weeks; stories of the reported week."""
+    for name in ("quiet", "quiet-wandering", "quiet-stormy", "quiet-holiday"):
+        with tempfile.TemporaryDirectory() as home:
+            found = [_report_of(name, 47 - back, home) for back in range(TWIN_WEEKS)]
+        flows = sum(bool((claims["kind"] != "account").any()) for claims in found)
+        share = sum(bool(len(claims)) for claims in found) / TWIN_WEEKS
+        row(f"quiet weeks with any claim: sandbox {name} (beyond the account: {flows / TWIN_WEEKS:.0%})", "≤ 8%",
+            f"{share:.0%}", share <= 0.08 or name == "quiet-holiday")  # fmt: skip
+
+
+def _report_of(variant: str, week: int, home: str) -> pd.DataFrame:
+    account = connect("sandbox", variant=variant, home=Path(home))
+    changed = compute(fetch_week(account, week=f"2026-W{week}")).family.changed
+    return changed[changed["kind"] != "silence"]  # one flow was deleted in September
 
 
 def power() -> None:
@@ -175,9 +203,7 @@ def power() -> None:
             told = account(name, HISTORY + 1, random, fixed={0: 9000.0})
             clicks = told.successes["click_rate"]
             clicks[0, HISTORY] = random.binomial(clicks[0, HISTORY], factor)
-            shown = page(told, HISTORY)
-            claim = correct(shown.comparison.p_values(), shown.kind).is_claim
-            found.append(claim[(shown.rate == "click_rate") & (shown.kind == "flow")][told.flow[0]])
+            found.append(claimed(page(told, HISTORY), "flow", "click_rate", int(told.flow[0])))
         share = float(np.mean(found))
         row(f"power: ×{factor} in a flow of 9,000 a week, {name}", f"≥ {goal:.0%}" if goal else "", f"{share:.0%}",
             goal is None or share >= goal)  # fmt: skip
@@ -189,15 +215,13 @@ def lasting_power() -> None:
         found = []
         for seed in range(40):
             random = np.random.default_rng([SEED, 11, seed])
-            told = account(name, HISTORY + LASTING, random, fixed={0: 9000.0})
+            told = account(name, HISTORY + LASTING_WEEKS, random, fixed={0: 9000.0})
             clicks = told.successes["click_rate"]
             clicks[0, HISTORY:] = random.binomial(clicks[0, HISTORY:], factor)
             seen = False
-            for week in range(HISTORY, HISTORY + LASTING):
+            for week in range(HISTORY, HISTORY + LASTING_WEEKS):
                 shown = page(told, week)
-                claim = correct(shown.comparison.p_values(), shown.kind).is_claim
-                for kind in ("flow", "lasting"):
-                    seen |= bool(claim[(shown.rate == "click_rate") & (shown.kind == kind)][told.flow[0]])
+                seen |= any(claimed(shown, kind, "click_rate", int(told.flow[0])) for kind in ("flow", "lasting"))
             found.append(seen)
         row(f"power: ×{factor} that lasts, within four weeks, {name}", "", f"{np.mean(found):.0%}")
 
@@ -282,8 +306,7 @@ def sizes() -> None:
             shifts = {(m, HISTORY): float(random.normal(0, 0.5)) for m in range(4)}
             told = account(name, HISTORY + 1, random, shifts=shifts)
             for week in (3, 12, HISTORY):
-                found = page(told, week)
-                table = level_verdicts(found.comparison, correct(found.comparison.p_values(), found.kind))
+                table = page(told, week).levels
                 without += int((~np.isfinite(table["size"])).sum())
                 changed = table["verdict"].isin(["higher", "lower"])
                 against += int((((table["low"] > 0) | (table["high"] < 0)) != changed).sum())
@@ -351,14 +374,12 @@ def speed() -> None:
     """All verdicts of 1,000 messages in 200 flows."""
     told = account("realistic", HISTORY + 1, np.random.default_rng([SEED, 10]), flows=200, messages=1000)
     coins = money("order sd 0.55", HISTORY + 1, np.random.default_rng([SEED, 10]), flows=200)
-    page(told, HISTORY)
+    page(told, HISTORY, coins)
     begun = time.perf_counter()
-    found = page(told, HISTORY)
-    flows = compare_revenue(*coins)
-    p = np.concatenate([found.comparison.p_values(), flows.p_values()])
-    level_verdicts(found.comparison, correct(p, np.concatenate([found.kind, ["money"] * len(flows.log)])))
+    found = page(told, HISTORY, coins)
+    rows = len(found.levels) + len(found.money)
     took = time.perf_counter() - begun
-    row(f"time: {len(p):,} comparisons of 1,000 messages", "≤ 1 s", f"{took:.2f} s", took <= 1.0)
+    row(f"time: {rows:,} comparisons of 1,000 messages", "≤ 1 s", f"{took:.2f} s", took <= 1.0)
 
 
 if __name__ == "__main__":

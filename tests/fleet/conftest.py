@@ -12,8 +12,9 @@ import pytest
 
 from flowperf_helpers.fleet import serve, simulate
 from flowperf_helpers.fleet.accounts import Member, members
+from flowperf_helpers.fleet.results import FleetWeek
 from flowperf_helpers.fleet.run import Fleet, FleetPlan, Outcome
-from flowperf_helpers.fleet.summary import FleetWeek, summarise, write_summary
+from flowperf_helpers.fleet.summary import summarise, write_summary
 from flowperf_helpers.fleet.workers import Workers
 from flowperf_helpers.klaviyo.rate_limits import scaled_limits
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from raw_server import KEY, REPORT, Clock, reply, report, serving
 from werkzeug.wrappers import Request, Response
 
+from flowperf_helpers.account.connection import settings_of
 from flowperf_helpers.errors import (
     ApiError,
     AuthenticationError,
@@ -40,7 +41,7 @@ def client_of(answer: Callable[[Request], Response], clock: Clock | None = None)
     """A client whose wire ends in a function of this process."""
     clock = clock or Clock()
     adapter = WSGIAdapter(Request.application(answer))
-    return Client(account_settings("sandbox", environ={}), adapter=adapter, clock=clock, sleep=clock.sleep)
+    return Client(settings_of("sandbox", environ={}), adapter=adapter, clock=clock, sleep=clock.sleep)
 
 
 def ok(body: object, **headers: str) -> Response:
@@ -346,7 +347,7 @@ def test_the_embedded_account_without_a_socket() -> None:
     """All pages of the sandbox's metrics come in-process, unpaced, at the revision asked for."""
     clock = Clock()
     client = Client(
-        account_settings("sandbox", environ={}), adapter=WSGIAdapter(sandbox_app(now=SANDBOX_NOW)), sleep=clock.sleep
+        settings_of("sandbox", environ={}), adapter=WSGIAdapter(sandbox_app(now=SANDBOX_NOW)), sleep=clock.sleep
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")

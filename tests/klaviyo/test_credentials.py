@@ -15,10 +15,13 @@ from pathlib import Path
 import keyring
 import keyring.errors
 import pytest
+from click.testing import CliRunner
 from keyring.backend import KeyringBackend
 from raw_server import KEY, Clock, reply, report, reset, serving
 
 from flowperf_helpers.account.account import connect
+from flowperf_helpers.account.connection import is_sandbox, settings_of
+from flowperf_helpers.cli import main
 from flowperf_helpers.errors import (
     ArgumentError,
     AuthenticationError,
@@ -30,8 +33,9 @@ from flowperf_helpers.klaviyo import accounts_file
 from flowperf_helpers.klaviyo.accounts_file import account_names, read_section
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.credentials import looks_like_secret
-from flowperf_helpers.klaviyo.settings import SANDBOX_KEY, AccountSettings, account_settings
+from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
+from flowperf_helpers.sandbox import SANDBOX_KEY
 
 
 def accounts(tmp_path: Path, text: str) -> Path:
@@ -46,8 +50,8 @@ def section(tmp_path: Path, text: str, **environ: str) -> AccountSettings:
 
 def test_the_sandbox_needs_no_key() -> None:
     """The embedded account has its own key and address, whatever the environment holds."""
-    settings = account_settings(environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": "https://example.com"})
-    assert ("sandbox", True, "sandbox.invalid") == (settings.name, settings.is_sandbox, settings.host)
+    settings = settings_of("sandbox", environ={"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": "https://example.com"})
+    assert ("sandbox", True, "sandbox.invalid") == (settings.name, is_sandbox(settings), settings.host)
     assert {"Authorization": "Klaviyo-API-Key sandbox-key"} == settings.credentials.headers()
     assert "RplOrd" == settings.conversion_metric
 
@@ -123,7 +127,7 @@ def test_addresses_that_are_refused(url: str) -> None:
 def test_a_revision_is_a_date(revision: str) -> None:
     """Anything else is refused before it is sent."""
     with pytest.raises(ArgumentError, match="KLAVIYO_REVISION"):
-        account_settings("sandbox", environ={"KLAVIYO_REVISION": revision})
+        settings_of("sandbox", environ={"KLAVIYO_REVISION": revision})
 
 
 def test_a_section_as_the_interface_draws_it(tmp_path: Path) -> None:
@@ -137,6 +141,18 @@ def test_a_section_as_the_interface_draws_it(tmp_path: Path) -> None:
     expected = ("acme", "YourIntegration", "Placed Order", "Europe/Copenhagen", 30)
     assert expected == (got.name, got.integration, got.conversion_metric, got.timezone, got.attribution_days)
     assert {"Authorization": f"Klaviyo-API-Key {KEY}"} == got.credentials.headers()
+
+
+def test_events_and_targets_of_a_section_are_kept(tmp_path: Path) -> None:
+    """Dates are read as TOML writes them or as text, and come out as ISO texts."""
+    path = tmp_path / "accounts.toml"
+    path.write_text(
+        '[accounts.acme]\napi_key_env = "K"\ntargets = {weekly_revenue = 120000}\n'
+        'events = [{date = 2026-11-27, text = "Black Friday"}, {date = "2026-12-24", text = "Closed"}]\n'
+    )
+    got = account_settings("acme", environ={"K": "pk_x"}, accounts_file=path)
+    assert ["2026-11-27", "2026-12-24"] == [event["date"] for event in got.events]
+    assert {"weekly_revenue": 120000} == dict(got.targets)
 
 
 def test_the_file_lies_in_the_working_folder_or_where_it_is_named(
@@ -196,6 +212,10 @@ def test_names_are_no_keys(text: str) -> None:
      ('keyring = "nouser"', ArgumentError, "service/user"),
      ('api_key_env = "K"\ntimezone = "Mars/Base"', ArgumentError, "Mars/Base"),
      ('api_key_env = "K"\nattribution_days = 91', ArgumentError, "1 to 90"),
+     ('api_key_env = "K"\nevents = [{date = "soon", text = "Sale"}]', ArgumentError, "write 2026-11-27"),
+     ('api_key_env = "K"\nevents = [{date = 2026-11-27}]', ArgumentError, "events is a list such as"),
+     ('api_key_env = "K"\ntargets = {weekly_revenue = 0}', ArgumentError, "above 0"),
+     ('api_key_env = "K"\ntargets = {orders = 5}', ArgumentError, "weekly_revenue = 120000"),
      ('api_key_env = "K"\nbase_url = "http://x.example"', ArgumentError, "base_url is plain http"),
      ('oauth = "x"', ArgumentError, r"accounts\.acme\.oauth"),
      ('[accounts.acme.oauth]\nclient_id_env = "I"', CredentialsError, "lacks client_secret_env, refresh_token_env"),
@@ -488,8 +508,8 @@ def test_a_bad_section_leaves_the_others_usable(tmp_path: Path, bad: str) -> Non
         assert KEY not in str(caught.value)
 
 
-def test_twenty_accounts_in_one_shell_loop(tmp_path: Path, sandbox_url: str) -> None:
-    """client01 to client20 of one file open, each with its own key and base address, by the command itself."""
+def test_twenty_accounts_in_one_shell_loop(tmp_path: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """client01 to client20 of one file open, each with its own key and base address: by the command, and in a loop."""
     names = [f"client{n:02d}" for n in range(1, 21)]
     path = accounts(
         tmp_path,
@@ -504,17 +524,23 @@ def test_twenty_accounts_in_one_shell_loop(tmp_path: Path, sandbox_url: str) -> 
     assert [(f"{name.upper()}_KLAVIYO_KEY", sandbox_url) for name in names] == [
         (settings.credentials.source, settings.base_url) for settings in opened
     ]
+    monkeypatch.chdir(tmp_path)
+    for name in names:
+        done = CliRunner().invoke(main, ["discover", "--account", name, "--format", "csv"], env=keys)
+        assert 0 == done.exit_code, done.output
+        assert "RplOrd" in done.output
+    names = names[::19]
     loop = (
-        'for n in $(seq -w 1 20); do "$0" discover --account "client$n" --format csv > "client$n.csv" '
+        'for n in 01 20; do "$0" discover --account "client$n" --format csv > "client$n.csv" '
         '|| { echo "client$n ended with $?" >&2; exit 1; }; done'
     )
-    done = subprocess.run(
+    looped = subprocess.run(
         ["bash", "-c", loop, str(Path(sys.executable).parent / "flowperf")],
         cwd=tmp_path, env={**os.environ, **keys}, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert (0, "") == (done.returncode, "\n".join(line for line in done.stderr.splitlines() if "ended" in line))
+    assert (0, "") == (looped.returncode, "\n".join(line for line in looped.stderr.splitlines() if "ended" in line))
     found = {name: (tmp_path / f"{name}.csv").read_text() for name in names}
-    assert all("RplOrd" in text for text in found.values()), done.stderr
+    assert all("RplOrd" in text for text in found.values()), looped.stderr
 
 
 BAD_TOKENS = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,7 +10,15 @@ import pandas as pd
 import pytest
 
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.plots.svg import interval_mark, strip
+from flowperf_helpers.plots.svg import (
+    Layer,
+    axis_ticks,
+    heat_strip,
+    interval_mark,
+    marks,
+    sparkline,
+    stacked_weeks,
+)
 from flowperf_helpers.plots.tables import (
     KINDS,
     Column,
@@ -254,12 +263,30 @@ def test_a_comparison_without_rows_says_a_sentence() -> None:
         comparison_table(pd.DataFrame({"something": [1]}))
 
 
-def test_strips_break_at_gaps_and_speak() -> None:
-    """Missing values leave gaps, the last interval is hollow while it moves, words are escaped."""
-    svg = strip([5, None, 7], [0.1, float("nan"), 0.2], words="<b>", provisional=[False, False, True], labels=["a"] * 3)
-    assert (2, 2) == (svg.count("<rect"), svg.count("M"))
-    assert "fp-hollow" in svg
-    assert "<title>&lt;b&gt;</title>" in svg
+def test_lines_break_at_gaps_and_tell_what_is_open() -> None:
+    """Missing values leave gaps, the last week is hollow while it moves, the numbers stand beside the picture."""
+    svg = sparkline([0.1, float("nan"), 0.2, 0.3], usual=(0.1, 0.2), is_open=True)
+    assert 2 == svg.split("class=q")[0].count("M")
+    assert (1, 1) == (svg.count("<rect"), svg.count('class="o"'))
+    assert "m|5  7|4 8|6" == marks("m", [5, None, 7], (4, 8), 6)
+    assert "<path" not in sparkline([float("nan")])
+
+
+def test_a_week_is_coloured_by_its_distance_from_the_mean() -> None:
+    """Cells are as many as the known weeks; the farthest below is the first colour, the farthest above the last."""
+    svg = heat_strip([50, 150, 100, 100, float("nan")])
+    assert ["h0", "h6", "h3", "h3"] == re.findall(r"class=(h\d)", svg)
+
+
+def test_a_stack_stands_on_zero_and_reaches_its_sum() -> None:
+    """Layers stand on each other, what is to come is hatched above them, and words of events are escaped."""
+    layers = [Layer("a", [10, 20], "s1"), Layer("b", [30, 20], "s2")]
+    svg, top = stacked_weeks(layers, expected=(50.0, 45.0, 55.0), events=[(0.5, "<b>")])
+    assert 4 == sum(part.count("<rect x=") for part in re.findall(r"<g class.*?</g>", svg))
+    assert 55 < top
+    assert "class=ex" in svg
+    assert "&lt;b&gt;" in svg
+    assert [0.0, 50.0, 100.0] == axis_ticks(130)
 
 
 def test_an_interval_is_drawn_on_the_common_scale() -> None:

@@ -14,9 +14,12 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from flowperf_helpers import connect
 from flowperf_helpers.errors import ArgumentError, StorageError
-from flowperf_helpers.report.export import write_headline, write_parquet, write_sheets
+from flowperf_helpers.report import WeeklyReport, fetch_week
+from flowperf_helpers.report.export import write_headline, write_parquet
 from flowperf_helpers.report.run.delivery import check_target, deliver, workplace
+from flowperf_helpers.report.sheets import workbook
 
 HOSTILE = [
     "=cmd|' /C calc'!A0",
@@ -45,7 +48,7 @@ def _table() -> pd.DataFrame:
 
 
 def _sheet(path: Path, frame: pd.DataFrame, name: str = "flows") -> openpyxl.worksheet.worksheet.Worksheet:
-    write_sheets({name: frame}, path, title="t", currency="EUR")
+    path.write_bytes(workbook({name: frame}, "t", "EUR"))
     return openpyxl.load_workbook(path)[name[:31]]
 
 
@@ -81,8 +84,7 @@ def test_texts_never_become_formulas_or_links(tmp_path: Path) -> None:
     path = tmp_path / "a.xlsx"
     sheet = _sheet(path, pd.DataFrame({"flow_name": pd.Series([*HOSTILE, "x" * 40_000], dtype="str")}))
     for row in sheet.iter_rows(min_row=2):
-        assert row[0].data_type in ("s", "n")
-        assert row[0].data_type == "s" or row[0].value is None
+        assert ("s", str) == (row[0].data_type, type(row[0].value))
         assert row[0].hyperlink is None
     with zipfile.ZipFile(path) as book:
         text = book.read("xl/worksheets/sheet1.xml").decode()
@@ -92,7 +94,7 @@ def test_texts_never_become_formulas_or_links(tmp_path: Path) -> None:
 
 def test_sheet_names_are_made_acceptable(tmp_path: Path) -> None:
     """A table's name longer than a spreadsheet allows, or with its forbidden letters, is still a sheet."""
-    write_sheets({"a/b:c" + "x" * 60: _table(), "empty": pd.DataFrame()}, tmp_path / "a.xlsx", title="t")
+    (tmp_path / "a.xlsx").write_bytes(workbook({"a/b:c" + "x" * 60: _table(), "empty": pd.DataFrame()}, "t"))
     assert 2 == len(openpyxl.load_workbook(tmp_path / "a.xlsx").sheetnames)
 
 
@@ -113,10 +115,9 @@ def test_headline_is_json_for_everybody(tmp_path: Path) -> None:
     "write",
     [
         lambda path: write_headline({"a": "x" * 100_000}, path),
-        lambda path: write_sheets({"a": _table()}, path, title="t"),
         lambda path: write_parquet(_table(), path),
     ],
-    ids=["json", "xlsx", "parquet"],
+    ids=["json", "parquet"],
 )
 def test_full_disk_is_one_sentence(write: Callable[[Path], None]) -> None:
     """A full disk ends in our error, which says so."""
@@ -262,7 +263,41 @@ def test_booleans_stay_booleans(tmp_path: Path) -> None:
 def test_any_currency_and_title_makes_a_readable_file(currency: str, tmp_path: Path) -> None:
     """Control characters, quotes and half characters in a currency, title, sheet or column break no file."""
     frame = _table().rename(columns={"flow_name": "flow\x01"})
-    write_sheets({f"s{currency}": frame}, tmp_path / "a.xlsx", title=f"t{currency}", currency=currency)
+    (tmp_path / "a.xlsx").write_bytes(workbook({f"s{currency}": frame}, f"t{currency}", currency))
     sheet = openpyxl.load_workbook(tmp_path / "a.xlsx").worksheets[0]
     assert 12.5 == sheet["E2"].value
     assert sheet["E2"].number_format.startswith("#,##0.00")
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> openpyxl.Workbook:
+    """Make the spreadsheet of the sandbox's week."""
+    folder = tmp_path_factory.mktemp("book")
+    WeeklyReport(fetch_week(connect("sandbox", home=folder / "home"))).save(folder)
+    return openpyxl.load_workbook(folder / "data.xlsx")
+
+
+def test_the_first_sheet_reads_like_the_page(book: openpyxl.Workbook) -> None:
+    """Title, what changed with what to do, the numbers with their usual range, and native charts."""
+    front = book.worksheets[0]
+    words = [str(row[0]) for row in front.iter_rows(values_only=True)]
+    assert "so far, heading for about" in words[1]
+    assert "Back in Stock is silent since Tuesday" in words
+    assert any("Do first: was it paused on purpose" in line for line in words)
+    revenue = next(row for row in front.iter_rows(values_only=True) if row[0] == "Revenue so far")
+    assert all(isinstance(value, float) for value in revenue[1:5])
+    assert 2 == len(front._charts)
+
+
+def test_every_sheet_says_sandbox_and_keeps_its_heads_in_sight(book: openpyxl.Workbook) -> None:
+    """The mark stands in the first line of each; below it heads are frozen and filters on; names stay in sight."""
+    for sheet in book.worksheets:
+        assert str(sheet["A1"].value).startswith("SANDBOX: invented shop, invented numbers")
+    for sheet in book.worksheets[1:]:
+        assert sheet.freeze_panes in ("A3", "B3")
+        assert sheet.auto_filter.ref.startswith("A2:") or not sheet.max_row > 2
+    assert "B3" == book["All flows"].freeze_panes
+    assert "flow_id" == book["flows"]["A2"].value
+    heads = [cell.value for cell in book["All flows"][2]]
+    assert ["Flow", "Revenue so far", "On last week, same age"] == heads[:3]
+    assert not [head for head in heads if "_" in head]

@@ -55,3 +55,11 @@ def test_what_cannot_be_shown_is_refused() -> None:
     """A number is neither a table nor a picture."""
     with pytest.raises(ArgumentError, match="not int"):
         own_section(3)
+
+
+def test_a_section_has_its_title_and_text() -> None:
+    """Both stand over the table, inert, and name it for those who do not see it."""
+    html = own_section(pd.DataFrame({"clicks": [1]}), "My <b>title</b>", "What it says.").html
+    assert '<h2 class="big">My &lt;b&gt;title&lt;/b&gt;</h2>' in html
+    assert "What it says." in html
+    assert 'aria-label="My &lt;b&gt;title&lt;/b&gt;"' in html

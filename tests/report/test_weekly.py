@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,17 @@ import pytest
 from lab_driver import chromium
 from raw_server import KEY, serving
 
-from flowperf_helpers.errors import ArgumentError, CredentialsError, NotebookError, StorageError, TransportError
+from flowperf_helpers.errors import ArgumentError, CredentialsError, DeadlineError, NotebookError, StorageError
 from flowperf_helpers.report.html import find_browser, notebook_page, print_pdf
 from flowperf_helpers.report.run.checks import (
     Parameter,
     check_parameters,
+    holds_secret,
     notebook_parameters,
     parse_value,
     typed_values,
 )
+from flowperf_helpers.report.run.deadline import Deadline
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
 from flowperf_helpers.report.run.weekly import NOTEBOOK, Manifest, make_page, run_weekly
 
@@ -38,7 +40,8 @@ STOCK = stock_notebook(NOTEBOOK)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Path, list[str]]:
     """Run the stock report once, into a local folder."""
-    home, out = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("out")
+    folder = tmp_path_factory.mktemp("made")
+    home, out = folder / "home", folder / "out"
     said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLOWPERF_HOME", str(home))
@@ -78,10 +81,10 @@ def _tiny(path: Path, *sources: str) -> Path:
 
 @pytest.mark.notebook
 def test_run_leaves_five_named_files(made: tuple[Manifest, Path, list[str]]) -> None:
-    """Page, notebook, data, spreadsheet and headline, named by account and week, and nothing else."""
+    """Page, notebook, data, spreadsheet and headline, by account and week, the list of weeks, and nothing else."""
     manifest, out, _ = made
     names = {f"weekly-sandbox-2026-W47.{kind}" for kind in ("html", "ipynb", "parquet", "xlsx", "json")}
-    assert names == {path.name for path in out.iterdir()}
+    assert names | {"index.html"} == {path.name for path in out.iterdir()}
     assert ["html", "ipynb", "parquet", "xlsx", "json"] == [file.kind for file in manifest.files]
     assert all(file.size == Path(file.path).stat().st_size > 1000 for file in manifest.files)
     assert json.loads(json.dumps(manifest.to_dict()))["week"] == "2026-W47"
@@ -131,8 +134,8 @@ def test_second_run_asks_nothing_and_goes_anywhere(
     made: tuple[Manifest, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A report is made again from the store without a call, here to an fsspec address, with a cell of my own."""
-    monkeypatch.setenv("FLOWPERF_HOME", str(tmp_path / "home"))
-    run_weekly("sandbox", out="memory://first")
+    home = Path(made[0].files[0].path).parent.parent
+    monkeypatch.setenv("FLOWPERF_HOME", str(shutil.copytree(home / "home", tmp_path / "home")))
     mine = _changed(
         tmp_path / "mine.ipynb", parameters='focus: str = "none"  # a flow I watch\n', last="print('I watch', focus)"
     )
@@ -164,11 +167,13 @@ def test_notebook_runs_bare_through_papermill(tmp_path: Path) -> None:
 
 @pytest.mark.browser
 def test_pdf_is_printed_where_chromium_is(made: tuple[Manifest, Path, list[str]], tmp_path: Path) -> None:
-    """The page becomes a PDF of several pages through an installed Chromium."""
+    """The page becomes an edition of two to four sheets through an installed Chromium."""
     assert find_browser() is not None
     _, out, _ = made
     print_pdf(out / "weekly-sandbox-2026-W47.html", tmp_path / "a.pdf")
-    assert (tmp_path / "a.pdf").read_bytes().startswith(b"%PDF")
+    printed = (tmp_path / "a.pdf").read_bytes()
+    assert printed.startswith(b"%PDF")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", printed)) <= 4
 
 
 def test_pdf_without_chromium_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,10 +215,8 @@ def test_wrong_parameters_stop_before_the_kernel(
     wanted: dict[str, Any], error: type[Exception], words: str, tmp_path: Path
 ) -> None:
     """Wrong names, weeks, accounts and notebooks are refused at once, and nothing is written."""
-    started = time.monotonic()
     with pytest.raises(error, match=words):
         run_weekly(**{"account": "sandbox", "out": tmp_path / "out", **wanted})
-    assert time.monotonic() - started < 20
     assert not (tmp_path / "out").exists()
 
 
@@ -243,6 +246,7 @@ def test_paths_and_ids_are_no_secrets() -> None:
     known = notebook_parameters(read_notebook(STOCK))
     for text in ("/srv/reports/2026/acme-shop-denmark/w47", "s3://bucket/reports-2026/acme", "2026-W47",
                  "01GJTHNWVG93F3KNX71SJ4FDBB",                 "Placed Order on the Danish shop"):  # fmt: skip
+        assert not holds_secret(text, environ={"KLAVIYO_API_KEY": "pk_abcdef"})
         check_parameters(known, {"week": text}, environ={"KLAVIYO_API_KEY": "pk_abcdef"})
 
 
@@ -359,11 +363,11 @@ def test_failing_cell_is_a_failed_file(source: str, code: int, words: str, tmp_p
 @pytest.mark.notebook
 def test_deadline_covers_the_whole_run(tmp_path: Path) -> None:
     """Cells that each stay under the deadline do not outlive it together."""
-    slow = _tiny(tmp_path / "slow.ipynb", *["import time; time.sleep(2)"] * 20)
-    started = time.monotonic()
-    with pytest.raises(NotebookError, match="deadline of 6 seconds"):
+    slow = _tiny(tmp_path / "slow.ipynb", *["import time; open('begun', 'a').write('x'); time.sleep(2)"] * 20)
+    with pytest.raises(NotebookError, match="deadline of 6 seconds") as caught:
         run_notebook(slow, parameters={}, cwd=tmp_path, output=tmp_path / "out.ipynb", timeout=6)
-    assert time.monotonic() - started < 25
+    assert DeadlineError.exit_code == caught.value.exit_code
+    assert len((tmp_path / "begun").read_text()) <= 3
 
 
 @pytest.mark.notebook
@@ -394,16 +398,16 @@ def test_second_run_waits_for_the_first(tmp_path: Path, monkeypatch: pytest.Monk
     holding, done = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with _lock("sandbox", tmp_path / "out", environ, None):
+        with _lock("sandbox", tmp_path / "out", environ, Deadline()):
             holding.set()
             done.wait(30)
 
     first = threading.Thread(target=hold)
     first.start()
     holding.wait(10)
-    with pytest.raises(StorageError, match="Another run"):
+    with pytest.raises(DeadlineError, match="another run"):
         run_weekly("sandbox", out=tmp_path / "out", timeout=1, environ=environ)
-    with _lock("sandbox", tmp_path / "elsewhere", environ, 1):
+    with _lock("sandbox", tmp_path / "elsewhere", environ, Deadline(1)):
         pass
     done.set()
     first.join()
@@ -421,10 +425,8 @@ def test_the_deadline_covers_the_look_up_of_names(tmp_path: Path, monkeypatch: p
     with serving(drip) as server:
         monkeypatch.setenv("KLAVIYO_API_KEY", KEY)
         monkeypatch.setenv("KLAVIYO_BASE_URL", server.url)
-        started = time.monotonic()
-        with pytest.raises(TransportError, match="time given for the run"):
+        with pytest.raises(DeadlineError, match="2 seconds passed while names were being looked up"):
             run_weekly("live", out=tmp_path / "out", conversion_metric="Placed Order", timeout=2)
-        assert time.monotonic() - started < 8
         gone.set()
 
 
@@ -479,30 +481,6 @@ def test_scrubbing_forgets_this_machine() -> None:
         assert place not in clean["cells"][0]["source"]
 
 
-_FULL = """
-import resource, sys
-from pathlib import Path
-from flowperf_helpers.errors import StorageError
-from flowperf_helpers.report.run.execute import run_notebook
-folder = Path(sys.argv[1])
-resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-try:
-    run_notebook(folder / "a.ipynb", parameters={}, cwd=folder, output=folder / "out.ipynb", timeout=60)
-except StorageError as error:
-    print(error)
-"""
-
-
-@pytest.mark.notebook
-def test_full_temporary_folder_is_our_error(tmp_path: Path) -> None:
-    """Where the executed notebook cannot be written, the sentence names the folder and TMPDIR."""
-    _tiny(tmp_path / "a.ipynb", "print('x' * 50_000)")
-    command = [sys.executable, "-c", _FULL, str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert str(tmp_path) in done.stdout, done.stderr
-    assert "TMPDIR" in done.stdout
-
-
 def test_no_temporary_folder_at_all_is_our_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no temporary folder takes a file, the sentence says so; naming the folder does not fail in turn."""
     (tmp_path / "file").write_text("")
@@ -540,7 +518,7 @@ def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("yours")
     notebook = read_notebook(STOCK)
     place = [cell["id"] for cell in notebook["cells"]].index("weekly-16")
-    bare = ["report.duels", "plot_values(answers.current, statistic='click_rate')", "report.show(report.flows)"]
+    bare = ["report.family.tests", "plot_values(answers.current, statistic='click_rate')", "report.section(report.flows, 'All flows', 'As a table.')"]
     cells = [nbformat.v4.new_code_cell(source) for source in (*_advised(), *bare)]
     notebook["cells"][place:place] = [dict(cell, outputs=[]) for cell in cells]
     for cell in notebook["cells"]:
@@ -559,7 +537,7 @@ def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_copy_writes_under_its_own_name(yours: Path) -> None:
     """The files begin with the copy's name, and the stock report beside them stays."""
     kinds = ("html", "ipynb", "json", "parquet", "xlsx")
-    names = {f"my_report-sandbox-2026-W47.{kind}" for kind in kinds} | {"weekly-sandbox-2026-W47.html"}
+    names = {f"my_report-sandbox-2026-W47.{kind}" for kind in kinds} | {"weekly-sandbox-2026-W47.html", "index.html"}
     assert names == {path.name for path in yours.iterdir()}
     assert "stock" == (yours / "weekly-sandbox-2026-W47.html").read_text()
 

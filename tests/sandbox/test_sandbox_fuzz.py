@@ -19,7 +19,7 @@ from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server
 from flowperf_helpers.sandbox.filters import FilterError, parse_filter
 
 APP = frozen()
-QUICK = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 garbage: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
@@ -123,7 +123,7 @@ def test_any_filter(text):
 def test_broken_http():
     """Raw sockets that send nonsense get an answer or a closed connection, and the server goes on."""
     server = make_sandbox_server(0, now=SANDBOX_NOW)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     host = f"127.0.0.1:{server.server_port}"
     try:

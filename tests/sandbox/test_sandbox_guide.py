@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -105,17 +104,10 @@ curl --request POST \
 @pytest.fixture(scope="module")
 def typed_url() -> Iterator[str]:
     """Start ``flowperf sandbox`` as a person does; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [FLOWPERF, "sandbox", "--port", str(port), "--now", SANDBOX_NOW.isoformat()]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert process.poll() is None
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+    command = [FLOWPERF, "sandbox", "--port", "0", "--now", SANDBOX_NOW.isoformat()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        (url,) = re.findall(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+        yield url
         process.terminate()
 
 
@@ -174,7 +166,7 @@ def small_pages() -> Iterator[str]:
     """Serve a sandbox whose reports come in pages of ten rows; its address."""
     server = make_sandbox_server(0, now=SANDBOX_NOW)
     server.app = frozen(page_rows=10)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

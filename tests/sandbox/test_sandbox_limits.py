@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import pytest
 from sandbox_asking import error, frozen, get, headers, post
@@ -47,7 +46,7 @@ def test_windows_of_a_minute(tier, per_minute):
 
 
 def test_burst_and_day():
-    """A report endpoint gives one call a second and 225 a day; the wait is told."""
+    """A report endpoint gives one call a second and 225 a day; a refusal says how long to wait."""
     clock = Clock()
     windows = Windows(clock=clock)
     windows.take("key", "a", "report")
@@ -106,11 +105,11 @@ def test_report_headers_as_recorded():
 
 
 def test_429_as_recorded():
-    """The second report within a second is throttled: Retry-After, no RateLimit headers, an empty list as meta."""
+    """A report too many is throttled: Retry-After, no RateLimit headers, an empty list as meta."""
     app = frozen(enforce_limits=True)
-    answers = [post(app, "values") for _ in range(3)]
+    answers = [post(app, "values") for _ in range(5)]  # one more than two minutes that meet in between let through
     assert 200 == answers[0].status_code
-    throttled = answers[-1]
+    throttled = next(answer for answer in answers if answer.status_code != 200)
     assert (429, "/data") == error(throttled)
     assert 1 <= int(throttled.headers["Retry-After"]) <= 60
     assert not [name for name in throttled.headers.keys() if name.startswith("RateLimit")]  # noqa: SIM118
@@ -122,13 +121,14 @@ def test_429_as_recorded():
 
 
 def test_time_scale_shortens_the_windows():
-    """Windows six thousand times shorter are over in a hundredth of a second, on the real clock."""
+    """Windows sixty times shorter let sixty times as many calls through, and an app that has them serves on."""
+    clock = Clock()
+    assert 2 * 60 == granted(Windows(clock=clock, time_scale=60.0), clock, "report", 60, 0.01)
     app = frozen(enforce_limits=True, time_scale=6000.0)
-    ok = 0
-    for _ in range(6):
-        ok += post(app, "values").status_code == 200
-        time.sleep(0.012)
-    assert ok >= 5
+    answers = [post(app, "values").status_code]
+    while answers.count(200) < 5:  # at Klaviyo's pace this would take two minutes, and a test has less
+        answers.append(post(app, "values").status_code)
+    assert {200, 429} >= set(answers)
 
 
 def test_spent_quota():
@@ -139,8 +139,8 @@ def test_spent_quota():
     assert 200 == get(app, "/api/flows").status_code
 
 
-def test_tiers_are_the_contracts():
-    """The table of windows is that of the contract."""
+def test_tiers_are_klaviyos():
+    """The windows are those of Klaviyo's page on rate limits."""
     assert {"XS": (1, 15), "S": (3, 60), "M": (10, 150), "report": (1, 2)} == {
         tier: (windows[0][0], windows[1][0]) for tier, windows in TIERS.items()
     }

@@ -249,8 +249,11 @@ def links_in(answer: Any) -> Iterator[str]:
                 yield from links_in(value)
 
 
-@pytest.mark.parametrize("revision", ["2024-07-15", "2024-10-15", "2025-07-15", "2026-10-15"])
-@pytest.mark.parametrize("variant", ["default", "no_integration"])
+@pytest.mark.parametrize(
+    ("variant", "revision"),
+    [*(("default", r) for r in ("2024-07-15", "2024-10-15", "2025-07-15", "2026-10-15")),
+     ("no_integration", "2026-10-15")],
+)  # fmt: skip
 def test_every_link_leads_somewhere(variant, revision):
     """Whatever address an answer shows, at any revision, it is answered."""
     client = Client(frozen(variant=variant))

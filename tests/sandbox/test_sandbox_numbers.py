@@ -35,7 +35,7 @@ def test_same_question_same_answer(app):
     assert by_message(first)["Wc1aEm"] != by_message(other)["Wc1aEm"]
 
 
-def test_history_does_not_hang_on_how_far_it_is_read():
+def test_history_does_not_depend_on_how_far_it_is_read():
     """A day's numbers are the same whether a week or three years are generated."""
     short, long = Numbers(build_world("default"), 2026), Numbers(build_world("default"), 2026)
     metric = short.world.metric("RplOrd")

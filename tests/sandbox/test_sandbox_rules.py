@@ -1,4 +1,4 @@
-"""The embedded account refuses what Klaviyo's contract refuses, with a JSON:API error that names the place."""
+"""The embedded account refuses what Klaviyo refuses, with a JSON:API error that names the place."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def app():
     ],
 )
 def test_refused_with_the_place(app, kind, attributes, pointer):
-    """A request that breaks a rule of the contract is a 400 whose pointer names the attribute."""
+    """A request that breaks one of Klaviyo's rules is a 400 whose pointer names the attribute."""
     assert (400, AT + pointer) == error(post(app, kind, **attributes))
 
 

@@ -6,15 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 import requests
 from sandbox_asking import body, frozen, headers, report
 
-from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server, sandbox_app, serve
 
 PROGRAM = """
@@ -52,7 +50,7 @@ def test_many_clients_at_once():
     import threading
 
     server = make_sandbox_server(0, now=SANDBOX_NOW, variant="one_flow")
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{server.server_port}/api/flow-values-reports"
     got: list[bytes] = []
@@ -78,20 +76,6 @@ def test_clock():
     assert SANDBOX_NOW == sandbox_app(now=datetime(2026, 11, 23, 6)).now()
     assert SANDBOX_NOW == sandbox_app(now=lambda: datetime(2026, 11, 23, 5, tzinfo=UTC)).now()
     assert ZoneInfo("Europe/Copenhagen") == sandbox_app(now=lambda: datetime(2026, 11, 23, 5, tzinfo=UTC)).now().tzinfo
-    free = sandbox_app().now()
-    assert SANDBOX_NOW <= free
-    assert abs(free - max(SANDBOX_NOW, datetime.now(UTC))) < timedelta(seconds=5)
+    before, free, after = datetime.now(UTC), sandbox_app().now(), datetime.now(UTC)
+    assert max(SANDBOX_NOW, before) <= free <= max(SANDBOX_NOW, after)
     assert (0, 6) == (SANDBOX_NOW.weekday(), SANDBOX_NOW.hour)
-
-
-def test_quick_enough():
-    """An app is there at once, and a year of weeks of every statistic takes a fraction of a second."""
-    start = time.perf_counter()
-    app = frozen(seed=4242)
-    assert time.perf_counter() - start < 0.3
-    asked = {"start": "2025-12-01T00:00:00+00:00", "end": "2026-11-22T23:59:59+00:00"}
-    names = list(STATISTICS)
-    report(app, "series", interval="weekly", timeframe=asked, statistics=names)
-    start = time.perf_counter()
-    report(app, "series", interval="weekly", timeframe=asked, statistics=names)
-    assert time.perf_counter() - start < 1.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -209,12 +207,14 @@ def test_probability_best_against_simulation() -> None:
 
 
 def test_a_thousand_messages_at_once() -> None:
-    """A thousand messages are compared in one call within a fifth of a second."""
+    """A thousand messages are compared in one call, each as it is compared alone."""
     random = np.random.default_rng(7)
     delivered = random.integers(20, 20_000, 1_000)
     before, after = (messages(list(delivered), list(random.binomial(delivered, 0.03))) for _ in range(2))
-    compare_rates(before, after)
-    started = time.perf_counter()
-    found = compare_rates(before, after)
+    found = compare_rates(before, after).set_index("flow_message_id")
     assert 1_000 == len(found)
-    assert time.perf_counter() - started < 1.0  # the benchmark holds 0.2 s; a busy machine is given room here
+    for row in (0, 617, 999):
+        alone = compare_rates(before.iloc[[row]], after.iloc[[row]]).iloc[0]
+        same = found.loc[alone["flow_message_id"]]
+        figures = ["difference", "low", "high", "p_value"]
+        assert pytest.approx(list(alone[figures]), rel=1e-9) == list(same[figures])

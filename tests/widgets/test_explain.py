@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,7 +20,7 @@ from flowperf_helpers.plots import alt_text, plot_forecast
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.widgets.board import as_html
 from flowperf_helpers.widgets.lenient_account import Explanation, attempt, lenient, or_explanation
-from flowperf_helpers.widgets.notebook import comparison_queries, week_window
+from flowperf_helpers.widgets.notebook import COMPARED_STATISTICS, comparison_queries, week_window
 from flowperf_helpers.widgets.selection import (
     FlowChoice,
     chosen_flows,
@@ -29,6 +31,7 @@ from flowperf_helpers.widgets.selection import (
 from flowperf_helpers.widgets.views import (
     SERIES_VIEWS,
     VALUES_VIEWS,
+    series_offers,
     view_choice,
     view_series,
     view_triggers,
@@ -145,7 +148,7 @@ def test_before_and_after_are_neighbours() -> None:
     after, before, recent = comparison_queries(
         account, "revenue", window=("2026-11-09", "2026-11-22"), statistics=["clicks"]
     )
-    assert ("2026-10-26 to 2026-11-22", "weekly") == (str(recent.timeframe), recent.interval)
+    assert ("2026-05-25 to 2026-11-22", "weekly") == (str(recent.timeframe), recent.interval)
     assert "2026-11-09 to 2026-11-22" == str(after.timeframe)
     assert "2026-10-26 to 2026-11-08" == str(before.timeframe)
     assert "2026-11-16 to 2026-11-22" == str(week_window(account))
@@ -154,10 +157,13 @@ def test_before_and_after_are_neighbours() -> None:
             week_window(account, wrong)
 
 
+DRAWS_RATES_ONLY = ("before", "effects", "variations", "table")
+
+
 @pytest.mark.parametrize("picture", VALUES_VIEWS.values())
 @pytest.mark.parametrize("statistic", ["click_rate", "recipients", "conversion_value"])
 def test_every_picture_of_values_draws_or_says_why_not(picture: str, statistic: str) -> None:
-    """No pairing of picture and statistic ends in an error: a picture, a table, or a sentence."""
+    """Each pairing of picture and statistic is that picture, its table, or the sentence that names what it needs."""
     account = connect("sandbox")
     wishes = comparison_queries(
         account, "revenue", window="2026-W47", statistics=["recipients", "delivered", "opens_unique", "clicks_unique",
@@ -166,8 +172,14 @@ def test_every_picture_of_values_draws_or_says_why_not(picture: str, statistic: 
     )  # fmt: skip
     after, before, recent = account.run(wishes)
     page = as_html(view_values(after, before, recent, picture=picture, statistic=statistic))
-    assert "alt=" in page or "<table" in page
-    assert "SANDBOX" in page or "sandbox" in page
+    if picture in DRAWS_RATES_ONLY and statistic != "click_rate":
+        assert re.search(rf'alt="&#x27;{statistic}&#x27; is not a rate.*invented numbers of the sandbox', page)
+    elif picture == "table":
+        assert "<table" in page
+        assert "SANDBOX" in page
+    else:
+        name = statistic.replace("_", " ") if picture != "funnel" else "recipients"
+        assert re.search(rf'alt="[^"&]*{name}.*invented numbers of the sandbox', page)
     plt.close("all")
 
 
@@ -178,19 +190,43 @@ def test_every_picture_of_series_draws_or_says_why_not(picture: str, statistic: 
     account = connect("sandbox")
     wanted = {"statistics": ["recipients", "delivered", "clicks_unique", "click_rate"]}
     weekly = account.flow_series("RplOrd", timeframe=("2026-09-28", "2026-11-22"), **wanted)
-    for flow_ids in (None, ["XbChk1"], []):
-        page = as_html(view_series(weekly, weekly, picture=picture, statistic=statistic, flow_ids=flow_ids))
-        assert "sandbox" in page
+    drawn = {None: statistic.replace("_", " "), "XbChk1": "1 flow|Abandoned Checkout", "": "There is no weekly row"}
+    if picture == "forecast":
+        drawn |= dict.fromkeys((None, "XbChk1"), "A forecast learns from earlier answers")
+    for flow_ids, words in drawn.items():
+        chosen = flow_ids if flow_ids is None else [flow_ids] * bool(flow_ids)
+        page = as_html(view_series(weekly, weekly, picture=picture, statistic=statistic, flow_ids=chosen))
+        assert re.search(rf'alt="[^"]*({words}).*invented numbers of the sandbox', page)
     plt.close("all")
 
 
-def test_triggers_are_drawn_with_words() -> None:
-    """The picture of an integration's metrics tells their number, and says so where none is chosen."""
+def test_triggers_are_listed_with_words() -> None:
+    """The table of an integration's metrics tells their number and status, and says so where none is chosen."""
     account = lenient(connect("sandbox"))
     metrics = account.metrics()
     triggers = account.flows_triggered_by(metrics)
-    assert "3 of 5 metrics" in alt_text(view_triggers(triggers, metrics, integration="YourIntegration"))
+    table = view_triggers(triggers, metrics, integration="YourIntegration")
+    assert table.title.startswith("3 of 5 metrics trigger 3 flows · SANDBOX")
+    assert [["1", "1", "YourIntegration: Complaint Apology"]] == [
+        [cell.text for cell in row[2:]] for row in table.rows if "Complaint Apology" in row[-1].text
+    ]
     assert "No metric is chosen" in alt_text(view_triggers(triggers, metrics, metric_ids=[]))
+    plt.close("all")
+
+
+@pytest.mark.parametrize("picture", SERIES_VIEWS.values())
+def test_what_is_offered_for_a_picture_can_be_drawn(picture: str) -> None:
+    """Each statistic and interval that the board of 04 offers for a picture gives that picture, not an explanation."""
+    account = lenient(connect("sandbox"))
+    days = Window(date(2026, 11, 2), date(2026, 11, 22))
+    asked = {"timeframe": days, "statistics": COMPARED_STATISTICS}
+    frames = [account.flow_series("RplOrd", interval=interval, **asked) for interval in ("weekly", "daily")]
+    history = earlier_answers(account, "RplOrd", days)
+    offers = series_offers(picture=picture, statistic="click_rate", interval="weekly")
+    assert offers["interval"] == (["daily"] if picture == "forecast" else ["weekly", "daily"])
+    for statistic in [name for name in offers["statistic"] if name in COMPARED_STATISTICS]:
+        seen = view_series(*frames, history, interval=offers["interval"][-1], statistic=statistic, picture=picture)
+        assert np.ravel(seen)[0].axison, (statistic, alt_text(seen))
     plt.close("all")
 
 

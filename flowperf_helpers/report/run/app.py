@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import html
 import importlib.util
 import json
 import os
 import re
 import signal
 import socket
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+from flowperf_helpers.account.connection import is_sandbox, settings_of
 from flowperf_helpers.errors import ArgumentError, StorageError
-from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.report.run.checks import check_names, check_parameters, checked_week, notebook_parameters
+from flowperf_helpers.report.run.delivery import workplace
 from flowperf_helpers.report.run.execute import read_notebook, stock_notebook
 
 __all__ = ["APP_NOTEBOOKS", "serve_app"]
@@ -87,16 +89,17 @@ def serve_app(
         "conversion_metric": conversion_metric or "",
     }
     given = {name: value for name, value in values.items() if value}
-    is_sandbox = account_settings(account).is_sandbox
+    invented = is_sandbox(settings_of(account))
     check_names(account, "", values["conversion_metric"])
     _check_port(port)
-    with tempfile.TemporaryDirectory(prefix="flowperf-app-", ignore_cleanup_errors=True) as folder:
-        pages = Path(folder) / "pages"
+    with workplace() as folder:
+        pages = folder / "pages"
         pages.mkdir()
         for source in sources:
-            _copy(source, pages / source.name, given, marked=is_sandbox)
+            _copy(source, pages / source.name, given, marked=invented)
         with _kernel_environment(), _stopped_by_signals():
-            _serve(port, pages, lambda: _greet(say or (lambda line: None), port, account, sources))
+            index = _index(pages, account, is_sandbox=invented)
+            _serve(port, pages, index, lambda: _greet(say or (lambda line: None), port, account, sources))
 
 
 def _check_port(port: int) -> None:
@@ -123,11 +126,47 @@ def _copy(source: Path, copy: Path, values: Mapping[str, Any], *, marked: bool) 
             str(source), str(copy), parameters=fitting, prepare_only=True, progress_bar=False, kernel_name="python3"
         )
         notebook = read_notebook(copy)
-        if marked:
-            notebook["cells"].insert(0, _SANDBOX)
+        notebook["cells"] = [*([_SANDBOX] if marked else []), *_page_cells(notebook["cells"])]
         copy.write_text(json.dumps(notebook), encoding="utf-8")
     except OSError as error:
         raise StorageError(f"The app's notebooks cannot be copied ({error.strerror}).", path=copy) from error
+
+
+def _page_cells(cells: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The heading and what is tagged ``app``: controls, not the lessons around them. Without such a tag, everything."""
+    tagged = [c for c in cells if {"app", "injected-parameters"} & {*c["metadata"].get("tags", ())}]
+    if not any("app" in c["metadata"].get("tags", ()) for c in tagged):
+        return list(cells)
+    first = cells[0]
+    return [{**first, "source": _title(first)}, *tagged] if first["cell_type"] == "markdown" else tagged
+
+
+def _title(cell: Mapping[str, Any]) -> str:
+    """The first line of a cell, a heading."""
+    return "".join(cell["source"]).partition("\n")[0]
+
+
+def _index(pages: Path, account: str, *, is_sandbox: bool) -> str:
+    """The page that leads to the others, by their headings."""
+    mark = (
+        '<p><strong class="mark">SANDBOX</strong> an invented shop: none of the numbers is real.</p>'
+        if is_sandbox
+        else ""
+    )
+    links = []
+    for page in sorted(pages.glob("*.ipynb")):
+        headings = [_title(c) for c in read_notebook(page)["cells"] if c["cell_type"] == "markdown"]
+        title = next((h.lstrip("# ") for h in headings if h.startswith("# ")), page.stem)
+        links.append(f'<li><a href="voila/render/{quote(page.name)}">{html.escape(title)}</a></li>')
+    return _INDEX.format(mark=mark, account=html.escape(account), links="".join(links))
+
+
+_INDEX = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Flows of {account}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>body{{font:17px/1.5 system-ui,sans-serif;max-width:44rem;margin:3rem auto;padding:0 1rem}}li{{margin:.8rem 0}}
+a{{color:#2c47b8}}.mark{{background:#17191c;color:#fff;padding:.1rem .5rem}}</style>
+<h1>Flows of {account}</h1>{mark}<ul>{links}</ul>
+<p>A page takes some seconds to open: it starts its own Python, which ends an hour after it was last used.</p></html>"""
 
 
 @contextmanager
@@ -167,19 +206,27 @@ def _stopped_by_signals() -> Iterator[None]:
             signal.signal(name, handler)
 
 
-def _serve(port: int, pages: Path, ready: Callable[[], None]) -> None:
+def _serve(port: int, pages: Path, index: str, ready: Callable[[], None]) -> None:
     """Run Voila in this process, so that whatever ends it ends the server too."""
     from tornado.ioloop import IOLoop
     from tornado.routing import AnyMatches, HostMatches, Rule
-    from tornado.web import ErrorHandler
+    from tornado.web import ErrorHandler, RequestHandler
     from voila.app import Voila
+
+    class Index(RequestHandler):
+        """What stands at the root."""
+
+        def get(self) -> None:
+            """Send the index page."""
+            self.write(index)
 
     class Pages(Voila):
         """Voila that answers under this machine's own names only."""
 
         def init_handlers(self) -> list[Any]:
             """Refuse a name that another site lets point here: its pages would reach a kernel."""
-            own = Rule(HostMatches(r"(localhost|127\.0\.0\.1)$"), super().init_handlers())
+            handlers = [("/", Index), *super().init_handlers()]
+            own = Rule(HostMatches(r"(localhost|127\.0\.0\.1)$"), handlers)
             return [own, Rule(AnyMatches(), ErrorHandler, {"status_code": 403})]
 
     server = Pages(config_file_paths=[])

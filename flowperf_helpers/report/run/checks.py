@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -295,9 +294,9 @@ def check_run(
     Raises
     ------
     ArgumentError, CredentialsError
-        See `check_parameters` and `flowperf_helpers.klaviyo.settings.account_settings`.
+        See `check_parameters` and `flowperf_helpers.account.connection.settings_of`.
     """
-    from flowperf_helpers.klaviyo.settings import account_settings
+    from flowperf_helpers.account.connection import settings_of
 
     known = notebook_parameters(read_notebook(source), source=source.name)
     missing = [name for name in OURS if name not in known]
@@ -314,16 +313,7 @@ def check_run(
         raise ArgumentError(
             "An account's name, as part of file names, is made of letters, digits, dots, dashes and underscores."
         )
-    account_settings(values["account"], environ=environ)
-
-
-def _latest_now(account: str) -> datetime:
-    """The latest that it can be on the account's clock, whose zone is not known here."""
-    if account != "sandbox":
-        return datetime.now(UTC) + timedelta(hours=14)
-    from flowperf_helpers.sandbox import SANDBOX_NOW
-
-    return SANDBOX_NOW
+    settings_of(values["account"], environ=environ)
 
 
 def checked_week(week: str | None, *, account: str, allow_partial: bool) -> str:
@@ -341,9 +331,11 @@ def checked_week(week: str | None, *, account: str, allow_partial: bool) -> str:
     """
     if not week:
         return ""
+    from flowperf_helpers.account.connection import latest_now
+
     window = iso_week(week)
     label = str(window.week)
-    latest = _latest_now(account).date()
+    latest = latest_now(account).date()
     if window.first > latest:
         raise ArgumentError(f"The week {label} lies in the future: it starts on {window.first}.")
     if not allow_partial and window.last >= latest:

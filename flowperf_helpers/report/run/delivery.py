@@ -5,16 +5,24 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flowperf_helpers.errors import ArgumentError, StorageError
+from flowperf_helpers.errors import ArgumentError, DeadlineError, StorageError
+from flowperf_helpers.report.run.deadline import Deadline
 
 __all__ = ["Delivered", "check_target", "deliver", "filesystem_of", "is_address", "local_folder", "workplace"]
+
+
+_FILE_SERVERS = ("ftp", "sftp", "ssh")
+"""Where a file can be seen before it is whole; they rename, other than object stores, which show whole objects only."""
+_CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -49,7 +57,18 @@ def local_folder(target: str | Path) -> Path:
 
 @contextlib.contextmanager
 def workplace() -> Iterator[Path]:
-    """A temporary folder that only its owner can enter, gone afterwards."""
+    """A temporary folder that only its owner can enter, gone afterwards.
+
+    Raises
+    ------
+    ArgumentError
+        TMPDIR does not name a folder that can be written into.
+    StorageError
+        No temporary folder takes a file.
+    """
+    given = os.environ.get("TMPDIR")
+    if given and not (os.path.isdir(given) and os.access(given, os.W_OK | os.X_OK)):
+        raise ArgumentError(f"TMPDIR is {given}, which is not a folder that can be written into: name another one.")
     try:
         folder = Path(tempfile.mkdtemp(prefix="flowperf-"))
     except OSError as error:
@@ -63,18 +82,20 @@ def workplace() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_target(target: str | Path) -> None:
+def check_target(target: str | Path, *, deadline: Deadline | None = None) -> None:
     """Find out before anything runs whether files can be written there; a local folder is made.
 
     Raises
     ------
+    DeadlineError
+        The address did not answer in time.
     ArgumentError
         No such kind of address, or its library is not installed.
     StorageError
         A file stands in the way, or writing is not allowed.
     """
     if is_address(target):
-        filesystem_of(target)
+        (deadline or Deadline()).hold(f"{target} did not answer", lambda: filesystem_of(target))
         return
     folder = local_folder(target)
     try:
@@ -87,7 +108,9 @@ def check_target(target: str | Path) -> None:
         ) from error
 
 
-def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str, str]) -> list[Delivered]:
+def deliver(
+    files: Mapping[str, Path], target: str | Path, *, names: Mapping[str, str], deadline: Deadline | None = None
+) -> list[Delivered]:
     """Bring finished files to their target; a reader sees the old file or the new one, never half of one.
 
     All places are looked at and all files copied beside them first, so that a folder in the way or a full disk is
@@ -102,15 +125,20 @@ def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str
         A folder, made where it is missing, or an fsspec address of one.
     names : mapping
         Kind to the file's final name.
+    deadline : Deadline, optional
+        When to give up. A local folder then has none of the new files; at an address those that had arrived are whole.
 
     Raises
     ------
+    DeadlineError
+        The deadline passed; says what had arrived.
     StorageError
         Full disk, no permission, a folder in the way, an address that does not answer; says what was replaced by then.
     """
     kinds = [kind for kind in names if kind in files]
+    deadline = deadline or Deadline()
     if is_address(target):
-        return _upload(files, str(target), names, kinds)
+        return _upload(files, str(target), names, kinds, deadline)
     folder = local_folder(target)
     finals = {kind: folder / names[kind] for kind in kinds}
     waiting: dict[str, Path] = {}
@@ -124,7 +152,9 @@ def deliver(files: Mapping[str, Path], target: str | Path, *, names: Mapping[str
             handle, name = tempfile.mkstemp(dir=folder, prefix=".flowperf-", suffix=".part")
             waiting[kind] = Path(name)
             with os.fdopen(handle, "wb") as copy, files[kind].open("rb") as file:
-                shutil.copyfileobj(file, copy)
+                while chunk := file.read(_CHUNK):
+                    deadline.check(f"{names[kind]} was being written into {target}")
+                    copy.write(chunk)
             shutil.copymode(files[kind], name)
         for kind, final in finals.items():
             size = waiting[kind].stat().st_size
@@ -150,7 +180,7 @@ def _shown(target: str | Path, final: Path) -> str:
 
 
 def filesystem_of(target: str | Path) -> tuple[Any, str]:
-    """The file system and the path in it of an fsspec address.
+    """The fsspec file system of a target, and its path there.
 
     Raises
     ------
@@ -159,6 +189,8 @@ def filesystem_of(target: str | Path) -> tuple[Any, str]:
     """
     import fsspec
 
+    if not is_address(target):
+        return fsspec.filesystem("file"), str(local_folder(target))
     scheme = str(target).partition("://")[0]
     try:
         filesystem, path = fsspec.core.url_to_fs(str(target))
@@ -174,19 +206,42 @@ def filesystem_of(target: str | Path) -> tuple[Any, str]:
     return filesystem, path
 
 
-def _upload(files: Mapping[str, Path], target: str, names: Mapping[str, str], kinds: Sequence[str]) -> list[Delivered]:
-    filesystem, path = filesystem_of(target)
-    done = []
+def _upload(
+    files: Mapping[str, Path], target: str, names: Mapping[str, str], kinds: Sequence[str], deadline: Deadline
+) -> list[Delivered]:
+    done: list[Delivered] = []
+    place = target.rstrip("/")
     try:
-        filesystem.makedirs(path, exist_ok=True)
+        filesystem, path = deadline.hold(f"{target} did not answer", lambda: filesystem_of(target))
+        deadline.hold(f"{target} did not answer", partial(filesystem.makedirs, path, exist_ok=True))
         for kind in kinds:
-            # one put per object: object stores show it only when it is whole
-            filesystem.put_file(str(files[kind]), f"{path.rstrip('/')}/{names[kind]}")
-            done.append(Delivered(kind, f"{target.rstrip('/')}/{names[kind]}", files[kind].stat().st_size))
+            final = f"{path.rstrip('/')}/{names[kind]}"
+            deadline.hold(f"{names[kind]} was being sent to {target}", partial(_put, filesystem, files[kind], final))
+            done.append(Delivered(kind, f"{place}/{names[kind]}", files[kind].stat().st_size))
+    except ArgumentError:
+        raise
+    except DeadlineError as error:
+        raise DeadlineError(f"{error} ({_arrived(done, kinds)})") from error
     except Exception as error:
         raise StorageError(
-            f"The report could not be written to {target} ({type(error).__name__}): {len(done)} of {len(kinds)} files "
-            "are there; run it again.",
+            f"The report could not be written to {target} ({type(error).__name__}): {_arrived(done, kinds)}; "
+            "run it again.",
             path=target,
         ) from error
     return done
+
+
+def _arrived(done: Sequence[Delivered], kinds: Sequence[str]) -> str:
+    return f"{len(done)} of {len(kinds)} files are there"
+
+
+def _put(filesystem: Any, file: Path, final: str) -> None:
+    """Write one object or file; who looks for its name finds it whole, or the old one."""
+    protocols = (filesystem.protocol,) if isinstance(filesystem.protocol, str) else filesystem.protocol
+    if not set(protocols) & set(_FILE_SERVERS):
+        filesystem.put_file(str(file), final)
+        return
+    folder, _, name = final.rpartition("/")
+    part = f"{folder}/.{name}.{secrets.token_hex(4)}.part"
+    filesystem.put_file(str(file), part)
+    filesystem.mv(part, final)

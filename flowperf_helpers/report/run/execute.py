@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from flowperf_helpers import errors
-from flowperf_helpers.errors import ArgumentError, FlowperfError, NotebookError, StorageError
+from flowperf_helpers.errors import ArgumentError, DeadlineError, FlowperfError, NotebookError, StorageError
 
 __all__ = ["read_notebook", "run_notebook", "scrub_notebook", "stock_notebook"]
 
@@ -129,7 +129,7 @@ def run_notebook(
     name = Path(source).name
     extra: dict[str, Any] = {"shutdown_kernel": "immediate", "extra_arguments": _KERNEL_ARGUMENTS}
     if ends is not None:
-        extra["timeout_func"] = lambda cell: max(1, int(ends - clock()))
+        extra["timeout_func"] = lambda cell: _seconds_for_a_cell(ends - clock())
     try:
         notebook = papermill.execute_notebook(
             str(source),
@@ -153,6 +153,7 @@ def run_notebook(
             "what Klaviyo had answered is kept.",
             path=name,
             cause_name="CellTimeoutError",
+            exit_code=DeadlineError.exit_code,
         ) from error
     except OSError as error:
         raise StorageError(
@@ -169,6 +170,15 @@ def run_notebook(
     if Path(output).stat().st_size > LARGEST_NOTEBOOK:
         raise _too_much(name, Path(output))
     return notebook
+
+
+def _seconds_for_a_cell(left: float) -> int:
+    """Whole seconds, as nbclient wants them; after the deadline no further cell is begun."""
+    from nbclient.exceptions import CellTimeoutError
+
+    if left <= 0:
+        raise CellTimeoutError("the deadline passed between two cells")
+    return max(1, int(left))
 
 
 def _too_much(name: str, output: Path) -> NotebookError:

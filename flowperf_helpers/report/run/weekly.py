@@ -9,24 +9,43 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-from flowperf_helpers.errors import ArgumentError, NotebookError, StorageError
+from flowperf_helpers.errors import (
+    ArgumentError,
+    DeadlineError,
+    FlowperfError,
+    NotebookError,
+    StorageError,
+    TransportError,
+)
+from flowperf_helpers.report.digest import check_condition
+from flowperf_helpers.report.memory import Memory, remember
+from flowperf_helpers.report.run.archive import Headlines, read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
+from flowperf_helpers.report.run.deadline import Deadline
 from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
+from flowperf_helpers.report.run.send import post
+from flowperf_helpers.report.run.targets import find_targets
 
-__all__ = ["NOTEBOOK", "Manifest", "file_names", "make_page", "run_weekly"]
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "make_page", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 LONGEST_RUN = 604_800
 """Seconds in a week: the longest deadline, as the next report is due by then."""
+GRACE_SECONDS = 5
+"""How long after its deadline a run may still be bringing what it has made to its place."""
+LONGEST_PRINT = 120
+_MORE_TIME = "give it more with --timeout; what Klaviyo had answered is kept."
+PAGE = "report.html"
 KINDS = ("html", "ipynb", "parquet", "xlsx", "json", "pdf")
 
 
@@ -43,6 +62,10 @@ class Manifest:
         Content of the ``.json`` file.
     seconds : float
         Wall time.
+    sent : list of str
+        Targets that have the message.
+    undelivered : list of str
+        What did not arrive of messages and of the list of weeks, a sentence each.
     """
 
     account: str
@@ -50,6 +73,8 @@ class Manifest:
     files: list[Delivered]
     headline: dict[str, Any] = field(repr=False)
     seconds: float = 0.0
+    sent: list[str] = field(default_factory=list)
+    undelivered: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON values, for ``--json``."""
@@ -61,7 +86,7 @@ def file_names(account: str, week: str, *, prefix: str = "weekly") -> dict[str, 
     return {kind: f"{prefix}-{account}-{week}.{kind}" for kind in KINDS}
 
 
-def _prefix(source: Path) -> str:
+def file_prefix(source: Path) -> str:
     """How the files of a notebook begin: a changed copy never overwrites the stock report's."""
     if source.resolve() == stock_notebook(NOTEBOOK).resolve():
         return "weekly"
@@ -83,6 +108,8 @@ def run_weekly(
     allow_partial: bool = False,
     refresh: bool = False,
     timeout: float | None = None,
+    send: Sequence[str] = (),
+    send_if: str = "always",
     say: Callable[[str], None] | None = None,
     stderr: TextIO | None = None,
     environ: Mapping[str, str] | None = None,
@@ -103,7 +130,12 @@ def run_weekly(
         Further parameters of that copy; a text stands for a value of the type that the copy declares. What is an
         argument here is refused.
     timeout : float, optional
-        Deadline of the whole run in seconds.
+        Deadline in seconds of the whole run: names, waiting, notebook, page, PDF and delivery. What was made by then
+        is brought to ``out`` in a few seconds more, or kept in a temporary folder; the error names it.
+    send : sequence of str, optional
+        Targets of ``accounts.toml`` that get a message; one that does not arrive is told in the manifest.
+    send_if : str, optional
+        ``"always"``, ``"signal"`` or ``"change:PCT"``; see `flowperf_helpers.report.digest.reason_to_send`.
     say : callable, optional
         Gets one line at a time of what is being done.
     stderr : text file, optional
@@ -117,21 +149,20 @@ def run_weekly(
         A cell failed; the notebook is kept as ``…-ACCOUNT-WEEK-FAILED.ipynb`` and `path` says where.
     StorageError
         The files could not be written.
+    DeadlineError
+        The deadline passed before, or after, the notebook ran (`NotebookError` with the same exit code while it ran).
     """
     import os
 
     started = time.monotonic()
     if timeout is not None and not 1 <= timeout <= LONGEST_RUN:
         raise ArgumentError(f"The deadline is 1 to {LONGEST_RUN:,} seconds, not {timeout:g}: give another --timeout.")
-
-    def left() -> float | None:
-        return None if timeout is None else max(1.0, timeout - (time.monotonic() - started))
-
+    deadline = Deadline(timeout)
     here = local_folder(".")
     tell = say or (lambda line: None)
     environ = os.environ if environ is None else environ
     source = stock_notebook(NOTEBOOK) if notebook is None else Path(notebook)
-    prefix = _prefix(source)
+    prefix = file_prefix(source)
     values: dict[str, Any] = {
         "account": account,
         "week": checked_week(week, account=account, allow_partial=allow_partial),
@@ -144,13 +175,22 @@ def run_weekly(
     further = typed_values(known, parameters or {}, environ=environ)
     check_run(source, values, further, environ=environ)
     values |= further
-    check_names(account, values["integration"], values["conversion_metric"], seconds=left())
+    try:
+        check_names(account, values["integration"], values["conversion_metric"], seconds=deadline.left())
+    except TransportError as error:
+        if deadline.left() != 0:
+            raise
+        raise DeadlineError(f"{deadline.error('names were being looked up')}: {_MORE_TIME}") from error
     if pdf:
         from flowperf_helpers.report.html import installed_browser
 
         installed_browser()
-    check_target(out)
-    with workplace() as work, _lock(account, out, environ, left()):
+    check_target(out, deadline=deadline)
+    check_condition(send_if)
+    targets = find_targets(send, account=account, environ=environ)
+    weeks = _weeks(out, tell, deadline)
+    earlier = series_of(weeks or {}, f"{prefix}-{account}")
+    with workplace() as work, _lock(account, out, environ, deadline):
         warming = threading.Thread(target=_warm_up, daemon=True)
         warming.start()
         tell(f"running {source.name} for account {account}, week {values['week'] or 'last complete'}")
@@ -163,21 +203,41 @@ def run_weekly(
                 parameters={**values, "bundle": str(bundle)},
                 cwd=here,
                 output=done,
-                timeout=left(),
+                timeout=deadline.left(),
                 stderr=stderr,
             )
         except NotebookError as failure:
             raise _keep_failed(
                 failure, done, f"{prefix}-{account}-{values['week'] or 'latest'}", out, bundle
             ) from failure
-        warming.join()
+        warming.join(deadline.left())
         headline = _headline(bundle, source)
         for line in headline.get("log", []):
             tell(line)
-        clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
-        files = _finish(clean, bundle, work, headline, pdf=pdf)
-        delivered = deliver(files, out, names=file_names(account, headline["week"], prefix=prefix))
-    return Manifest(account, headline["week"], delivered, headline, round(time.monotonic() - started, 2))
+        names = file_names(account, headline["week"], prefix=prefix)
+        memory = remember(headline, earlier)
+        delivered = _finish(executed, bundle, headline, memory, out, names=names, pdf=pdf, deadline=deadline)
+        sent, undelivered = post(
+            targets, headline, memory, condition=send_if, report=work / PAGE, report_name=names["html"], say=tell
+        )
+        if weeks is not None:
+            try:
+                with _lock("", out, environ, deadline):
+                    index = deadline.hold("the list of weeks was being written", lambda: update_archive(out, work))
+                tell(f"all weeks: {index.path}" if index else "index.html is somebody else's and stays as it is")
+            except (DeadlineError, StorageError) as error:
+                undelivered.append(f"{str(error).rstrip('.')}.")
+    seconds = round(time.monotonic() - started, 2)
+    return Manifest(account, headline["week"], delivered, headline, seconds, sent, undelivered)
+
+
+def _weeks(out: str | Path, tell: Callable[[str], None], deadline: Deadline) -> Headlines | None:
+    """Return the weeks that are there already, or None where they may not be read: a report needs none of them."""
+    try:
+        return deadline.hold(f"{out} did not answer", lambda: read_headlines(out))
+    except StorageError as error:
+        tell(f"{error} Without them nothing is said about earlier weeks.")
+        return None
 
 
 def _warm_up() -> None:
@@ -186,7 +246,7 @@ def _warm_up() -> None:
 
 
 @contextmanager
-def _lock(account: str, out: str | Path, environ: Mapping[str, str], timeout: float | None) -> Any:
+def _lock(account: str, out: str | Path, environ: Mapping[str, str], deadline: Deadline) -> Any:
     """Let one run of a report at a time write to one place; the second waits for the first."""
     import filelock
 
@@ -196,12 +256,11 @@ def _lock(account: str, out: str | Path, environ: Mapping[str, str], timeout: fl
     mark = hashlib.sha256(f"{account}\n{place}".encode()).hexdigest()[:16]
     path = private_folder(flowperf_home(environ) / "locks") / f"weekly-{mark}.lock"
     try:
-        with filelock.FileLock(path, timeout=-1 if timeout is None else timeout, mode=0o600):
+        with filelock.FileLock(path, timeout=-1 if (left := deadline.left()) is None else left, mode=0o600):
             yield
     except filelock.Timeout as error:
-        raise StorageError(
-            f"Another run of this report is at work and did not end within {timeout:.0f} seconds: run it again later.",
-            path=path,
+        raise DeadlineError(
+            f"{deadline.error('another run of this report was at work')}: run it again later."
         ) from error
 
 
@@ -215,27 +274,109 @@ def _headline(bundle: Path, source: Path) -> dict[str, Any]:
 
 
 def _finish(
-    clean: dict[str, Any], bundle: Path, work: Path, headline: Mapping[str, Any], *, pdf: bool
-) -> dict[str, Path]:
-    """Put the notebook, the page and the PDF beside the data files of the kernel."""
-    from flowperf_helpers.report.html import notebook_page, print_pdf
-
-    for cell in clean["cells"]:
-        if "injected-parameters" in cell["metadata"].get("tags", []):
-            cell["source"] = re.sub(r"(?m)^bundle = .*$", 'bundle = ""', "".join(cell["source"]))
-    mark = "SANDBOX: " if headline.get("sandbox") else ""
-    title = f"{mark}{headline['account']['title']}, week {headline['week']}"
+    executed: Any,
+    bundle: Path,
+    headline: Mapping[str, Any],
+    memory: Memory,
+    out: str | Path,
+    *,
+    names: Mapping[str, str],
+    pdf: bool,
+    deadline: Deadline,
+) -> list[Delivered]:
+    """Put the notebook, the page and the PDF beside the data files of the kernel, and bring all to their place."""
+    work = bundle.parent
     files = {kind: bundle / f"data.{kind}" for kind in ("parquet", "xlsx")} | {"json": bundle / "headline.json"}
-    files |= {"ipynb": work / "report.ipynb", "html": work / "report.html"}
+    sent = False
     try:
-        files["ipynb"].write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        files["html"].write_text(notebook_page(clean, title=title), encoding="utf-8")
+        clean = scrub_notebook(executed, forget={str(bundle): "", str(work): ""})
+        for cell in clean["cells"]:
+            if "injected-parameters" in cell["metadata"].get("tags", []):
+                cell["source"] = re.sub(r"(?m)^bundle = .*$", 'bundle = ""', "".join(cell["source"]))
+        mark = "SANDBOX: " if headline.get("sandbox") else ""
+        title = f"{mark}{headline['account']['title']}, week {headline['week']}"
+        files["ipynb"] = _written(work / "report.ipynb", json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
+        page = deadline.hold("the page was being made", lambda: _page(_remembered(clean, memory), title))
+        files["html"] = _written(work / PAGE, page)
+        if pdf:
+            files["pdf"] = _printed(files["html"], work / "report.pdf", deadline)
+        sent = True
+        return deliver(files, out, names=names, deadline=deadline)
+    except DeadlineError as error:
+        kept = _keep(files, out, names, try_place=not sent)
+        raise DeadlineError(f"{error}: {_MORE_TIME} What was made is in {_listed(kept)}.") from error
+
+
+def _page(clean: dict[str, Any], title: str) -> str:
+    from flowperf_helpers.report.html import notebook_page
+
+    return notebook_page(clean, title=title)
+
+
+def _written(path: Path, text: str) -> Path:
+    try:
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise StorageError(f"The page could not be written ({error.strerror}).", path=work) from error
-    if pdf:
-        files["pdf"] = work / "report.pdf"
-        print_pdf(files["html"], files["pdf"])
-    return files
+        raise StorageError(
+            f"{path.name} could not be written ({error.strerror}): free some space.", path=path
+        ) from error
+    return path
+
+
+def _printed(page: Path, pdf: Path, deadline: Deadline) -> Path:
+    """Print the page, for two minutes at most; the PDF is there when it is whole."""
+    from flowperf_helpers.report.html import print_pdf
+
+    doing = "the PDF was being printed"
+    deadline.check(doing)
+    left = deadline.left()
+    try:
+        print_pdf(page, pdf, timeout=LONGEST_PRINT if left is None else min(left, LONGEST_PRINT))
+    except TimeoutError as error:
+        if deadline.left() == 0:
+            raise deadline.error(doing) from error
+        raise StorageError(f"{error} Print the HTML file by hand, or leave --pdf out.", path=pdf) from error
+    return pdf
+
+
+def _keep(
+    files: Mapping[str, Path], out: str | Path, names: Mapping[str, str], *, try_place: bool = True
+) -> list[Delivered]:
+    """Bring what was made to its place in a few seconds, or into a temporary folder that stays."""
+    if try_place:
+        with suppress(FlowperfError):
+            return deliver(files, out, names=names, deadline=Deadline(GRACE_SECONDS))
+    return deliver(files, tempfile.mkdtemp(prefix="flowperf-kept-"), names=names)
+
+
+def _listed(kept: Sequence[Delivered]) -> str:
+    """Folder and names of files, as a sentence ends with them."""
+    folder = kept[0].path.removesuffix(Path(kept[0].path).name).rstrip("/")
+    return f"{folder or '.'}: {', '.join(Path(file.path).name for file in kept)}"
+
+
+def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
+    """Say behind the first screen of the page which findings are old news, and which are gone."""
+    from flowperf_helpers.report.html import render
+
+    if not memory.still and not memory.ended:
+        return clean
+    still = [(words, signal["text"]) for signal, words in memory.still]
+    html = render("memory", still=still, ended=[signal["text"] for signal in memory.ended]).html
+    shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
+    since: dict[str, Any] = {"cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": ""}
+    since["outputs"] = [shown]
+    cells = list(clean["cells"])
+    first = next((place for place, cell in enumerate(cells) if _is_on_the_page(cell)), len(cells) - 1)
+    return {**clean, "cells": [*cells[: first + 1], since, *cells[first + 1 :]]}
+
+
+def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
+    return (
+        cell["cell_type"] == "code"
+        and "notebook-only" not in cell["metadata"].get("tags", [])
+        and bool(cell["outputs"])
+    )
 
 
 def make_page(executed: str | Path, html: str | Path) -> Path:
@@ -264,7 +405,7 @@ def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path,
     name = f"{stem}-FAILED.ipynb"
     kept = bundle.parent / name
     kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    place = deliver({"ipynb": kept}, out, names={"ipynb": name})[0].path
+    place = _keep({"ipynb": kept}, out, {"ipynb": name})[0].path
     return NotebookError(
         str(failure),
         path=place,
