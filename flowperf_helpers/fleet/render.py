@@ -119,7 +119,9 @@ def report_page(report: Any) -> str:
     ----------
     report : WeeklyReport
     """
-    parts = [part.html for part in report.parts()]
+    from flowperf_helpers.report.html import bare_part
+
+    parts = [bare_part(part.html) for part in report.parts()]
     mark = "SANDBOX: " if report.answers.account["sandbox"] else ""
     head, *between = _shell(len(parts))
     title = f"{mark}{report.headline()['account']['title']}, week {report.answers.week}"
