@@ -88,7 +88,7 @@ def account_names(path: Path | None = None, environ: Mapping[str, str] = os.envi
     ArgumentError
         No such file, no TOML, no section. What a section holds is not checked, nor is its name: `read_section` does.
     """
-    file = _read(path or accounts_path(environ))
+    file = _with_accounts(path or accounts_path(environ))
     names = dict.fromkeys([*file.sections, *file.broken])
     return sorted(names, key=lambda name: file.lines.get(("accounts", name), 0))
 
@@ -119,7 +119,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
             "accounts.toml in the working folder or where FLOWPERF_ACCOUNTS points.",
             near=near,
         )
-    file = _read(path)
+    file = _with_accounts(path)
     if name in file.broken:
         raise file.broken[name]
     if name not in file.sections:
@@ -149,6 +149,13 @@ def shared_targets(path: Path) -> dict[str, Any]:
     return _read(path).send
 
 
+def _with_accounts(path: Path) -> _File:
+    file = _read(path)
+    if not (file.sections or file.broken):
+        raise _holds_other(path, {"defaults": 0} if file.defaults else {"send": 0} if file.send else {})
+    return file
+
+
 def _read(path: Path) -> _File:
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -170,13 +177,17 @@ def _parsed(path: Path, text: str) -> _File:
         content = _by_table(path, text, error, broken)
     sections, defaults, send = (content.get(name, {}) for name in ("accounts", "defaults", "send"))
     wrong = set(content) - {"accounts", "defaults", "send"} or not isinstance(sections, dict)
-    if wrong or not isinstance(defaults, dict) or not (sections or broken):
-        found = without_keys(", ".join(content)) or "nothing"
-        raise ArgumentError(
-            f"{path} holds [accounts.NAME] sections, one per account, [defaults] that they share, and [send.NAME] "
-            f"sections; it has {found}."
-        )
+    if wrong or not isinstance(defaults, dict):
+        raise _holds_other(path, content)
     return _File(path, {k: v for k, v in sections.items() if k not in broken}, defaults, lines, broken, send)
+
+
+def _holds_other(path: Path, content: Mapping[str, Any]) -> ArgumentError:
+    found = without_keys(", ".join(content)) or "nothing"
+    return ArgumentError(
+        f"{path} holds [accounts.NAME] sections, [defaults] that they share, and [send.NAME] sections; "
+        f"it has {found}."
+    )
 
 
 def _by_table(
