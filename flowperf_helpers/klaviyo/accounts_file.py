@@ -185,8 +185,7 @@ def _parsed(path: Path, text: str) -> _File:
 def _holds_other(path: Path, content: Mapping[str, Any]) -> ArgumentError:
     found = without_keys(", ".join(content)) or "nothing"
     return ArgumentError(
-        f"{path} holds [accounts.NAME] sections, [defaults] that they share, and [send.NAME] sections; "
-        f"it has {found}."
+        f"{path} holds [accounts.NAME] sections, [defaults] that they share, and [send.NAME] sections; it has {found}."
     )
 
 
