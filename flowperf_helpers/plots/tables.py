@@ -39,7 +39,6 @@ __all__ = [
     "money_format",
     "sheet_format",
     "style",
-    "tables_by",
 ]
 
 NAME_WIDTH = 90
@@ -211,7 +210,6 @@ class Table:
     caption: str = ""
     title: str = ""
     notes: Sequence[str] = ()
-    sortable: bool = False
 
     @property
     def heads(self) -> list[str]:
@@ -278,17 +276,6 @@ def make_table(
         frame = frame.head(limit)
     cells = [column.cells(frame, currency) for column in columns]
     return Table(columns, [list(row) for row in zip(*cells, strict=True)], **looks)
-
-
-def tables_by(
-    frame: pd.DataFrame, key: str, columns: Sequence[Column], *, currency: str | None = None, **looks: Any
-) -> dict[str, Table]:
-    """One table per value of a key, read in one go; without a frame per group."""
-    whole = make_table(frame, columns, currency=currency, **looks)
-    rows: dict[str, list[list[Cell]]] = {}
-    for value, row in zip(frame[key], whole.rows, strict=True):
-        rows.setdefault(str(value), []).append(row)
-    return {value: replace(whole, rows=chosen) for value, chosen in rows.items()}
 
 
 # -- columns of any frame ---------------------------------------------------------------------------------------------

@@ -239,9 +239,7 @@ def unsent(answers: WeekData) -> pd.DataFrame:
     )
     gone = seen[~seen["flow_id"].isin(answers.flows["flow_id"])]
     if len(gone):
-        rows = pd.concat(
-            [rows, gone.assign(reason="no longer in the account: it vanished since it last sent")], ignore_index=True
-        )
+        rows = pd.concat([rows, gone.assign(reason="deleted since it last sent")], ignore_index=True)
     return rows.reset_index(drop=True)
 
 

@@ -62,13 +62,13 @@ def remember(headline: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]]) 
         Other weeks' files, in any order; those of other accounts and of later weeks do not count.
     """
     weeks = {
-        other["week"]: {_key(signal): signal for signal in other["signals"]}
+        other["week"]: {_key(signal): signal for signal in other.get("signals", ())}
         for other in earlier
         if other["account"]["name"] == headline["account"]["name"]
     }
     before = _week_before(headline["week"])
     last = weeks.get(before)
-    now = {_key(signal): signal for signal in headline["signals"]}
+    now = {_key(signal): signal for signal in headline.get("signals", ())}
     still = [(signal, _words(_lasted(key, before, weeks))) for key, signal in now.items() if key in (last or {})]
     return Memory(
         new=[signal for key, signal in now.items() if key not in (last or {})],

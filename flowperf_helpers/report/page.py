@@ -56,12 +56,14 @@ def _quiet(view: WeekView) -> list[Verdict]:
         if (row := sizes[name]) is not None and pd.notna(row["visible"])
     ]
     text = f"A change {' or '.join(shown)} would have shown. " if shown else ""
-    flows = int((view.money["now"].notna()).sum())
+    silence = view.claims[view.claims["kind"].eq("silence") & view.claims["flow_message_id"].eq("")]
+    watched = silence["flow_id"].nunique()
+    inside = all(tile.place != "No real change" for tile in pictures.tile_views(view))
     return [
-        Verdict("", "quiet", "", "○", "", "", "Nothing left its usual range",
+        Verdict("", "quiet", "", "○", "", "", "Nothing left its usual range" if inside else "No real change this week",
                 text + "In single flows only larger ones: each row of the table says how large."),
-        Verdict("", "quiet", "", "○", "", "", f"All {flows} flows that usually send did send",
-                "None paused for longer than it has before."),
+        Verdict("", "quiet", "", "○", "", "", f"None of {watched} flows has fallen silent",
+                "None paused for longer than its history explains."),
     ]  # fmt: skip
 
 

@@ -150,7 +150,7 @@ def stack(view: WeekView) -> Stack | None:
         words, ticks,
         _labels(view, layers, top, expected, band, last_year, targets), months(starts, step),
         "; ".join(f"{text} ({day:%-d %b})" for _, text, day in marked), *_numbers(view, starts, layers, band, total),
-        band is not None, bool(np.isfinite(last_year).any()), view.is_open, step,
+        band is not None, bool(np.isfinite(last_year).any()), expected is not None, step,
     )  # fmt: skip
 
 

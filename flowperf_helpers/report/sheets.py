@@ -63,7 +63,9 @@ def workbook(
             pen.week(view)
         for name, frame in tables.items():
             described = [sheet_format(column, currency) for column in frame_columns(frame)]
-            pen.table(name, [(str(c), v, f) for (c, v), f in zip(frame.items(), described, strict=True)], len(frame))
+            columns = [(str(c), v, f) for (c, v), f in zip(frame.items(), described, strict=True)]
+            names = [number for number, head in enumerate(frame.columns[:2]) if str(head).endswith("_name")]
+            pen.table(name, columns, len(frame), freeze=names[0] + 1 if names and view is not None else 0)
     return made.getvalue()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -18,7 +18,6 @@ __all__ = [
     "about",
     "channel_word",
     "message_name",
-    "money_line",
     "quiet_line",
     "share_words",
     "verdicts",
@@ -258,19 +257,6 @@ def _test(row: Mapping[str, Any], flow_id: str, flow: str, names: Mapping[str, s
         f"The test in {flow} is decided", text, "send the winner to all, if orders do not speak against it.",
         _text(row, "flow_message_id"),
     )  # fmt: skip
-
-
-def still(verdict: Verdict, weeks: int) -> Verdict:
-    """A finding that stood in the last report too: not news."""
-    count = {2: "second", 3: "third", 4: "fourth", 5: "fifth"}.get(weeks, f"{weeks}th")
-    return replace(verdict, title=f"Still so, {count} week: {verdict.title}", tone="")
-
-
-def money_line(verdict: str, direction: str) -> str:
-    """Where a flow's money lies, as the table says it."""
-    if verdict == "changed":
-        return f"{'above' if direction in ('higher', 'up') else 'below'} its usual range"
-    return "too few orders to say" if verdict == "too few" else "within its usual range"
 
 
 def quiet_line(row: Mapping[str, Any] | None) -> str:

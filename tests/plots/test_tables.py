@@ -28,7 +28,6 @@ from flowperf_helpers.plots.tables import (
     frame_table,
     make_table,
     sheet_format,
-    tables_by,
 )
 
 NB = "\N{NO-BREAK SPACE}"
@@ -192,13 +191,6 @@ def test_numbers_stand_right_and_heads_tell_their_meaning() -> None:
     page = read(make_table(pd.DataFrame({"flow_name": ["a"], "opens": [3]}), columns))
     assert [["", "fp-n"], ["", "fp-n"]] == page.classes
     assert "title" in page.attributes
-
-
-def test_groups_are_read_in_one_go() -> None:
-    """A table per flow holds its rows in the frame's order."""
-    frame = pd.DataFrame({"flow_id": ["x", "y", "x"], "opens": [1, 2, 3]})
-    found = tables_by(frame, "flow_id", [Column("Opens", "opens", "statistic")])
-    assert {"x": [["1"], ["3"]], "y": [["2"]]} == {key: body(table) for key, table in found.items()}
 
 
 def test_what_does_not_fit_is_counted() -> None:

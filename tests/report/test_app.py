@@ -150,5 +150,5 @@ def test_pages_say_sandbox_first_and_ask_nobody(tmp_path: Path) -> None:
             assert "https:" not in policy
             assert [] == re.findall(r"""(?:src|href|url)=["']?(?:https?:)?//[^"' ]*""", text)
             if name:
-                assert 0 < text.index("SANDBOX: an invented shop") < text.index("For whom")
+                assert 0 < text.index("SANDBOX: an invented shop") < text.index("money in EUR")
         assert "2026-11-09" in _answer(f"{url}/voila/render/{APP_NOTEBOOKS[0]}")[2]

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from flowperf_helpers.errors import ArgumentError, DeadlineError
+from flowperf_helpers.report.memory import Memory
 from flowperf_helpers.report.run.deadline import Deadline
 from flowperf_helpers.report.run.delivery import check_target, deliver, workplace
 from flowperf_helpers.report.run.execute import read_notebook, stock_notebook
@@ -100,6 +101,7 @@ def executed(tmp_path: Path) -> tuple[nbformat.NotebookNode, Path]:
     return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A week")]), bundle
 
 
+NOTHING_EARLIER = Memory([], [], [], known=False)
 HEADLINE = {"sandbox": True, "week": "2026-W47", "account": {"title": "Shop"}}
 NAMES = file_names("sandbox", "2026-W47")
 KINDS = {f"weekly-sandbox-2026-W47.{kind}" for kind in ("html", "ipynb", "parquet", "xlsx", "json")}
@@ -130,7 +132,9 @@ def test_slow_address_leaves_the_files_here(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     notebook, bundle = executed
     with ftp("RNTO") as server, pytest.raises(DeadlineError) as caught:
-        _finish(notebook, bundle, HEADLINE, server.address, names=NAMES, pdf=False, deadline=Deadline(3))
+        _finish(
+            notebook, bundle, HEADLINE, NOTHING_EARLIER, server.address, names=NAMES, pdf=False, deadline=Deadline(3)
+        )
     folder, named = KEPT.search(str(caught.value)).groups()  # type: ignore[union-attr]
     assert KINDS == set(named.split(", ")) == {path.name for path in Path(folder).iterdir()}
     assert "0 of 5 files are there" in str(caught.value)
@@ -141,7 +145,16 @@ def test_page_that_takes_too_long_leaves_the_data(executed: tuple[nbformat.Noteb
     notebook, bundle = executed
     notebook.cells = [nbformat.v4.new_markdown_cell("# A week", id=f"c{n}") for n in range(300)]
     with pytest.raises(DeadlineError, match="while the page was being made") as caught:
-        _finish(notebook, bundle, HEADLINE, tmp_path / "out", names=NAMES, pdf=False, deadline=Deadline(0.01))
+        _finish(
+            notebook,
+            bundle,
+            HEADLINE,
+            NOTHING_EARLIER,
+            tmp_path / "out",
+            names=NAMES,
+            pdf=False,
+            deadline=Deadline(0.01),
+        )
     there = {path.name for path in (tmp_path / "out").iterdir()}
     assert KINDS - {"weekly-sandbox-2026-W47.html"} == there
     assert all(name in str(caught.value) for name in there)

@@ -294,10 +294,11 @@ def test_every_sheet_says_sandbox_and_keeps_its_heads_in_sight(book: openpyxl.Wo
     for sheet in book.worksheets:
         assert str(sheet["A1"].value).startswith("SANDBOX: invented shop, invented numbers")
     for sheet in book.worksheets[1:]:
-        assert sheet.freeze_panes in ("A3", "B3")
+        assert sheet.freeze_panes in ("A3", "B3", "C3")
         assert sheet.auto_filter.ref.startswith("A2:") or not sheet.max_row > 2
     assert "B3" == book["All flows"].freeze_panes
-    assert "flow_id" == book["flows"]["A2"].value
+    assert "C3" == book["flows"].freeze_panes
+    assert ["flow_id", "flow_name"] == [cell.value for cell in book["flows"][2]][:2]
     heads = [cell.value for cell in book["All flows"][2]]
     assert ["Flow", "Revenue so far", "On last week, same age"] == heads[:3]
     assert not [head for head in heads if "_" in head]

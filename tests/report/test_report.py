@@ -312,7 +312,7 @@ def test_vanished_flow_is_named(report: WeeklyReport) -> None:
     gone = STORIES[0].flow_id
     flows = report.answers.flows[report.answers.flows["flow_id"] != gone].reset_index(drop=True)
     rows = WeeklyReport(replace(report.answers, flows=flows)).honest
-    assert "vanished" in rows.set_index("flow_id").loc[gone, "reason"]
+    assert "deleted since it last sent" in rows.set_index("flow_id").loc[gone, "reason"]
 
 
 def test_changes_since_last_time_are_listed(report: WeeklyReport) -> None:

@@ -507,7 +507,7 @@ def _advised() -> list[str]:
     text = next(
         "".join(c["source"]) for c in read_notebook(STOCK)["cells"] if "## Make it yours" in "".join(c["source"])
     )
-    imports, shows = re.findall(r"`(from [^`]+)`", text), re.findall(r"`(report\.show[^`]+)`", text)
+    imports, shows = re.findall(r"`(from [^`]+)`", text), re.findall(r"`(report\.section[^`]+)`", text)
     assert (1, 2) == (len(imports), len(shows))
     return [*imports, *shows]
 
@@ -518,7 +518,11 @@ def yours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("yours")
     notebook = read_notebook(STOCK)
     place = [cell["id"] for cell in notebook["cells"]].index("weekly-16")
-    bare = ["report.family.tests", "plot_values(answers.current, statistic='click_rate')", "report.section(report.flows, 'All flows', 'As a table.')"]
+    bare = [
+        "report.family.tests",
+        "plot_values(answers.current, statistic='click_rate')",
+        "report.section(report.flows, 'All flows', 'As a table.')",
+    ]
     cells = [nbformat.v4.new_code_cell(source) for source in (*_advised(), *bare)]
     notebook["cells"][place:place] = [dict(cell, outputs=[]) for cell in cells]
     for cell in notebook["cells"]:

@@ -218,6 +218,7 @@ def _serve(port: int, pages: Path, index: str, ready: Callable[[], None]) -> Non
 
         def get(self) -> None:
             """Send the index page."""
+            self.set_header("Content-Security-Policy", _POLICY)
             self.write(index)
 
     class Pages(Voila):
