@@ -14,12 +14,12 @@ import flowperf_helpers
 PACKAGE = Path(__file__).parents[1] / "flowperf_helpers"
 
 # Bottom to top. Folders on one floor do not know each other; `__init__` and the command line stand above all of them.
-FLOORS = ["errors", "klaviyo frames", "stats sandbox", "account plots", "report", "widgets", "cli"]
+FLOORS = ["errors", "klaviyo frames", "stats sandbox", "account plots", "report", "widgets fleet", "cli"]
 FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders.split()}
 # What `account` may open and nobody else: the embedded account, so that it cannot share our mistakes.
 SANDBOX_MAY = {"frames.catalog"}
 # Whoever else needs its name, keys or clock asks `account.connection`; the command line serves it.
-SANDBOX_OPENERS = {"account.connection", "cli"}
+SANDBOX_OPENERS = {"account.connection", "cli", "fleet.serve", "fleet.simulate"}
 DRAWERS = {"utils", "helpers", "misc", "common", "tools", "util", "helper"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -89,7 +89,7 @@ def test_no_circle_inside_a_folder(folder: str) -> None:
 
 
 def test_the_sandbox_knows_nothing_of_the_house() -> None:
-    """The embedded account stands on the catalogue alone, and only the way to an account opens it."""
+    """The embedded account stands on the catalogue alone; the way to an account and invented fleets open it."""
     known = {other for name in MODULES if folder_of(name) == "sandbox" for other in IMPORTS[name]}
     assert {other for other in known if folder_of(other) != "sandbox"} <= SANDBOX_MAY
     openers = {name for name in IMPORTS if "sandbox" in map(folder_of, IMPORTS[name]) and folder_of(name) != "sandbox"}

@@ -22,7 +22,7 @@ from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
-from flowperf_helpers.klaviyo.credentials import PRIVATE_KEY, Credentials, fingerprint_of
+from flowperf_helpers.klaviyo.credentials import PRIVATE_KEY, Credentials
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings, is_loopback, revision_of
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
@@ -34,6 +34,7 @@ TRAVELS = (
     "FLOWPERF_MAX_ANSWER_MB",
     "FLOWPERF_MAX_WAIT",
     "FLOWPERF_PACING",
+    "FLOWPERF_SANDBOX_NOW",
     "FLOWPERF_SANDBOX_VARIANT",
     "KLAVIYO_REVISION",
 )
@@ -65,12 +66,12 @@ def settings_of(
 
 
 def is_sandbox(settings: AccountSettings) -> bool:
-    """Tell whether the numbers are invented: the embedded account's, also where `flowperf sandbox` serves it."""
+    """Tell whether the numbers are invented: the embedded account's, also where it, or a fleet like it, is served."""
     if settings.is_embedded or not is_loopback(urlsplit(settings.base_url).hostname):
         return settings.is_embedded
     from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_TOKEN
 
-    return settings.credentials.fingerprint in (fingerprint_of(SANDBOX_KEY), fingerprint_of(SANDBOX_TOKEN))
+    return settings.credentials.opens(SANDBOX_KEY, SANDBOX_TOKEN)
 
 
 def title_of(settings: AccountSettings) -> str:
@@ -184,12 +185,15 @@ def open_account(
         clock = clock or (lambda: app.now().timestamp())
     elif variant is not None or now is not None or sandbox:
         raise ArgumentError(f"variant, now and sandbox are for the embedded account, and {name!r} is another.")
+    frozen = environ.get("FLOWPERF_SANDBOX_NOW", "").strip() if is_sandbox(settings) else ""
+    if frozen and clock is None:
+        clock = _standing_still(frozen)
     limited = app is None or bool((sandbox or {}).get("enforce_limits"))
     clock, sleep = clock or time.time, sleep or time.sleep
     limiter = pacing if isinstance(pacing, RateLimiter) else None
     if limiter is None and limited:
         # the sandbox's windows run on the real clock, whatever day it shows
-        ticks = time.time if app is not None else clock
+        ticks = time.time if app is not None or frozen else clock
         limiter = RateLimiter.from_environment(
             folder,
             host=settings.host,
@@ -203,6 +207,17 @@ def open_account(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )
     return Connection(settings, client, store, clock, unlimited=client.limiter.ledger is None)
+
+
+def _standing_still(moment: str) -> Callable[[], float]:
+    """Return the clock of a served sandbox, as ``FLOWPERF_SANDBOX_NOW`` freezes it for whoever asks it."""
+    try:
+        seconds = datetime.fromisoformat(moment).timestamp()
+    except ValueError as error:
+        raise ArgumentError(
+            f"FLOWPERF_SANDBOX_NOW is not a moment such as 2026-11-23T06:00:00+01:00: {moment[:40]!r}."
+        ) from error
+    return lambda: seconds
 
 
 def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:

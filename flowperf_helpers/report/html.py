@@ -118,13 +118,18 @@ def _shown(output: Any) -> Any:
     """An output with pandas' own table in a box that scrolls, in the page's style, which the page has once."""
     text = output.get("data", {}).get("text/html", "")
     if "fp-notebook" in text:
-        output["data"]["text/html"] = text = _NOTEBOOK_STYLE.sub("", text)
+        output["data"]["text/html"] = text = bare_part(text)
     if 'class="dataframe"' in text:
         bare = _PANDAS_STYLE.sub("", text).replace('<table border="1" class="dataframe">', "<table>")
         output["data"]["text/html"] = (
             f'<div class="fp-scroll" tabindex="0" role="region" aria-label="table">{bare}</div>'
         )
     return output
+
+
+def bare_part(html: str) -> str:
+    """A part of the report as the page has it: without the style that it brings along for a notebook."""
+    return _NOTEBOOK_STYLE.sub("", html)
 
 
 def find_browser(names: Sequence[str] = BROWSERS) -> str | None:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from flowperf_helpers.account.connection import latest_now
 from flowperf_helpers.account.timeframes import last_complete_week
 from flowperf_helpers.errors import OverdueError
-from flowperf_helpers.klaviyo.settings import read_section
+from flowperf_helpers.klaviyo.accounts_file import read_section
 from flowperf_helpers.report.run.archive import read_headlines, series_of
 
 __all__ = ["check_last"]

@@ -11,15 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError, suggest, suggestion
-from flowperf_helpers.klaviyo.credentials import Keyring
-from flowperf_helpers.klaviyo.settings import (
+from flowperf_helpers.klaviyo.accounts_file import (
     RESERVED,
-    accounts_content,
     accounts_path,
-    is_loopback,
     read_section,
     refuse_secrets,
+    shared_targets,
 )
+from flowperf_helpers.klaviyo.credentials import Keyring
+from flowperf_helpers.klaviyo.settings import is_loopback
 
 __all__ = ["Chat", "Mail", "Target", "find_targets"]
 
@@ -130,7 +130,7 @@ def _sections(account: str, environ: Mapping[str, str]) -> tuple[str, dict[str, 
             f"--send needs {path}, where [send.mail] says which server and whom, and it is not there: write it, or let "
             "FLOWPERF_ACCOUNTS point to it."
         )
-    shared = accounts_content(path).get("send", {})
+    shared = shared_targets(path)
     own = {} if account in RESERVED else read_section(account, path, environ).get("send", {})
     if not all(
         isinstance(part, dict)
@@ -138,7 +138,7 @@ def _sections(account: str, environ: Mapping[str, str]) -> tuple[str, dict[str, 
         for part in ([found, *found.values()] if isinstance(found, dict) else [found])
     ):
         raise ArgumentError(f"{path}: send holds sections only: write [send.mail] above what belongs to it.")
-    refuse_secrets(shared, f"{path}, [send]")
+    refuse_secrets(shared, lambda key: f"{path}, [send]")
     return str(path), shared | {name: {**shared.get(name, {}), **section} for name, section in own.items()}
 
 
