@@ -1,0 +1,353 @@
+"""How each account does beside the others: rates with pooling, outliers, benchmarks, and what cannot be compared.
+
+Everything reads the results of a fleet's runs (`flowperf_helpers.fleet.read_results`): one row per account × week ×
+flow, where the row without a ``flow_id`` is the account's total. **Partial pooling**: an account's rate is the mean of
+what its own counts say and of what the fleet says, in the proportion of what either knows (`shrunken_ranking`).
+**Outliers** are held against the spread of the fleet itself, not against counting alone (`find_outliers`), after one
+correction over all accounts and rates of the table. **Money** is never summed over currencies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from flowperf_helpers.errors import ArgumentError, suggest
+from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.frames.columns import require_columns, text_column
+from flowperf_helpers.frames.formats import count_text, percent_text, statistic_label
+from flowperf_helpers.stats.multiple_testing import correct
+from flowperf_helpers.stats.outliers import LEAST_ROWS, find_outliers
+from flowperf_helpers.stats.ranking import shrunken_ranking
+
+__all__ = [
+    "COMPARED_RATES", "LEAST_EVENTS", "LEAST_WEEKS", "VERDICTS", "benchmark_rates", "compare_accounts",
+    "not_comparable", "revenue_by_currency", "weekly_counts",
+]  # fmt: skip
+
+COMPARED_RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate")
+"""Rates that are compared where none are named."""
+
+VERDICTS = ("above the fleet", "below the fleet", "within the fleet", "too few to say")
+
+LEAST_WEEKS = 4
+"""Weeks with sends below which an account is not compared."""
+
+LEAST_EVENTS = 10.0
+"""Successes that the fleet's rate must promise an account before the account can be an outlier or a benchmark."""
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WeeklyCounts:
+    """Both parts of a rate.
+
+    Attributes
+    ----------
+    accounts, weeks : Index
+        Names; ISO weeks in order.
+    successes, trials : array of float64 [account, week]
+        NaN where nothing was sent or the metric is missing.
+    """
+
+    accounts: pd.Index[str]
+    weeks: pd.Index[str]
+    successes: Floats
+    trials: Floats
+
+
+def compare_accounts(
+    results: pd.DataFrame, statistics: Sequence[str] = COMPARED_RATES, *, weeks: int = 8, flow_type: str = ""
+) -> pd.DataFrame:
+    """Rates by account, as they are and as far as they are known, and which accounts stand out.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `flowperf_helpers.fleet.read_results`.
+    statistics : sequence of str
+        Rates; they share one correction.
+    weeks : int
+        How many of the last weeks count.
+    flow_type : str
+        Only flows of this type; empty: the accounts' totals.
+
+    Returns
+    -------
+    DataFrame
+        One row per rate × comparable account, the highest pooled rate first: ``account, statistic, successes, trials,
+        weeks, raw, raw_low, raw_high, pooled, low, high`` (rates with 95 % intervals; those of ``raw`` reckon with the
+        wander of weeks), ``weight`` (share of the account's own counts in ``pooled``), ``ratio`` (``raw`` to the fleet's
+        middle), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ). ``attrs``: those of
+        the results, ``weeks`` (first and last), ``fleet`` (per rate: ``middle, low, high`` of the accounts' true
+        rates).
+
+    Raises
+    ------
+    ArgumentError
+        A statistic that is not a rate, a column that is missing, a flow type that no flow has.
+    """
+    from scipy.special import betaincinv
+
+    tables, fleet = [], {}
+    for statistic in statistics:
+        counts = weekly_counts(results, statistic, weeks=weeks, flow_type=flow_type)
+        enough = _sent(counts) >= LEAST_WEEKS
+        table = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
+        size, mean = table["effective"].to_numpy(), float(table.attrs["mean"])
+        table["account"], table["statistic"] = text_column(counts.accounts), statistic
+        table["weeks"] = _sent(counts)
+        is_tested = enough & (np.nan_to_num(size) * mean >= LEAST_EVENTS)
+        found = find_outliers(np.where(is_tested, table["raw"], np.nan), size)
+        table["p_value"], table["ratio"] = found.p_values, table["raw"] / found.middle
+        events = table["raw"].to_numpy() * size
+        for side, error in (("raw_low", 0.025), ("raw_high", 0.975)):
+            limit = betaincinv(np.maximum(events, 0) + 0.5, np.maximum(size - events, 0) + 0.5, error)
+            nothing = 0.0 if side == "raw_low" else 1.0
+            is_end = table["raw"] == nothing
+            table[side] = np.where(is_end, nothing, limit)
+        fleet[statistic] = {"middle": found.middle, "low": found.low, "high": found.high}
+        tables.append(table.loc[enough & (table["trials"] > 0)].sort_values("shrunk", ascending=False, kind="stable"))
+    whole = pd.concat(tables, ignore_index=True).rename(columns={"shrunk": "pooled"})
+    corrected = correct(whole["p_value"])
+    whole["q_value"] = corrected.q_value
+    outside = np.where(whole["ratio"] > 1, VERDICTS[0], VERDICTS[1])
+    whole["verdict"] = np.where(
+        whole["p_value"].isna(), VERDICTS[3], np.where(corrected.is_claim, outside, VERDICTS[2])
+    )
+    whole["reason"] = _why_pooled(whole)
+    whole.attrs = {**_attrs(results, counts), "fleet": fleet, "flow_type": flow_type}
+    return whole[
+        ["account", "statistic", "successes", "trials", "weeks", "raw", "raw_low", "raw_high", "pooled", "low", "high",
+         "weight", "ratio", "p_value", "q_value", "verdict", "reason"]
+    ]  # fmt: skip
+
+
+def _why_pooled(table: pd.DataFrame) -> list[str]:
+    reasons = []
+    for own, successes, trials in zip(table["weight"], table["successes"], table["trials"], strict=True):
+        said = f"{count_text(successes)} of {count_text(trials)}"
+        if own >= 0.95:
+            reasons.append(f"{said}: its own counts say enough")
+        else:
+            reasons.append(f"{said}: its own counts weigh {percent_text(own)}, the fleet the rest")
+    return reasons
+
+
+def _sent(counts: WeeklyCounts) -> npt.NDArray[np.int64]:
+    return np.asarray((np.nan_to_num(counts.trials) > 0).sum(axis=1))
+
+
+def weekly_counts(
+    results: pd.DataFrame, statistic: str, *, weeks: int | None = None, flow_type: str = "", by: str = "account"
+) -> WeeklyCounts:
+    """Both parts of a rate by account and week, the totals' or those of one type of flows.
+
+    Parameters
+    ----------
+    results, statistic, weeks, flow_type
+        As in `compare_accounts`; ``weeks`` left out: all.
+    by : str
+        Column that names the rows.
+    """
+    top, bottom = rate_parts(results, statistic)
+    require_columns(results, ["account", "week", "flow_id"], "a fleet's results")
+    is_total = results["flow_id"].fillna("") == ""
+    if flow_type:
+        types = results["flow_type"].dropna().unique()
+        if flow_type not in types:
+            known = suggest(flow_type, [str(t) for t in types])
+            raise ArgumentError(f"No flow of the results is of type {flow_type!r}.{known}")
+        chosen = results[~is_total & (results["flow_type"] == flow_type)]
+    else:
+        chosen = results[is_total]
+    all_weeks = pd.Index(sorted(results["week"].astype("str").unique()))[-(weeks or 0) :]
+    # a denominator counts only where the numerator is known: null is not zero
+    parts = chosen[[by, "week", top, bottom]].dropna()
+    sums = parts.groupby([by, "week"], observed=True)[[top, bottom]].sum()
+    rows = pd.Index(sorted(results[by].dropna().astype("str").unique()))
+    wide = [
+        sums[part].unstack("week").reindex(index=rows, columns=all_weeks).to_numpy(np.float64, na_value=np.nan)
+        for part in (top, bottom)
+    ]
+    trials = np.where(wide[1] > 0, wide[1], np.nan)
+    return WeeklyCounts(rows, all_weeks, np.where(np.isnan(trials), np.nan, np.minimum(wide[0], trials)), trials)
+
+
+def rate_parts(results: pd.DataFrame, statistic: str) -> tuple[str, str]:
+    """Numerator and denominator columns of a rate."""
+    entry = STATISTICS.get(statistic)
+    if entry is None or entry.kind != "rate":
+        rates = [s.name for s in STATISTICS.values() if s.kind == "rate"]
+        raise ArgumentError(f"{statistic!r} is not a rate that accounts can be compared by.{suggest(statistic, rates)}")
+    top = next((c for c in entry.numerators if c in results), None)
+    bottom = next((c for c in entry.denominators if c in results), None)
+    if top is None or bottom is None:
+        wanted = " and ".join(entry.numerators[:1] + entry.denominators[:1])
+        raise ArgumentError(f"The results hold no {wanted}, of which {entry.label.lower()} is made.")
+    return top, bottom
+
+
+def _attrs(results: pd.DataFrame, counts: WeeklyCounts) -> dict[str, Any]:
+    last = results["week"].astype("str").isin(counts.weeks)
+    return {
+        "sandbox": is_sandbox(results),
+        "weeks": [str(counts.weeks[0]), str(counts.weeks[-1])] if len(counts.weeks) else [],
+        "is_final": bool(results.loc[last, "is_final"].fillna(False).all()) if "is_final" in results else None,
+    }
+
+
+def is_sandbox(results: pd.DataFrame) -> bool:
+    """Whether any number of the results is invented."""
+    return bool(results["sandbox"].fillna(False).any()) if "sandbox" in results else False
+
+
+# What cannot be compared, and why.
+
+
+def not_comparable(
+    results: pd.DataFrame,
+    statistics: Sequence[str] = COMPARED_RATES,
+    *,
+    weeks: int = 8,
+    flow_type: str = "",
+    failed: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Accounts without a verdict, each with the reason.
+
+    Parameters
+    ----------
+    results, statistics, weeks, flow_type
+        As in `compare_accounts`.
+    failed : DataFrame, optional
+        ``account, reason``: accounts whose run failed (`flowperf_helpers.fleet.read_runs`).
+
+    Returns
+    -------
+    DataFrame
+        ``account, statistic`` (NA: all of them), ``reason``; one row per account × rate, failed accounts first.
+    """
+    rows: list[tuple[str, str | None, str]] = []
+    if failed is not None:
+        rows += [(str(a), None, f"The run failed: {r}") for a, r in zip(failed["account"], failed["reason"], strict=True)]
+    gone = {account for account, _, _ in rows}
+    for statistic in statistics:
+        counts = weekly_counts(results, statistic, weeks=weeks, flow_type=flow_type)
+        label = statistic_label(statistic).lower()
+        ranked = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
+        events = ranked["effective"].fillna(0).to_numpy() * float(ranked.attrs["mean"])
+        reached = weekly_counts(results, "delivery_rate", weeks=weeks, flow_type=flow_type)
+        mailed, known = _sent(reached), _sent(counts)
+        tested = int(((known >= LEAST_WEEKS) & (events >= LEAST_EVENTS)).sum())
+        for account, sent, weeks_known, event in zip(counts.accounts, mailed, known, events, strict=True):
+            if account in gone:
+                continue
+            if not sent:
+                reason = f"Nothing was sent in these {weeks} weeks"
+            elif not weeks_known:
+                reason = f"The metric behind {label} is missing: every week is empty"
+            elif weeks_known < LEAST_WEEKS:
+                reason = f"Too few weeks: {weeks_known} with numbers, {LEAST_WEEKS} are needed"
+            elif event < LEAST_EVENTS:
+                reason = f"Too few recipients: about {event:.0f} successes expected, {LEAST_EVENTS:.0f} are needed"
+            elif tested < LEAST_ROWS:
+                reason = f"Too few accounts to know a spread: {tested}, {LEAST_ROWS} are needed"
+            else:
+                continue
+            rows.append((str(account), statistic, reason))
+    table = pd.DataFrame(rows, columns=["account", "statistic", "reason"], dtype="str")
+    table.attrs = {"sandbox": is_sandbox(results)}
+    return table
+
+
+# What is usual in this fleet.
+
+
+def benchmark_rates(
+    results: pd.DataFrame, statistics: Sequence[str] = COMPARED_RATES, *, weeks: int = 8
+) -> pd.DataFrame:
+    """Quartiles of the accounts' rates by flow type: what is usual in this fleet.
+
+    Accounts whose rate rests on fewer than `LEAST_EVENTS` expected successes take no part, as their luck would
+    widen the quartiles.
+
+    Returns
+    -------
+    DataFrame
+        One row per flow type × rate: ``flow_type`` (empty: all flows of an account), ``statistic, accounts`` (Int64),
+        ``left_out`` (Int64, too few successes), ``lower_quartile, median, upper_quartile`` (float64; NaN below
+        four accounts).
+    """
+    types = sorted(results["flow_type"].dropna().astype("str").unique()) if "flow_type" in results else []
+    rows = []
+    for kind in ["", *(t for t in types if t)]:
+        for statistic in statistics:
+            counts = weekly_counts(results, statistic, weeks=weeks, flow_type=kind)
+            x, n = np.nansum(counts.successes, axis=1), np.nansum(counts.trials, axis=1)
+            there = n > 0
+            mean = x.sum() / n.sum() if there.any() else 0.0
+            used = there & (n * mean >= LEAST_EVENTS)
+            rates = x[used] / n[used]
+            quartiles = np.quantile(rates, [0.25, 0.5, 0.75]) if len(rates) >= 4 else np.full(3, np.nan)
+            rows.append((kind, statistic, int(used.sum()), int((there & ~used).sum()), *quartiles))
+    columns = ["flow_type", "statistic", "accounts", "left_out", "lower_quartile", "median", "upper_quartile"]
+    table = pd.DataFrame(rows, columns=columns).astype({"flow_type": "str", "statistic": "str", "accounts": "Int64",
+                                                        "left_out": "Int64"})  # fmt: skip
+    table.attrs = {"sandbox": is_sandbox(results), "weeks": weeks}
+    return table
+
+
+# Money, each currency by itself.
+
+
+def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, pd.DataFrame]:
+    """Revenue of a week against the week before, one table per currency; nothing is summed over currencies.
+
+    Parameters
+    ----------
+    results : DataFrame
+    week : str
+        ISO week; empty: the last one.
+
+    Returns
+    -------
+    dict of str to DataFrame
+        Per currency (``"?"`` where it is not known), the largest first: ``account, conversion_value, previous`` (money),
+        ``change`` (ratio less one; NaN where either is missing or only one of the weeks is final), ``share`` (of this
+        currency), ``revenue_per_recipient``.
+    """
+    require_columns(results, ["account", "week", "flow_id", "currency", "conversion_value", "recipients"], "results")
+    totals = results[results["flow_id"].fillna("") == ""]
+    weeks = sorted(totals["week"].astype("str").unique())
+    week = week or (weeks[-1] if weeks else "")
+    before = weeks[weeks.index(week) - 1] if week in weeks[1:] else ""
+    columns = ["conversion_value", "recipients", "is_final"]
+    now, then = (totals[totals["week"] == w].set_index("account")[columns] for w in (week, before))
+    then = then.reindex(now.index)
+    value, previous, sent = (
+        v.to_numpy(np.float64, na_value=np.nan)
+        for v in (now["conversion_value"], then["conversion_value"], now["recipients"])
+    )
+    alike = (now["is_final"].astype("boolean") == then["is_final"].astype("boolean")).fillna(False).to_numpy(bool)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.where(alike & (previous > 0), value / previous - 1, np.nan)
+        each = np.where(sent > 0, value / sent, np.nan)
+    currency = totals[totals["week"] == week].set_index("account")["currency"].fillna("?").astype("str")
+    table = pd.DataFrame(
+        {"account": text_column(now.index), "conversion_value": value, "previous": previous, "change": change,
+         "share": np.nan, "revenue_per_recipient": each}
+    )  # fmt: skip
+    found = {}
+    for code in sorted(currency.unique()):
+        part = table[(currency == code).to_numpy()].sort_values("conversion_value", ascending=False, kind="stable")
+        total = part["conversion_value"].sum()
+        part = part.assign(share=part["conversion_value"] / total if total > 0 else np.nan).reset_index(drop=True)
+        part.attrs = {"currency": code, "week": week, "sandbox": is_sandbox(results)}
+        found[code] = part
+    return found
