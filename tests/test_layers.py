@@ -14,7 +14,7 @@ import flowperf_helpers
 PACKAGE = Path(__file__).parents[1] / "flowperf_helpers"
 
 # Bottom to top. Folders on one floor do not know each other; `__init__` and the command line stand above all of them.
-FLOORS = ["errors", "klaviyo frames", "stats sandbox", "account plots", "report", "widgets", "cli"]
+FLOORS = ["errors", "klaviyo frames", "stats sandbox", "account plots", "report", "widgets fleet", "cli"]
 FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in folders.split()}
 # What `account` may open and nobody else: the embedded account, so that it cannot share our mistakes.
 SANDBOX_MAY = {"frames.catalog"}

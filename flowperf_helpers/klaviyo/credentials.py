@@ -118,6 +118,10 @@ class Credentials:
         """Return the ``Authorization`` header: the one place where the secret comes out."""
         return {"Authorization": f"{self.scheme} {self._reveal()}"}
 
+    def opens(self, *public: str) -> bool:
+        """Tell whether this is one of some keys that are no secret, or begins with one and a dash."""
+        return any(secret == key or secret.startswith(f"{key}-") for secret in self._secrets() for key in public)
+
     def scrub(self, text: str) -> str:
         """Return a text without this secret, and without anything that looks like Klaviyo's keys."""
         for secret in self._secrets():

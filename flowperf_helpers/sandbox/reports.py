@@ -114,6 +114,11 @@ def _holds(condition: Condition, cell: Cell) -> bool:
     return _GROUPS[condition.field](cell, (None, None)) in condition.values
 
 
+def counted_once(most: Ints, total: Ints) -> Ints:
+    """People of several days, out of the uniques of the largest day and of all days together."""
+    return (_RETURNING * most + (100 - _RETURNING) * total + 50) // 100
+
+
 class _Summed:
     """Counts per row and bucket: sums for events, people counted once for uniques."""
 
@@ -170,7 +175,7 @@ class _Summed:
         sums = np.add.reduceat(picked, edges, axis=1)
         if name in _UNIQUES:
             most = np.maximum.reduceat(picked, edges, axis=1)
-            sums = (_RETURNING * most + (100 - _RETURNING) * sums + 50) // 100
+            sums = counted_once(most, sums)
         out[:, bucket[edges]] = np.add.reduceat(sums, self._row_starts, axis=0)  # no row is without a cell
         return out
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
 from flowperf_helpers.sandbox.app import sandbox_app
 
-__all__ = ["make_sandbox_server", "serve"]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["bound_server", "make_sandbox_server", "serve"]
 
 HOST = "127.0.0.1"
 
@@ -35,7 +39,17 @@ def make_sandbox_server(
     OSError
         The port is taken.
     """
-    app = sandbox_app(enforce_limits=enforce_limits, now=now, variant=variant)
+    return bound_server(port, sandbox_app(enforce_limits=enforce_limits, now=now, variant=variant))
+
+
+def bound_server(port: int, app: WSGIApplication) -> BaseWSGIServer:
+    """Bind a server of an app on loopback without starting it; port 0 takes a free one.
+
+    Raises
+    ------
+    OSError
+        The port is taken.
+    """
     # bound here: make_server itself would end the process when the port is taken
     with socket.create_server((HOST, port)) as bound:
         port = bound.getsockname()[1]

@@ -26,9 +26,11 @@ from flowperf_helpers.errors import (
     TransportError,
     UnknownNameError,
 )
+from flowperf_helpers.klaviyo import accounts_file
+from flowperf_helpers.klaviyo.accounts_file import account_names, read_section
 from flowperf_helpers.klaviyo.client import Client
 from flowperf_helpers.klaviyo.credentials import looks_like_secret
-from flowperf_helpers.klaviyo.settings import SANDBOX_KEY, AccountSettings, account_names, account_settings
+from flowperf_helpers.klaviyo.settings import SANDBOX_KEY, AccountSettings, account_settings
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 
 
@@ -205,13 +207,66 @@ def test_what_a_section_may_not_hold(tmp_path: Path, text: str, error: type[Exce
         section(tmp_path, text, K="x")
 
 
-@pytest.mark.parametrize(
-    "text", ['[accounts.sandbox]\napi_key_env = "K"', '[accounts."a b"]\nx = 1', "[account.x]", ""]
-)
+@pytest.mark.parametrize("text", ["[account.x]", "", "[defaults]\n", "[accounts]\n", "x = [", "accounts = 3"])
 def test_what_the_file_may_not_hold(tmp_path: Path, text: str) -> None:
-    """Reserved names, names with blanks, other tables and an empty file."""
+    """Other tables, no account, and a text that is not TOML."""
     with pytest.raises(ArgumentError):
         account_names(accounts(tmp_path, text))
+
+
+@pytest.mark.parametrize("name", ["a b", "../x", "é"])
+def test_what_an_account_may_not_be_called(tmp_path: Path, name: str) -> None:
+    """A name that no file could carry is refused with its line, when the account is asked for."""
+    path = accounts(tmp_path, f'[accounts.fine]\napi_key_env = "K"\n[accounts."{name}"]\napi_key_env = "K"\n')
+    assert ["fine", name] == account_names(path)
+    with pytest.raises(ArgumentError, match=r"line 3, .*letters, digits"):
+        account_settings(name, environ={"K": "x"}, accounts_file=path)
+
+
+def test_a_reserved_name_is_refused(tmp_path: Path) -> None:
+    """A section cannot take the place of the embedded account or of the environment's."""
+    path = accounts(tmp_path, '[accounts.live]\napi_key_env = "K"\n')
+    with pytest.raises(ArgumentError, match=r"line 1, .*flowperf's own"):
+        read_section("live", path)
+
+
+def test_defaults_stand_under_every_section(tmp_path: Path) -> None:
+    """What [defaults] says holds where a section says nothing else; tags add up."""
+    path = accounts(
+        tmp_path,
+        '[defaults]\nconversion_metric = "Placed Order"\nattribution_days = 7\ntags = ["eu"]\n'
+        '[accounts.a]\napi_key_env = "K"\n[accounts.b]\napi_key_env = "K"\nattribution_days = 3\ntags = ["v2", "eu"]\n',
+    )
+    a, b = (account_settings(name, environ={"K": "x"}, accounts_file=path) for name in "ab")
+    assert ("Placed Order", 7, ("eu",)) == (a.conversion_metric, a.attribution_days, a.tags)
+    assert ("Placed Order", 3, ("eu", "v2")) == (b.conversion_metric, b.attribution_days, b.tags)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [('api_key_env = "K"\ncolour = 1', 6), ('api_key_env = "K"\ntags = "eu"', 6), ('api_key_env = "K"\ntags = [1]', 6),
+     (f'conversion_metric = "x"\nbase_url = "https://x/{KEY}"', 6), ('attribution_days = 0\napi_key_env = "K"', 5),
+     ('integration = "x"', 4), ('keyring = "x"', 5), ('api_key_env = "K\n', 5), ("= 3", 5),
+     ('api_key_env = "K"\n[accounts.bad.oauth]\nclient_id_env = "I"', 6),
+     ('api_key_env = "K"\n[accounts.bad]\napi_key_env = "K"', 6)],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, line: int) -> None:
+    """Whatever is wrong in a section is said with the line it stands on, and the account beside it stays usable."""
+    before = '# shops\n[accounts.good]\napi_key_env = "K"\n[accounts.bad]\n'
+    path = accounts(tmp_path, f'{before}{text}\n[accounts.last]\napi_key_env = "K"\n')
+    with pytest.raises((ArgumentError, CredentialsError), match=rf"line {line}\b") as caught:
+        account_settings("bad", environ={"K": "x"}, accounts_file=path)
+    assert KEY not in str(caught.value)
+    for name in ("good", "last"):
+        assert "K" == account_settings(name, environ={"K": "x"}, accounts_file=path).credentials.source
+
+
+def test_a_thousand_sections_are_read_once(tmp_path: Path) -> None:
+    """A file of a thousand sections is parsed once, however many of them are asked for."""
+    path = accounts(tmp_path, "".join(f'[accounts.a{i}]\napi_key_env = "K"\n' for i in range(1000)))
+    parsed = accounts_file._parsed.cache_info().misses
+    assert 1000 == sum(read_section(name, path)["api_key_env"] == "K" for name in account_names(path))
+    assert 1 == accounts_file._parsed.cache_info().misses - parsed
 
 
 def test_a_missing_file_that_was_named(tmp_path: Path) -> None:

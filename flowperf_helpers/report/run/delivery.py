@@ -10,10 +10,11 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowperf_helpers.errors import ArgumentError, StorageError
 
-__all__ = ["Delivered", "check_target", "deliver", "workplace"]
+__all__ = ["Delivered", "check_target", "deliver", "filesystem_of", "is_address", "local_folder", "workplace"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def check_target(target: str | Path) -> None:
         A file stands in the way, or writing is not allowed.
     """
     if is_address(target):
-        _filesystem(target)
+        filesystem_of(target)
         return
     folder = local_folder(target)
     try:
@@ -148,7 +149,14 @@ def _shown(target: str | Path, final: Path) -> str:
     return str(given / final.name)
 
 
-def _filesystem(target: str | Path) -> tuple[object, str]:
+def filesystem_of(target: str | Path) -> tuple[Any, str]:
+    """The file system and the path in it of an fsspec address.
+
+    Raises
+    ------
+    ArgumentError
+        No such kind of address, or its library is not installed.
+    """
     import fsspec
 
     scheme = str(target).partition("://")[0]
@@ -167,13 +175,13 @@ def _filesystem(target: str | Path) -> tuple[object, str]:
 
 
 def _upload(files: Mapping[str, Path], target: str, names: Mapping[str, str], kinds: Sequence[str]) -> list[Delivered]:
-    filesystem, path = _filesystem(target)
+    filesystem, path = filesystem_of(target)
     done = []
     try:
-        filesystem.makedirs(path, exist_ok=True)  # type: ignore[attr-defined]
+        filesystem.makedirs(path, exist_ok=True)
         for kind in kinds:
             # one put per object: object stores show it only when it is whole
-            filesystem.put_file(str(files[kind]), f"{path.rstrip('/')}/{names[kind]}")  # type: ignore[attr-defined]
+            filesystem.put_file(str(files[kind]), f"{path.rstrip('/')}/{names[kind]}")
             done.append(Delivered(kind, f"{target.rstrip('/')}/{names[kind]}", files[kind].stat().st_size))
     except Exception as error:
         raise StorageError(

@@ -1,0 +1,362 @@
+"""Invented accounts, as many as wanted: the sandbox's shop in other sizes, currencies and troubles, and their truth.
+
+One flow, `TEMPLATE`, stands for the template that an app put into every account. Its rates differ from account to
+account as real ones do; some accounts are planted outliers, and from a date of its own each account sends the second
+version, tagged ``template-v2``, whose clicks and conversions are ``effect`` times the first one's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import cached_property, lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from flowperf_helpers.account.timeframes import iso_week
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.fleet.results import COLUMNS, tidied
+from flowperf_helpers.sandbox import SANDBOX_KEY
+from flowperf_helpers.sandbox.model import Flow, Message, Metric, World
+from flowperf_helpers.sandbox.numbers import Floats, Ints, Numbers, day_number
+from flowperf_helpers.sandbox.reports import counted_once
+from flowperf_helpers.sandbox.shop import FLOWS, METRICS
+
+__all__ = [
+    "FAULTS",
+    "FLEET_NOW",
+    "METRIC",
+    "TEMPLATE",
+    "Shop",
+    "accounts",
+    "numbers_of",
+    "results",
+    "truth",
+]
+
+FLEET_NOW = datetime.fromisoformat("2026-11-23T12:00:00+01:00")
+"""The frozen moment of a simulated fleet: Monday noon in Europe, so that Sunday is over in every one of its zones."""
+TEMPLATE = "Abandoned Checkout"
+FAULTS = ("expired", "unavailable", "scope", "metric missing", "metric ambiguous")
+"""What a broken account has: a token that Klaviyo no longer takes, 5xx only, a scope that lacks, and two of names."""
+OUTLIER_FACTORS = (0.45, 1.9)
+METRIC = "Placed Order"
+_PLACES = (
+    ("Europe/Copenhagen", "DKK", 7.46), ("Europe/Berlin", "EUR", 1.0), ("Europe/London", "GBP", 0.87),
+    ("America/New_York", "USD", 1.09), ("Europe/Paris", "EUR", 1.0),
+)  # fmt: skip
+_VERSIONS = ("template-v1", "template-v2")
+_FIRST_SWITCH, _SWITCH_WEEKS = date(2026, 6, 1), 20
+_LIVE_FLOWS = tuple(f for f in FLOWS if f.name != TEMPLATE and f.listed and not f.archived)
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+
+@dataclass(frozen=True)
+class Shop:
+    """One simulated account.
+
+    Attributes
+    ----------
+    name : str
+        Its section, such as ``"shop-0007"``.
+    seed : int
+        Of its numbers.
+    size : float
+        Of its audience; 1 is the sandbox's shop.
+    rate : float
+        Factor on the click and conversion probabilities of the template's flow, an outlier's factor included.
+    flows : int
+        How many it has.
+    timezone, currency : str
+    exchange : float
+        Units of the currency per euro.
+    tags : tuple of str
+        To be selected by.
+    new_version : date or None
+        First day, a Monday, of the template's second version; None where it never came.
+    effect : float
+        Factor of the second version on clicks and conversions.
+    is_outlier : bool
+    fault : str
+        Of `FAULTS`, or empty.
+    latency : float
+        Seconds that each answer takes.
+    """
+
+    name: str
+    seed: int
+    size: float = 1.0
+    rate: float = 1.0
+    flows: int = len(_LIVE_FLOWS) + 1
+    timezone: str = "Europe/Copenhagen"
+    currency: str = "EUR"
+    exchange: float = 1.0
+    tags: tuple[str, ...] = ()
+    new_version: date | None = None
+    effect: float = 1.0
+    is_outlier: bool = False
+    fault: str = ""
+    latency: float = 0.0
+
+    @property
+    def key(self) -> str:
+        """The private key that its account lets in; no secret."""
+        return f"{SANDBOX_KEY}-{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that `environment` keeps the key in."""
+        return f"{self.name.upper().replace('-', '_')}_KLAVIYO_KEY"
+
+    def id_of(self, id_: str) -> str:
+        """The account's own id for a flow, message or metric of the sandbox's shop, of the same length."""
+        digest = hashlib.blake2b(f"{self.name}/{id_}".encode(), digest_size=32).digest()
+        return "".join(_LETTERS[byte % len(_LETTERS)] for byte in digest[: len(id_)])
+
+    @cached_property
+    def world(self) -> World:
+        """What the account holds, with the tag of the version that it had at `FLEET_NOW`."""
+        template = next(f for f in FLOWS if f.name == TEMPLATE)
+        order = np.random.default_rng(self.seed).permutation(len(_LIVE_FLOWS))[: self.flows - 1]
+        metrics = [m for m in METRICS if m.name != METRIC or m.id == "RplOrd" or self.fault == "metric ambiguous"]
+        kept = [template, *(_LIVE_FLOWS[i] for i in sorted(order))]
+        return World("quiet", tuple(map(self._metric, metrics)), tuple(map(self._flow, kept)), tells_stories=False)
+
+    def _metric(self, metric: Metric) -> Metric:
+        worth = None if metric.order_value is None else metric.order_value * self.exchange
+        name = "Order Placed" if self.fault == "metric missing" and metric.name == METRIC else metric.name
+        return replace(metric, id=self.id_of(metric.id), name=name, order_value=worth)
+
+    def _flow(self, flow: Flow) -> Flow:
+        tags = flow.tags
+        if flow.name == TEMPLATE:
+            version = self.version(FLEET_NOW.date())
+            tags = (*tags, (self.id_of(version), version))
+        return replace(
+            flow,
+            id=self.id_of(flow.id),
+            metric_id=flow.metric_id and self.id_of(flow.metric_id),
+            messages=tuple(self._message(m, self.rate if flow.name == TEMPLATE else 1.0) for m in flow.messages),
+            tags=tags,
+        )
+
+    def _message(self, message: Message, rate: float) -> Message:
+        return replace(
+            message,
+            id=self.id_of(message.id),
+            per_day=message.per_day * self.size,
+            clicks=message.clicks * rate,
+            converts=message.converts * rate,
+            variations=tuple(replace(v, id=self.id_of(v.id)) for v in message.variations),
+        )
+
+    def version(self, day: date) -> str:
+        """The template's version on a day, as the tag says it."""
+        return _VERSIONS[self.new_version is not None and day >= self.new_version]
+
+
+class _ShopNumbers(Numbers):
+    """Final counts of a simulated account: from a day on, the template's second version."""
+
+    def __init__(self, shop: Shop) -> None:
+        self._shop = shop
+        super().__init__(shop.world, shop.seed)
+
+    def _factors(self, name: str, days: Ints) -> Floats:
+        factors = super()._factors(name, days)
+        if name in ("clicks_unique", "conversion_uniques") and self._shop.new_version is not None:
+            rows = np.array([c.flow.name == TEMPLATE for c in self.cells], dtype=bool)
+            factors[np.ix_(rows, days >= day_number(self._shop.new_version))] *= self._shop.effect
+        return factors
+
+
+@lru_cache(maxsize=64)
+def numbers_of(shop: Shop) -> Numbers:
+    """Final counts of an account, kept for the accounts asked last."""
+    return _ShopNumbers(shop)
+
+
+def accounts(
+    n: int,
+    seed: int = 2026,
+    *,
+    effect: float = 1.2,
+    outliers: int = 3,
+    broken: float = 0.05,
+    flows: int | None = None,
+    latency: float = 0.2,
+) -> list[Shop]:
+    """Invent a fleet.
+
+    Parameters
+    ----------
+    n : int
+        Accounts, 1 to 10,000.
+    seed : int
+        Another seed, another fleet.
+    effect : float
+        Of the template's second version; 1 and ``outliers=0`` make the quiet twin, the same accounts with nothing
+        planted.
+    outliers : int
+        Accounts whose template does far worse or far better than the fleet's spread explains.
+    broken : float
+        Share of accounts with one of `FAULTS`.
+    flows : int, optional
+        Of every account; left out, 5 to 24.
+    latency : float
+        Median seconds of an answer.
+
+    Raises
+    ------
+    ArgumentError
+        A number out of bounds.
+    """
+    if not 1 <= n <= 10_000 or not 0 <= broken <= 1 or not 0 <= outliers <= n:
+        raise ArgumentError("A simulated fleet has 1 to 10,000 accounts, and a share of 0 to 1 of them is broken.")
+    draw = np.random.default_rng(seed)
+    sizes = np.clip(0.08 * np.exp(1.1 * draw.standard_normal(n)), 0.01, 1.5)
+    rates = np.exp(0.12 * draw.standard_normal(n))
+    counts = draw.integers(5, len(_LIVE_FLOWS) + 2, n) if flows is None else np.full(n, flows)
+    places = draw.integers(0, len(_PLACES), n)
+    switches = draw.integers(0, _SWITCH_WEEKS, n)
+    never = draw.random(n) < 0.15
+    slow = latency * np.exp(0.5 * draw.standard_normal(n))
+    order = draw.permutation(n)
+    faulty = {int(i): FAULTS[k % len(FAULTS)] for k, i in enumerate(order[: round(broken * n)])}
+    planted = {int(i): OUTLIER_FACTORS[k % 2] for k, i in enumerate(order[::-1][:outliers])}
+    made = []
+    for i in range(n):
+        zone, currency, exchange = _PLACES[places[i]]
+        day = None if never[i] else _FIRST_SWITCH + timedelta(weeks=int(switches[i]))
+        shop = Shop(
+            name=f"shop-{i + 1:04d}",
+            seed=seed * 10_000 + i,
+            size=float(max(sizes[i], 0.08) if i in planted else sizes[i]),
+            rate=float(rates[i] * planted.get(i, 1.0)),
+            flows=int(counts[i]),
+            timezone=zone,
+            currency=currency,
+            exchange=exchange,
+            new_version=day,
+            effect=effect,
+            is_outlier=i in planted,
+            fault=faulty.get(i, ""),
+            latency=float(slow[i]),
+        )
+        area = "us" if zone.startswith("America") else "eu"
+        made.append(replace(shop, tags=(area, shop.version(FLEET_NOW.date()))))
+    return made
+
+
+def truth(shops: Sequence[Shop]) -> pd.DataFrame:
+    """What is true of the template's flow in each account.
+
+    Returns
+    -------
+    DataFrame
+        One row per account: ``account, currency, timezone, size, click_rate, conversion_rate`` (expected unique clicks
+        and unique conversions of a week per delivered message, with the first version), ``effect`` (factor of the
+        second one on both), ``new_version`` (datetime64, NaT where it never came), ``is_outlier, fault``.
+    """
+    template = next(f for f in FLOWS if f.name == TEMPLATE)
+    sent = np.array([m.per_day * (1 - m.lost) for m in template.messages])
+    # of a week's people the largest day's are all counted, and the usual share of the other days'
+    once = float(counted_once(np.array([10_000]), np.array([70_000]))[0]) / 70_000
+    rates = {
+        name: once * float(sent @ np.array([getattr(m, field) for m in template.messages]) / sent.sum())
+        for name, field in (("click_rate", "clicks"), ("conversion_rate", "converts"))
+    }
+    factors = np.array([shop.rate for shop in shops])
+    return pd.DataFrame(
+        {
+            "account": pd.array([s.name for s in shops], dtype="str"),
+            "currency": pd.array([s.currency for s in shops], dtype="str"),
+            "timezone": pd.array([s.timezone for s in shops], dtype="str"),
+            "size": [s.size for s in shops],
+            **{name: rate * factors for name, rate in rates.items()},
+            "effect": [s.effect for s in shops],
+            "new_version": np.array([s.new_version for s in shops], dtype="datetime64[D]").astype("datetime64[s]"),
+            "is_outlier": [s.is_outlier for s in shops],
+            "fault": pd.array([s.fault for s in shops], dtype="str"),
+        }
+    )
+
+
+def results(shops: Sequence[Shop], weeks: Sequence[str]) -> pd.DataFrame:
+    """The result dataset of some weeks, straight from the accounts' numbers: what runs would have left, in seconds.
+
+    Broken accounts have no rows. Every conversion has arrived, so every week is final.
+
+    Parameters
+    ----------
+    shops : sequence of Shop
+    weeks : sequence of str
+        ISO labels, such as ``"2026-W47"``.
+
+    Returns
+    -------
+    DataFrame
+        As `flowperf_helpers.fleet.results.read` returns it.
+    """
+    mondays = np.array([day_number(iso_week(week).first) for week in weeks], dtype=np.int64)
+    parts = [_rows(shop, weeks, mondays) for shop in shops if not shop.fault] if len(mondays) else []
+    return tidied(pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(COLUMNS)))
+
+
+def _rows(shop: Shop, weeks: Sequence[str], mondays: Ints) -> pd.DataFrame:
+    """One account's weeks: a row per flow that sent, and the total."""
+    first, last = int(mondays.min()), int(mondays.max()) + 7
+    numbers = numbers_of(shop)
+    metric = next(m for m in shop.world.metrics if m.id == shop.id_of("RplOrd"))
+    daily = numbers.engagement(first, last) | numbers.conversions(metric, first, last)
+    days = mondays[:, None] - first + np.arange(7)
+    sums = {name: values[:, days].sum(axis=2) for name, values in daily.items()}  # [cell, week]
+    for name in ("opens_unique", "clicks_unique", "conversion_uniques"):
+        sums[name] = counted_once(daily[name][:, days].max(axis=2), sums[name])
+    sums["bounced"] = sums["recipients"] - sums["delivered"]
+    channel = np.array([c.message.channel for c in numbers.cells])
+    known = {"opens_unique": channel != "sms", "spam_complaints": channel == "email", "bounced": channel == "email"}
+    flows = list(dict.fromkeys(c.flow for c in numbers.cells))
+    of_flow = np.array([[c.flow is flow for c in numbers.cells] for flow in flows] + [[True] * channel.size])
+    table: dict[str, Any] = {}
+    for name in (*_COUNTED, "cents"):
+        carries = known.get(name, np.ones(channel.size, dtype=bool))[:, None] & (sums["recipients"] > 0)
+        values = of_flow.astype(np.int64) @ np.where(carries, sums[name], 0)
+        table[name] = pd.array(values.ravel(), dtype="Int64")
+        table[name][((of_flow.astype(np.int64) @ carries.astype(np.int64)) == 0).ravel()] = pd.NA
+    by_id = {m.id: m.name or "" for m in shop.world.metrics}
+    switch = 10**9 if shop.new_version is None else day_number(shop.new_version)
+    version = np.where(mondays >= switch, _VERSIONS[1], _VERSIONS[0])
+    is_template = np.array([f.name == TEMPLATE for f in flows] + [False])
+    frame = pd.DataFrame(
+        {
+            **table,
+            "account": shop.name,
+            "week": np.tile(np.array(weeks, dtype=object), len(flows) + 1),
+            "flow_id": np.repeat(np.array([*(f.id for f in flows), ""], dtype=object), len(weeks)),
+            "flow_name": np.repeat(np.array([*(f.name for f in flows), ""], dtype=object), len(weeks)),
+            "flow_type": np.repeat(
+                np.array([*(by_id.get(f.metric_id or "", "") for f in flows), ""], dtype=object), len(weeks)
+            ),
+            "template_version": np.where(is_template[:, None], version, "").ravel(),
+        }
+    )
+    frame = frame.assign(
+        conversion_value=frame["cents"].astype("float64") / 100,
+        currency=shop.currency,
+        timezone=shop.timezone,
+        is_final=True,
+        sandbox=True,
+        made_at=pd.Timestamp(FLEET_NOW),
+    )
+    return frame[frame["recipients"].fillna(0) > 0]
+
+
+_COUNTED = (
+    "recipients", "delivered", "opens_unique", "clicks_unique", "conversions", "conversion_uniques", "unsubscribes",
+    "spam_complaints", "bounced",
+)  # fmt: skip
