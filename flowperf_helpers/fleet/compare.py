@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from flowperf_helpers.errors import ArgumentError, suggest
+from flowperf_helpers.errors import ArgumentError, suggest, suggestion
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import require_columns, text_column
+from flowperf_helpers.frames.columns import require_columns
 from flowperf_helpers.frames.formats import count_text, percent_text, statistic_label
 from flowperf_helpers.stats.multiple_testing import correct
 from flowperf_helpers.stats.outliers import LEAST_ROWS, find_outliers
@@ -40,6 +40,9 @@ LEAST_WEEKS = 4
 
 LEAST_EVENTS = 10.0
 """Successes that the fleet's rate must promise an account before the account can be an outlier or a benchmark."""
+
+OUTLIER_SHARE = 0.03
+"""Share of false outliers that is accepted: below a page's 5 %, since the spread's shape is an assumption."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -63,20 +66,19 @@ class WeeklyCounts:
 
 
 def compare_accounts(
-    results: pd.DataFrame, statistics: Sequence[str] = COMPARED_RATES, *, weeks: int = 8, flow_type: str = ""
+    results: pd.DataFrame, statistics: Sequence[str] = COMPARED_RATES, *, weeks: int = 8
 ) -> pd.DataFrame:
     """Rates by account, as they are and as far as they are known, and which accounts stand out.
 
     Parameters
     ----------
     results : DataFrame
-        Of `flowperf_helpers.fleet.read_results`.
+        Of `flowperf_helpers.fleet.read_results`. The accounts' totals are compared where it has them; of chosen flows
+        (``results[results["flow_name"] == "Welcome"]``) their sums are.
     statistics : sequence of str
         Rates; they share one correction.
     weeks : int
         How many of the last weeks count.
-    flow_type : str
-        Only flows of this type; empty: the accounts' totals.
 
     Returns
     -------
@@ -91,17 +93,17 @@ def compare_accounts(
     Raises
     ------
     ArgumentError
-        A statistic that is not a rate, a column that is missing, a flow type that no flow has.
+        A statistic that is not a rate, or a column that is missing.
     """
     from scipy.special import betaincinv
 
     tables, fleet = [], {}
     for statistic in statistics:
-        counts = weekly_counts(results, statistic, weeks=weeks, flow_type=flow_type)
+        counts = weekly_counts(results, statistic, weeks=weeks)
         enough = _sent(counts) >= LEAST_WEEKS
         table = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
         size, mean = table["effective"].to_numpy(), float(table.attrs["mean"])
-        table["account"], table["statistic"] = text_column(counts.accounts), statistic
+        table["account"], table["statistic"] = counts.accounts.astype("str"), statistic
         table["weeks"] = _sent(counts)
         is_tested = enough & (np.nan_to_num(size) * mean >= LEAST_EVENTS)
         found = find_outliers(np.where(is_tested, table["raw"], np.nan), size)
@@ -115,14 +117,14 @@ def compare_accounts(
         fleet[statistic] = {"middle": found.middle, "low": found.low, "high": found.high}
         tables.append(table.loc[enough & (table["trials"] > 0)].sort_values("shrunk", ascending=False, kind="stable"))
     whole = pd.concat(tables, ignore_index=True).rename(columns={"shrunk": "pooled"})
-    corrected = correct(whole["p_value"])
+    corrected = correct(whole["p_value"], false_share=OUTLIER_SHARE)
     whole["q_value"] = corrected.q_value
     outside = np.where(whole["ratio"] > 1, VERDICTS[0], VERDICTS[1])
     whole["verdict"] = np.where(
         whole["p_value"].isna(), VERDICTS[3], np.where(corrected.is_claim, outside, VERDICTS[2])
     )
     whole["reason"] = _why_pooled(whole)
-    whole.attrs = {**_attrs(results, counts), "fleet": fleet, "flow_type": flow_type}
+    whole.attrs = {**_attrs(results, counts), "fleet": fleet}
     return whole[
         ["account", "statistic", "successes", "trials", "weeks", "raw", "raw_low", "raw_high", "pooled", "low", "high",
          "weight", "ratio", "p_value", "q_value", "verdict", "reason"]
@@ -144,34 +146,23 @@ def _sent(counts: WeeklyCounts) -> npt.NDArray[np.int64]:
     return np.asarray((np.nan_to_num(counts.trials) > 0).sum(axis=1))
 
 
-def weekly_counts(
-    results: pd.DataFrame, statistic: str, *, weeks: int | None = None, flow_type: str = "", by: str = "account"
-) -> WeeklyCounts:
-    """Both parts of a rate by account and week, the totals' or those of one type of flows.
+def weekly_counts(results: pd.DataFrame, statistic: str, *, weeks: int | None = None) -> WeeklyCounts:
+    """Both parts of a rate by account and week: of the totals, or where the results have none, summed over flows.
 
     Parameters
     ----------
-    results, statistic, weeks, flow_type
+    results, statistic, weeks
         As in `compare_accounts`; ``weeks`` left out: all.
-    by : str
-        Column that names the rows.
     """
-    top, bottom = rate_parts(results, statistic)
     require_columns(results, ["account", "week", "flow_id"], "a fleet's results")
+    top, bottom = rate_parts(results, statistic)
     is_total = results["flow_id"].fillna("") == ""
-    if flow_type:
-        types = results["flow_type"].dropna().unique()
-        if flow_type not in types:
-            known = suggest(flow_type, [str(t) for t in types])
-            raise ArgumentError(f"No flow of the results is of type {flow_type!r}.{known}")
-        chosen = results[~is_total & (results["flow_type"] == flow_type)]
-    else:
-        chosen = results[is_total]
+    chosen = results[is_total] if is_total.any() else results
     all_weeks = pd.Index(sorted(results["week"].astype("str").unique()))[-(weeks or 0) :]
     # a denominator counts only where the numerator is known: null is not zero
-    parts = chosen[[by, "week", top, bottom]].dropna()
-    sums = parts.groupby([by, "week"], observed=True)[[top, bottom]].sum()
-    rows = pd.Index(sorted(results[by].dropna().astype("str").unique()))
+    parts = chosen[["account", "week", top, bottom]].dropna()
+    sums = parts.groupby(["account", "week"], observed=True)[[top, bottom]].sum()
+    rows = pd.Index(sorted(results["account"].dropna().astype("str").unique()))
     wide = [
         sums[part].unstack("week").reindex(index=rows, columns=all_weeks).to_numpy(np.float64, na_value=np.nan)
         for part in (top, bottom)
@@ -185,7 +176,8 @@ def rate_parts(results: pd.DataFrame, statistic: str) -> tuple[str, str]:
     entry = STATISTICS.get(statistic)
     if entry is None or entry.kind != "rate":
         rates = [s.name for s in STATISTICS.values() if s.kind == "rate"]
-        raise ArgumentError(f"{statistic!r} is not a rate that accounts can be compared by.{suggest(statistic, rates)}")
+        near = suggestion(suggest(statistic, rates), rates)
+        raise ArgumentError(f"{statistic!r} is not a rate that accounts can be compared by: {near}")
     top = next((c for c in entry.numerators if c in results), None)
     bottom = next((c for c in entry.denominators if c in results), None)
     if top is None or bottom is None:
@@ -216,17 +208,19 @@ def not_comparable(
     statistics: Sequence[str] = COMPARED_RATES,
     *,
     weeks: int = 8,
-    flow_type: str = "",
     failed: pd.DataFrame | None = None,
+    accounts: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Accounts without a verdict, each with the reason.
 
     Parameters
     ----------
-    results, statistics, weeks, flow_type
+    results, statistics, weeks
         As in `compare_accounts`.
     failed : DataFrame, optional
-        ``account, reason``: accounts whose run failed (`flowperf_helpers.fleet.read_runs`).
+        ``account, reason``: accounts whose run failed.
+    accounts : sequence of str
+        All of the fleet, where the results are those of chosen flows.
 
     Returns
     -------
@@ -237,12 +231,14 @@ def not_comparable(
     if failed is not None:
         rows += [(str(a), None, f"The run failed: {r}") for a, r in zip(failed["account"], failed["reason"], strict=True)]
     gone = {account for account, _, _ in rows}
+    missing = sorted({*map(str, accounts)} - gone - {*results["account"].astype("str")})
+    rows += [(account, None, "It has no such flow") for account in missing]
     for statistic in statistics:
-        counts = weekly_counts(results, statistic, weeks=weeks, flow_type=flow_type)
+        counts = weekly_counts(results, statistic, weeks=weeks)
         label = statistic_label(statistic).lower()
         ranked = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
         events = ranked["effective"].fillna(0).to_numpy() * float(ranked.attrs["mean"])
-        reached = weekly_counts(results, "delivery_rate", weeks=weeks, flow_type=flow_type)
+        reached = weekly_counts(results, "delivery_rate", weeks=weeks)
         mailed, known = _sent(reached), _sent(counts)
         tested = int(((known >= LEAST_WEEKS) & (events >= LEAST_EVENTS)).sum())
         for account, sent, weeks_known, event in zip(counts.accounts, mailed, known, events, strict=True):
@@ -288,7 +284,7 @@ def benchmark_rates(
     rows = []
     for kind in ["", *(t for t in types if t)]:
         for statistic in statistics:
-            counts = weekly_counts(results, statistic, weeks=weeks, flow_type=kind)
+            counts = weekly_counts(results[results["flow_type"] == kind] if kind else results, statistic, weeks=weeks)
             x, n = np.nansum(counts.successes, axis=1), np.nansum(counts.trials, axis=1)
             there = n > 0
             mean = x.sum() / n.sum() if there.any() else 0.0
@@ -340,7 +336,7 @@ def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, p
         each = np.where(sent > 0, value / sent, np.nan)
     currency = totals[totals["week"] == week].set_index("account")["currency"].fillna("?").astype("str")
     table = pd.DataFrame(
-        {"account": text_column(now.index), "conversion_value": value, "previous": previous, "change": change,
+        {"account": now.index.astype("str"), "conversion_value": value, "previous": previous, "change": change,
          "share": np.nan, "revenue_per_recipient": each}
     )  # fmt: skip
     found = {}
