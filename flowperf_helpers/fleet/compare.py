@@ -27,7 +27,7 @@ from flowperf_helpers.stats.ranking import shrunken_ranking
 
 __all__ = [
     "COMPARED_RATES", "LEAST_EVENTS", "LEAST_WEEKS", "VERDICTS", "benchmark_rates", "compare_accounts",
-    "not_comparable", "revenue_by_currency", "weekly_counts",
+    "not_comparable", "revenue_by_currency", "unusual_weeks", "weekly_counts",
 ]  # fmt: skip
 
 COMPARED_RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate")
@@ -347,3 +347,37 @@ def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, p
         part.attrs = {"currency": code, "week": week, "sandbox": is_sandbox(results)}
         found[code] = part
     return found
+
+
+def unusual_weeks(values: Any) -> tuple[Floats, Floats]:
+    """How far each row's last week lies from its eight before, beside how far its earlier weeks did.
+
+    Parameters
+    ----------
+    values : array-like of float64 [row, week]
+        Money or counts, oldest first; NaN is not known.
+
+    Returns
+    -------
+    distance, p_value : array of float64 [row]
+        Standardised log ratio, and its p-value by Student's t; NaN with fewer than six earlier weeks to judge by.
+    """
+    from scipy.special import stdtr
+
+    v = np.asarray(values, dtype=np.float64)
+    log = np.where(v > 0, np.log(np.where(v > 0, v, 1.0)), np.nan)
+    gap = np.full(v.shape, np.nan)
+    for week in range(4, v.shape[1]):
+        before = log[:, max(week - 8, 0) : week]
+        known = np.isfinite(before)
+        mean = np.where(known, before, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        gap[:, week] = np.where(known.sum(axis=1) >= 4, log[:, week] - mean, np.nan)
+    if v.shape[1] == 0:
+        return np.full(len(v), np.nan), np.full(len(v), np.nan)
+    past = gap[:, :-1]
+    weeks = np.isfinite(past).sum(axis=1)
+    square = np.where(np.isfinite(past), past**2, 0.0).sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where((weeks >= 6) & (square > 0), gap[:, -1] / np.sqrt(square / weeks), np.nan)
+    # neighbouring gaps share seven of their eight weeks: half as many are worth a degree of freedom
+    return distance, 2 * np.asarray(stdtr(np.maximum(weeks / 2, 1), -np.abs(distance)))
