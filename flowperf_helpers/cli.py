@@ -89,7 +89,7 @@ def main() -> None:
     """How Klaviyo flows perform: from a metric to tidy frames, comparisons and a weekly report.
 
     Exit codes: 0 done, 1 unexpected, 2 wrong arguments, 3 credentials or permission, 4 quota spent (says when to run
-    again), 5 an answer that cannot be used or no rows where rows were due.
+    again), 5 an answer that cannot be used or no rows where rows were due, 6 some accounts of a fleet failed.
     """
 
 
@@ -244,6 +244,84 @@ def app(account: str, week: str | None, conversion_metric: str | None, port: int
     from flowperf_helpers.report.run.app import serve_app
 
     serve_app(port=port, account=account, week=week, conversion_metric=conversion_metric, say=click.echo)
+
+
+@main.command()
+@click.argument("accounts_file", required=False, type=click.Path(dir_okay=False))
+@click.option("--accounts", help="Only these sections, such as acme,beta.")
+@click.option("--tag", "tags", multiple=True, help="Only accounts with this tag; may be given several times.")
+@click.option("--week", help="ISO week such as 2026-W47; default: the last one that is complete in UTC.")
+@click.option("--out", help="Folder, or an address such as s3://bucket/fleet.")
+@click.option("--plan", "plan_only", is_flag=True, help="Show every account's cost; send no report request.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes that compute; default: one per core.")
+@click.option("--scheduler", metavar="ADDRESS", help="Compute on a Dask cluster, such as tcp://host:8786.")
+@click.option("--notebooks", is_flag=True, help="Also run the weekly notebook of every account.")
+@click.option("--refresh", is_flag=True, help="Ask and make again also what is done.")
+@click.option("--sandbox", type=click.IntRange(1, 1000), metavar="N", help="Try it on N invented accounts.")
+@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@_manners
+def fleet(
+    accounts_file: str | None,
+    accounts: str | None,
+    tags: tuple[str, ...],
+    week: str | None,
+    out: str | None,
+    plan_only: bool,
+    workers: int | None,
+    scheduler: str | None,
+    notebooks: bool,
+    refresh: bool,
+    sandbox: int | None,
+    quiet: bool,
+) -> None:
+    """Make the weekly report of many accounts: reports, one dataset, one spreadsheet, fleet.json, an index page."""
+    from flowperf_helpers.fleet.command import run_command
+
+    if not out and not plan_only:
+        raise ArgumentError("Where shall the reports go? Give a folder with --out (or --plan to see the cost first).")
+    if sandbox and (accounts_file or accounts or tags):
+        raise ArgumentError("--sandbox brings its own accounts: leave the file, --accounts and --tag out.")
+    if workers and scheduler:
+        raise ArgumentError("Give --workers or --scheduler: a cluster brings its own workers.")
+    code = run_command(
+        accounts_file,
+        only=_listed(accounts),
+        tags=tags,
+        week=week,
+        out=out,
+        plan_only=plan_only,
+        workers=workers,
+        scheduler=scheduler,
+        notebooks=notebooks,
+        refresh=refresh,
+        sandbox=sandbox,
+        show=lambda frame: echo_frame(frame, "table"),
+        say=lambda line: None if quiet else click.echo(line, err=True),
+        tell=click.echo,
+        quiet=quiet,
+    )
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("accounts_file", required=False, type=click.Path(dir_okay=False))
+@click.option("--accounts", help="Only these sections, such as acme,beta.")
+@click.option("--tag", "tags", multiple=True, help="Only accounts with this tag; may be given several times.")
+@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@_manners
+def accounts(accounts_file: str | None, accounts: str | None, tags: tuple[str, ...], shape: str) -> None:
+    """List and check the sections of accounts.toml, without a report request."""
+    from flowperf_helpers.fleet.command import check_command
+
+    table, warnings, code = check_command(accounts_file, only=_listed(accounts), tags=tags)
+    echo_frame(table, shape)
+    for warning in warnings:
+        click.echo(f"flowperf: {warning}", err=True)
+    sys.exit(code)
+
+
+def _listed(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
 # What the command line prints of frames: an aligned table for people, CSV and JSON for programs.

@@ -18,6 +18,7 @@ from flowperf_helpers.account.discovery import REVENUE, AccountInfo, Names, OwnT
 from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
 from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery
+from flowperf_helpers.account.tags import fetch_flow_tags
 from flowperf_helpers.account.timeframes import Timeframe
 from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError
 from flowperf_helpers.stats.data_quality import merge_answers
@@ -217,6 +218,10 @@ class Account:
         wanted = discovery.fetch_flows(self._lists)["flow_id"] if flow_ids is None else ids_of(flow_ids, "flow_id")
         return self._marked(discovery.fetch_messages(self._lists, wanted))
 
+    def flow_tags(self) -> pd.DataFrame:
+        """Return one row per flow × tag: ``flow_id, tag_name`` (scope ``tags:read``)."""
+        return self._marked(fetch_flow_tags(self._lists))
+
     def conversion_metric(self, metric: str, *, integration: str | None = None) -> str:
         """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).
 
@@ -228,10 +233,8 @@ class Account:
 
         Raises
         ------
-        AmbiguousNameError
-            Several metrics of that name; ``candidates`` has id and integration of each.
-        UnknownNameError
-            No such metric, or nothing mapped to revenue.
+        AmbiguousNameError, UnknownNameError
+            Several metrics of that name (``candidates`` has id and integration of each), or none; nothing mapped.
         """
         asked = metric, integration or self.settings.integration
         if asked not in self._metric_ids:
@@ -422,16 +425,14 @@ class Account:
         Parameters
         ----------
         kind : {"series", "values"}
-        since : datetime, optional
-            Aware; only answers asked from then on.
+        since : datetime, optional; aware: only answers asked from then on.
         **filters
             Column to value, or list of values (``flow_id="T7K2j8"``).
 
         Returns
         -------
         DataFrame
-            One row per moment of asking, message, channel and interval, see `merge_answers`:
-            variations are summed: ``fetched_at``, ``query``, then the columns of the frame.
+            One row per moment of asking, message, channel and interval (`merge_answers`): ``fetched_at, query``, …
         """
         endpoints = {"series": SERIES, "values": VALUES}
         if kind not in endpoints:

@@ -29,6 +29,7 @@ TRAVELS = (
     "FLOWPERF_MAX_ANSWER_MB",
     "FLOWPERF_MAX_WAIT",
     "FLOWPERF_PACING",
+    "FLOWPERF_SANDBOX_NOW",
     "FLOWPERF_SANDBOX_VARIANT",
     "KLAVIYO_REVISION",
 )
@@ -132,12 +133,15 @@ def open_account(
         clock = clock or (lambda: app.now().timestamp())
     elif variant is not None or now is not None or sandbox:
         raise ArgumentError(f"variant, now and sandbox are for the embedded account, and {name!r} is another.")
+    frozen = environ.get("FLOWPERF_SANDBOX_NOW", "").strip() if settings.is_sandbox else ""
+    if frozen and clock is None:
+        clock = _standing_still(frozen)
     limited = app is None or bool((sandbox or {}).get("enforce_limits"))
     clock, sleep = clock or time.time, sleep or time.sleep
     limiter = pacing if isinstance(pacing, RateLimiter) else None
     if limiter is None and limited:
         # the sandbox's windows run on the real clock, whatever day it shows
-        ticks = time.time if app is not None else clock
+        ticks = time.time if app is not None or frozen else clock
         limiter = RateLimiter.from_environment(
             folder,
             host=settings.host,
@@ -151,6 +155,17 @@ def open_account(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )
     return Connection(settings, client, store, clock, unlimited=client.limiter.ledger is None)
+
+
+def _standing_still(moment: str) -> Callable[[], float]:
+    """Return the clock of a served sandbox, as ``FLOWPERF_SANDBOX_NOW`` freezes it for whoever asks it."""
+    try:
+        seconds = datetime.fromisoformat(moment).timestamp()
+    except ValueError as error:
+        raise ArgumentError(
+            f"FLOWPERF_SANDBOX_NOW is not a moment such as 2026-11-23T06:00:00+01:00: {moment[:40]!r}."
+        ) from error
+    return lambda: seconds
 
 
 def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[Any, str]:

@@ -18,9 +18,9 @@ from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.serve import bound_server
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["accounts_toml", "environment", "fleet_app", "serve_fleet"]
+__all__ = ["accounts_toml", "environment", "fleet_app", "serving"]
 
 
 class _ShopApp(SandboxApp):
@@ -94,9 +94,12 @@ def fleet_app(shops: Sequence[Shop], *, enforce_limits: bool = True, time_scale:
 
 
 @contextmanager
-def serve_fleet(shops: Sequence[Shop], **options: Any) -> Iterator[str]:
-    """Serve the fleet on loopback while the block runs, and give its address."""
-    server = bound_server(0, fleet_app(shops, **options))
+def serving(app: WSGIApplication, *, port: int = 0) -> Iterator[str]:
+    """Serve an app on loopback while the block runs, and give its address; a taken port is left for a free one."""
+    try:
+        server = bound_server(port, app)
+    except OSError:
+        server = bound_server(0, app)
     thread = threading.Thread(target=server.serve_forever, name="simulated-fleet", daemon=True)
     thread.start()
     try:

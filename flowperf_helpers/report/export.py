@@ -38,6 +38,7 @@ __all__ = [
     "tidy",
     "title",
     "versions",
+    "workbook",
     "write_headline",
     "write_parquet",
     "write_sheets",
@@ -128,10 +129,11 @@ def write_sheets(tables: Mapping[str, pd.DataFrame], path: Path, *, title: str, 
     StorageError
         Full disk, no permission.
     """
-    _write_bytes(path, _workbook(tables, title, currency))
+    _write_bytes(path, workbook(tables, title, currency))
 
 
-def _workbook(tables: Mapping[str, pd.DataFrame], title: str, currency: str | None) -> bytes:
+def workbook(tables: Mapping[str, pd.DataFrame], title: str, currency: str | None) -> bytes:
+    """The bytes of what `write_sheets` writes."""
     import xlsxwriter
 
     options = {
@@ -364,7 +366,7 @@ def files(numbers: WeekNumbers) -> dict[str, bytes]:
     currency = numbers.answers.account["currency"]
     return {
         "data.parquet": _parquet(tidy(numbers.answers)),
-        "data.xlsx": _workbook(tables(numbers), title(numbers.answers), currency),
+        "data.xlsx": workbook(tables(numbers), title(numbers.answers), currency),
         "headline.json": _json(headline(numbers)),
     }
 

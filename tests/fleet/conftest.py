@@ -1,0 +1,85 @@
+"""A small simulated fleet, served and run once for all that looks at what it left."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from flowperf_helpers.fleet import serve, simulate
+from flowperf_helpers.fleet.accounts import Member, members
+from flowperf_helpers.fleet.run import Fleet, FleetPlan, Outcome
+from flowperf_helpers.fleet.summary import FleetWeek, summarise, write_summary
+from flowperf_helpers.klaviyo.rate_limits import scaled_limits
+
+WEEK = "2026-W47"
+SCALE = 600.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A served fleet, the environment that leads to it, and its first run."""
+
+    shops: list[simulate.Shop]
+    app: object
+    environ: dict[str, str]
+    out: Path
+    plan: FleetPlan
+    outcomes: list[Outcome]
+    summary: FleetWeek
+
+    def members(self, *names: str) -> list[Member]:
+        """Sections of the fleet's file."""
+        return members(only=names, environ=self.environ)
+
+    def fleet(self, out: Path | str, *names: str, **options: object) -> Fleet:
+        """Another run over the same accounts."""
+        return Fleet(
+            self.members(*names), out=str(out), week=WEEK, environ=self.environ, limits=scaled_limits(SCALE), **options
+        )  # type: ignore[arg-type]
+
+
+class Counted:
+    """The served app, counting the report requests that it answered, account by account."""
+
+    def __init__(self, app: object) -> None:
+        self.app = app
+        self.reports: list[str] = []
+
+    def __call__(self, environ: dict[str, object], start_response: object) -> object:
+        if environ["REQUEST_METHOD"] == "POST":
+            self.reports.append(str(environ["HTTP_AUTHORIZATION"]))
+        return self.app(environ, start_response)  # type: ignore[operator]
+
+
+def small_fleet() -> list[simulate.Shop]:
+    """Seven accounts of five flows; one of each kind of trouble."""
+    shops = simulate.accounts(7, broken=0, outliers=1, flows=5, latency=0.0)
+    faults = ["", *simulate.FAULTS, ""]
+    return [replace(shop, fault=fault) for shop, fault in zip(shops, faults, strict=True)]
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """The small fleet's first run: two accounts done, five broken ones named."""
+    folder = tmp_path_factory.mktemp("fleet")
+    shops = small_fleet()
+    app = Counted(serve.fleet_app(shops, time_scale=SCALE))
+    with serve.serving(app) as address:
+        file = folder / "accounts.toml"
+        file.write_text(serve.accounts_toml(shops, address), encoding="utf-8")
+        environ = {
+            **os.environ, **serve.environment(shops),
+            "FLOWPERF_ACCOUNTS": str(file), "FLOWPERF_HOME": str(folder / "home"),
+        }  # fmt: skip
+        fleet = Fleet(
+            members(environ=environ), out=str(folder / "out"), week=WEEK, environ=environ, limits=scaled_limits(SCALE)
+        )
+        plan = fleet.plan()
+        outcomes = fleet.run(plan, workers=1)
+        summary = summarise(outcomes, WEEK, str(folder / "out"))
+        write_summary(summary, str(folder / "out"))
+        yield Ran(shops, app, environ, folder / "out", plan, outcomes, summary)
