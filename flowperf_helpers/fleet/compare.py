@@ -9,7 +9,7 @@ correction over all accounts and rates of the table. **Money** is never summed o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -186,7 +186,7 @@ def rate_parts(results: pd.DataFrame, statistic: str) -> tuple[str, str]:
     return top, bottom
 
 
-def _attrs(results: pd.DataFrame, counts: WeeklyCounts) -> dict[str, Any]:
+def _attrs(results: pd.DataFrame, counts: WeeklyCounts) -> dict[Hashable, Any]:
     last = results["week"].astype("str").isin(counts.weeks)
     return {
         "sandbox": is_sandbox(results),
@@ -229,7 +229,9 @@ def not_comparable(
     """
     rows: list[tuple[str, str | None, str]] = []
     if failed is not None:
-        rows += [(str(a), None, f"The run failed: {r}") for a, r in zip(failed["account"], failed["reason"], strict=True)]
+        rows += [
+            (str(a), None, f"The run failed: {r}") for a, r in zip(failed["account"], failed["reason"], strict=True)
+        ]
     gone = {account for account, _, _ in rows}
     missing = sorted({*map(str, accounts)} - gone - {*results["account"].astype("str")})
     rows += [(account, None, "It has no such flow") for account in missing]

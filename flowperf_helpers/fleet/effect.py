@@ -146,7 +146,8 @@ def _cells(results: pd.DataFrame, statistic: str, version: str) -> tuple[_Cells,
     weeks = pd.Index(sorted(results["week"].astype("str").unique()))
     accounts = pd.Index(sorted(rows["account"].astype("str").unique()))
     x, n, new = (
-        sums[c].unstack("week").reindex(index=accounts, columns=weeks).to_numpy(np.float64) for c in (top, bottom, "new")
+        sums[c].unstack("week").reindex(index=accounts, columns=weeks).to_numpy(np.float64)
+        for c in (top, bottom, "new")
     )
     n = np.where(n > 0, n, np.nan)
     old = parts[parts["template_version"] != version].sort_values("week", kind="stable")
@@ -171,7 +172,9 @@ def _ratios(cells: _Cells, date: int, weeks: int) -> _Ratios:
     is_after = clean & after & (constant[:, None] | (cells.share == 1))
     is_before = clean & before & (constant[:, None] | (cells.share == 0))
     n = np.nan_to_num(cells.trials)
-    (xa, na), (xb, nb) = (((cells.successes * side).sum(axis=1), (n * side).sum(axis=1)) for side in (is_after, is_before))
+    (xa, na), (xb, nb) = (
+        ((cells.successes * side).sum(axis=1), (n * side).sum(axis=1)) for side in (is_after, is_before)
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = (xa + xb) / (na + nb)
         log = np.log((xa + 0.5) / na) - np.log((xb + 0.5) / nb)
@@ -189,7 +192,7 @@ def _described(
     """One row per account with the new version, and which of them can be compared."""
     usable = np.zeros(len(first), dtype=bool)
     rows: list[dict[str, Any]] = []
-    for i in np.flatnonzero(has_new):
+    for i in map(int, np.flatnonzero(has_new)):
         group = groups[int(first[i])]
         there = np.isfinite(cells.trials[i]) & (group.weights[i] != 0)
         after, before = there & (group.weights[i] > 0), there & (group.weights[i] < 0)

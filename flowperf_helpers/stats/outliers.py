@@ -1,9 +1,8 @@
 """Which rates do not belong with the others? Each one against what all others say a rate of this kind may be.
 
 Rates differ by nature: an account is not an outlier because its rate is not the mean, but because the spread of the
-others does not reach it. The log rates of the many are normal with a mean and a spread that are not known; a few (one in
-fifty) may come from a distribution five times as wide, so that they do not widen the band in which they should stand
-out (contaminated normal: Tukey 1960). Counts are binomial, with as many trials as the wander of the weeks leaves them.
+others does not reach it. The log rates of the many are normal with a mean and a spread that are not known; one in ten
+may come from a distribution five times as wide, so that they do not widen the band in which they should stand out (contaminated normal: Tukey 1960). Counts are binomial, with as many trials as the wander of the weeks leaves them.
 The p-value of a row is that of its count among those predicted by the **other** rows (posterior predictive, mid-p; Box,
 JRSS A 143, 1980): what is not known of mean and spread is in it, so that few rows make a wide band, as in a t-test.
 """
@@ -21,8 +20,8 @@ __all__ = ["LEAST_ROWS", "Outliers", "find_outliers"]
 LEAST_ROWS = 5
 """Rows below which nothing can be said of a spread."""
 
-_ODD, _ODD_WIDTH = 0.02, 5.0
-_WIDER = 1.06  # the wide distribution takes a part of the many's own ends: their spread is found 3 to 6 % too small
+_ODD, _ODD_WIDTH = 0.1, 5.0
+_WIDER = 1.15  # the wide distribution takes a part of the many's own ends, so that their spread is found too small
 _STEP = 0.02  # of the log rate: no row is told from another by less than about two per cent
 _REACH = 4.0
 _MOST_EVENTS = 1 / _STEP**2
