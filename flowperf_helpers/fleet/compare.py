@@ -85,10 +85,10 @@ def compare_accounts(
     DataFrame
         One row per rate × comparable account, the highest pooled rate first: ``account, statistic, successes, trials,
         weeks, raw, raw_low, raw_high, pooled, low, high`` (rates with 95 % intervals; those of ``raw`` reckon with the
-        wander of weeks), ``weight`` (share of the account's own counts in ``pooled``), ``ratio`` (``raw`` to the fleet's
-        middle), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ). ``attrs``: those of
-        the results, ``weeks`` (first and last), ``fleet`` (per rate: ``middle, low, high`` of the accounts' true
-        rates).
+        wander of weeks), ``weight`` (share of the account's own counts in ``pooled``), ``ratio`` (``raw`` to the middle
+        of the fleet), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ). ``attrs``:
+        ``sandbox, weeks`` (first and last), ``is_final, fleet`` (per rate: ``middle, low, high`` of the accounts'
+        true rates).
 
     Raises
     ------
@@ -100,7 +100,7 @@ def compare_accounts(
     tables, fleet = [], {}
     for statistic in statistics:
         counts = weekly_counts(results, statistic, weeks=weeks)
-        enough = _sent(counts) >= LEAST_WEEKS
+        enough = _sent(counts) >= min(LEAST_WEEKS, weeks)
         table = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
         size, mean = table["effective"].to_numpy(), float(table.attrs["mean"])
         table["account"], table["statistic"] = counts.accounts.astype("str"), statistic
@@ -163,12 +163,15 @@ def weekly_counts(results: pd.DataFrame, statistic: str, *, weeks: int | None = 
     parts = chosen[["account", "week", top, bottom]].dropna()
     sums = parts.groupby(["account", "week"], observed=True)[[top, bottom]].sum()
     rows = pd.Index(sorted(results["account"].dropna().astype("str").unique()))
-    wide = [
-        sums[part].unstack("week").reindex(index=rows, columns=all_weeks).to_numpy(np.float64, na_value=np.nan)
-        for part in (top, bottom)
-    ]
-    trials = np.where(wide[1] > 0, wide[1], np.nan)
-    return WeeklyCounts(rows, all_weeks, np.where(np.isnan(trials), np.nan, np.minimum(wide[0], trials)), trials)
+    x, n = (wide(sums[part], rows, all_weeks) for part in (top, bottom))
+    n = np.where(n > 0, n, np.nan)
+    return WeeklyCounts(rows, all_weeks, np.where(np.isnan(n), np.nan, np.minimum(x, n)), n)
+
+
+def wide(sums: pd.Series, rows: pd.Index, weeks: pd.Index) -> Floats:
+    """Sums by account and week as an array; NaN where there are none."""
+    every = pd.MultiIndex.from_product([rows, weeks])
+    return np.asarray(sums.reindex(every).to_numpy(np.float64, na_value=np.nan)).reshape(len(rows), len(weeks))
 
 
 def rate_parts(results: pd.DataFrame, statistic: str) -> tuple[str, str]:
@@ -242,7 +245,8 @@ def not_comparable(
         events = ranked["effective"].fillna(0).to_numpy() * float(ranked.attrs["mean"])
         reached = weekly_counts(results, "delivery_rate", weeks=weeks)
         mailed, known = _sent(reached), _sent(counts)
-        tested = int(((known >= LEAST_WEEKS) & (events >= LEAST_EVENTS)).sum())
+        least = min(LEAST_WEEKS, weeks)
+        tested = int(((known >= least) & (events >= LEAST_EVENTS)).sum())
         for account, sent, weeks_known, event in zip(counts.accounts, mailed, known, events, strict=True):
             if account in gone:
                 continue
@@ -250,8 +254,8 @@ def not_comparable(
                 reason = f"Nothing was sent in these {weeks} weeks"
             elif not weeks_known:
                 reason = f"The metric behind {label} is missing: every week is empty"
-            elif weeks_known < LEAST_WEEKS:
-                reason = f"Too few weeks: {weeks_known} with numbers, {LEAST_WEEKS} are needed"
+            elif weeks_known < least:
+                reason = f"Too few weeks: {weeks_known} with numbers, {least} are needed"
             elif event < LEAST_EVENTS:
                 reason = f"Too few recipients: about {event:.0f} successes expected, {LEAST_EVENTS:.0f} are needed"
             elif tested < LEAST_ROWS:
@@ -316,9 +320,9 @@ def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, p
     Returns
     -------
     dict of str to DataFrame
-        Per currency (``"?"`` where it is not known), the largest first: ``account, conversion_value, previous`` (money),
-        ``change`` (ratio less one; NaN where either is missing or only one of the weeks is final), ``share`` (of this
-        currency), ``revenue_per_recipient``.
+        Per currency (``"?"`` where it is not known), the largest first: ``account, conversion_value, previous``
+        (money), ``change`` (ratio less one; NaN where either is missing or only one of the weeks is final), ``share``
+        (of this currency), ``revenue_per_recipient``.
     """
     require_columns(results, ["account", "week", "flow_id", "currency", "conversion_value", "recipients"], "results")
     totals = results[results["flow_id"].fillna("") == ""]

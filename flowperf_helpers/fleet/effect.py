@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError, suggest, suggestion
-from flowperf_helpers.fleet.compare import is_sandbox, rate_parts
+from flowperf_helpers.fleet.compare import is_sandbox, rate_parts, wide
 from flowperf_helpers.frames.columns import require_columns
 from flowperf_helpers.stats.multiple_testing import correct
 
@@ -145,10 +145,7 @@ def _cells(results: pd.DataFrame, statistic: str, version: str) -> tuple[_Cells,
     sums = parts.groupby(["account", "week"])[[top, bottom, "new"]].sum()
     weeks = pd.Index(sorted(results["week"].astype("str").unique()))
     accounts = pd.Index(sorted(rows["account"].astype("str").unique()))
-    x, n, new = (
-        sums[c].unstack("week").reindex(index=accounts, columns=weeks).to_numpy(np.float64)
-        for c in (top, bottom, "new")
-    )
+    x, n, new = (wide(sums[part], accounts, weeks) for part in (top, bottom, "new"))
     n = np.where(n > 0, n, np.nan)
     old = parts[parts["template_version"] != version].sort_values("week", kind="stable")
     last = old.groupby("account")["template_version"].last()

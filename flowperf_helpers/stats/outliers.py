@@ -2,7 +2,8 @@
 
 Rates differ by nature: an account is not an outlier because its rate is not the mean, but because the spread of the
 others does not reach it. The log rates of the many are normal with a mean and a spread that are not known; one in ten
-may come from a distribution five times as wide, so that they do not widen the band in which they should stand out (contaminated normal: Tukey 1960). Counts are binomial, with as many trials as the wander of the weeks leaves them.
+may come from a distribution five times as wide, so that they do not widen the band in which they should stand out
+(contaminated normal: Tukey 1960). Counts are binomial, with as many trials as the wander of the weeks leaves them.
 The p-value of a row is that of its count among those predicted by the **other** rows (posterior predictive, mid-p; Box,
 JRSS A 143, 1980): what is not known of mean and spread is in it, so that few rows make a wide band, as in a t-test.
 """
