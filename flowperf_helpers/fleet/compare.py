@@ -41,8 +41,8 @@ LEAST_WEEKS = 4
 LEAST_EVENTS = 10.0
 """Successes that the fleet's rate must promise an account before the account can be an outlier or a benchmark."""
 
-OUTLIER_SHARE = 0.03
-"""Share of false outliers that is accepted: below a page's 5 %, since the spread's shape is an assumption."""
+OUTLIER_SHARE = 0.02
+"""Share of false outliers that is accepted: below a page's 5 %, since the shape of the spread is an assumption."""
 
 Floats = npt.NDArray[np.float64]
 

@@ -30,7 +30,7 @@ LAWS = {
     "few recipients": Law(per_week=80), "wander 12 %, with memory": Law(wander=0.12, memory=0.4),
 }  # fmt: skip
 HEAVY = Law(tails=4)
-OUTLIERS = (2.5, 0.4)
+OUTLIERS = (3.0, 0.33)
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def outliers() -> None:
             found.append(claimed[planted].mean())
             wrong += bool((claimed & ~planted).any())
         goal = law.accounts < 40 or np.mean(found) >= 0.9
-        row(f"planted outliers (× 2.5, × 0.4) named: {name}", "" if law.accounts < 40 else "≥ 90 %",
+        row(f"planted outliers (× 3, × ⅓) named: {name}", "" if law.accounts < 40 else "≥ 90 %",
             f"{np.mean(found):.0%}", goal)  # fmt: skip
         row(f"  such fleets with another one named too: {name}", "", f"{wrong / (FLEETS // 4):.1%}")
 
