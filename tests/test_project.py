@@ -55,7 +55,7 @@ def imported_distributions() -> set[str]:
 def test_what_is_imported_is_declared_and_the_other_way_round() -> None:
     """An install brings what the code imports, and nothing that it does not use."""
     extras = project()["optional-dependencies"]
-    runtime = [*project()["dependencies"], *extras["keyring"], *extras["app"]]
+    runtime = [*project()["dependencies"], *extras["keyring"], *extras["app"], *extras["fleet"]]
     declared = {re.match(r"[\w-]+", line)[0].lower() for line in runtime}  # type: ignore[index]
     # started or read by others: the kernel by papermill, the time zones by zoneinfo
     unseen = {"ipykernel", "tzdata"}

@@ -17,6 +17,7 @@ from flowperf_helpers.fleet.accounts import Member, check_account, members, shar
 from flowperf_helpers.fleet.progress import Progress
 from flowperf_helpers.fleet.run import ASKED_AT_ONCE, Fleet, Outcome, exit_code, fleet_week
 from flowperf_helpers.fleet.summary import summarise, write_summary
+from flowperf_helpers.fleet.workers import open_workers
 from flowperf_helpers.klaviyo.rate_limits import Limit, limits_of, scaled_limits
 
 __all__ = ["check_command", "run_command"]
@@ -85,7 +86,10 @@ def run_command(
         if plan_only:
             show(plan.table.fillna({"problem": ""}))
             return exit_code([*plan.kept, *plan.failed]) if len(plan.failed) < len(found) else exit_code(plan.failed)
-        outcomes = fleet.run(plan, workers=workers or os.cpu_count() or 1, scheduler=scheduler)
+        outcomes = [*plan.kept, *plan.failed]
+        if plan.to_ask:
+            with open_workers(workers or os.cpu_count() or 1, scheduler) as pool:
+                outcomes = fleet.run(plan, pool)
         places = write_summary(summarise(outcomes, label, folder), folder)
         _tell_failed(outcomes, say)
         for place in places:

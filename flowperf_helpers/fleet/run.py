@@ -33,7 +33,7 @@ from flowperf_helpers.fleet.accounts import Member, reason_of
 from flowperf_helpers.fleet.files import Target
 from flowperf_helpers.fleet.progress import Progress
 from flowperf_helpers.fleet.render import Rendered, Task
-from flowperf_helpers.fleet.workers import Workers, open_workers
+from flowperf_helpers.fleet.workers import Workers
 from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import Limit, limits_of
@@ -231,18 +231,11 @@ class Fleet:
         table = pd.DataFrame(found, columns=list(_PLANNED)).astype(_PLANNED)
         return FleetPlan(table, [outcome for outcome in outcomes if outcome.status == "kept"], failed)
 
-    def run(self, plan: FleetPlan, *, workers: int = 1, scheduler: str | None = None) -> list[Outcome]:
-        """Ask and compute what the plan says, and return what became of every account, in the order of the file.
-
-        Raises
-        ------
-        ArgumentError
-            The workers cannot be used; nothing was asked.
-        """
+    def run(self, plan: FleetPlan, workers: Workers) -> list[Outcome]:
+        """Ask and compute what the plan says, and return what became of every account, in the order of the file."""
         done = [*plan.kept, *plan.failed]
-        if plan.to_ask:
-            with open_workers(workers, scheduler) as pool, self._asking("accounts", started=done) as ask:
-                done += ask(lambda name: self._made(name, pool), plan.to_ask).values()
+        with self._asking("accounts", started=done) as ask:
+            done += ask(lambda name: self._made(name, workers), plan.to_ask).values()
         order = {name: place for place, name in enumerate(self.members)}
         return sorted(done, key=lambda outcome: order[outcome.account])
 

@@ -14,6 +14,7 @@ from flowperf_helpers.account.queries import GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.account.timeframes import Window, iso_week, last_complete_week
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, STATISTICS
+from flowperf_helpers.frames.columns import row_keys
 
 __all__ = [
     "GROUP_BY",
@@ -247,7 +248,7 @@ def fetch_week(
         daily=frames["daily"],
         flows=flows,
         messages=_messages(account, flows, values),
-        history=_history(account, subjects, [*collected["weekly"], *collected["daily"]]),
+        history=_history(account, subjects, [*collected["weekly"], *collected["daily"]], window.previous()),
         unknown=unknown,
         notes=list(
             dict.fromkeys(
@@ -371,10 +372,13 @@ def _history(
     account: Any,
     subjects: Sequence[tuple[str, tuple[str, ...] | None]],
     series: Sequence[pd.DataFrame],
+    before: Window,
 ) -> pd.DataFrame:
     """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked.
 
     Of the day of asking only the report's own answers count, so that no notebook opened before it moves its numbers.
+    Of an interval that had settled when it was asked, the first and the last answer of earlier days are kept (of the
+    week before, all): what lies between tells nothing of settling nor of restatements.
     """
     for metric, flow_ids in subjects:
         rehearse(account, metric, flow_ids)
@@ -390,8 +394,14 @@ def _history(
     for metric, flow_ids in subjects:
         of_metric = frame["conversion_metric_id"] == metric
         of_report |= of_metric if flow_ids is None else of_metric & frame["flow_id"].isin(flow_ids)
-    of_report &= (frame["fetched_at"] < today) | frame["fetched_at"].isin(own)
+    earlier = frame["fetched_at"] < today
+    of_report &= earlier | frame["fetched_at"].isin(own)
     of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
+    settled = earlier & (frame["fetched_at"] - frame["interval_end"] >= pd.Timedelta(days=account.attribution_days))
+    settled &= of_report & (frame["interval_start"] != before.bounds(account.timezone)[0])
+    asked = frame.loc[settled, row_keys(frame)]  # oldest asking first
+    between = asked.duplicated(keep="first") & asked.duplicated(keep="last")
+    of_report[between.index[between]] = False
     return frame[of_report].reset_index(drop=True)
 
 

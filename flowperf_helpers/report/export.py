@@ -161,11 +161,12 @@ def _sheet(
     if frame.shape[1]:
         sheet.autofilter(0, 0, max(len(frame), 1), frame.shape[1] - 1)
     for number, (described, (column, values)) in enumerate(zip(frame_columns(frame), frame.items(), strict=True)):
-        look = looks(sheet_format(described, currency))
         sheet.write_string(0, number, _CONTROL.sub("", str(column)), head)
-        sheet.set_column(number, number, _width(str(column), values))
-        for line, value in enumerate(values.array, start=1):
-            _write(sheet, line, number, value, look)
+        # the column's format is that of its cells: an empty cell needs none of its own
+        sheet.set_column(number, number, _width(str(column), values), looks(sheet_format(described, currency)))
+        write, lines, cells = _cells(sheet, values)
+        for line, cell in zip(lines, cells, strict=True):
+            write(line, number, cell)
 
 
 def _width(column: str, values: pd.Series) -> float:
@@ -175,17 +176,32 @@ def _width(column: str, values: pd.Series) -> float:
     return max(10, min(max(longest, len(column)) + 2, 60))
 
 
-def _write(sheet: Any, line: int, number: int, value: Any, look: Any) -> None:
-    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, float) and not math.isfinite(value)):
-        sheet.write_blank(line, number, None, look)
-    elif isinstance(value, pd.Timestamp):
-        sheet.write_datetime(line, number, value.tz_localize(None).to_pydatetime(), look)
-    elif isinstance(value, bool | np.bool_):
-        sheet.write_boolean(line, number, bool(value))
-    elif isinstance(value, int | float) or hasattr(value, "dtype"):
-        sheet.write_number(line, number, float(value), look)
+def _cells(sheet: Any, values: pd.Series) -> tuple[Callable[..., Any], list[int], list[Any]]:
+    """How a column's cells are written, the lines of those that hold something, and what they hold."""
+    if pd.api.types.is_datetime64_any_dtype(values.dtype):
+        known = values.notna().to_numpy()
+        write, found = sheet.write_datetime, list(values[known].dt.tz_localize(None).dt.to_pydatetime())
+    elif pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_bool_dtype(values.dtype):
+        given = values.to_numpy(dtype=np.float64, na_value=np.nan)
+        known = np.isfinite(given)
+        write, found = sheet.write_number, given[known].tolist()
     else:
-        sheet.write_string(line, number, _CONTROL.sub("", str(value))[:CELL_LIMIT], look)
+        known = values.notna().to_numpy()
+        write, found = functools.partial(_write, sheet), values[known].tolist()
+    return write, (np.flatnonzero(known) + 1).tolist(), found
+
+
+def _write(sheet: Any, line: int, number: int, value: Any) -> None:
+    """Write a cell of a column that may hold anything."""
+    if isinstance(value, bool | np.bool_):
+        sheet.write_boolean(line, number, bool(value))
+    elif isinstance(value, pd.Timestamp):
+        sheet.write_datetime(line, number, value.tz_localize(None).to_pydatetime())
+    elif isinstance(value, int | float) or hasattr(value, "dtype"):
+        if math.isfinite(value):
+            sheet.write_number(line, number, float(value))
+    else:
+        sheet.write_string(line, number, _CONTROL.sub("", str(value))[:CELL_LIMIT])
 
 
 # The report's numbers in the shapes that other programs read.

@@ -54,12 +54,15 @@ CHANGE_COLUMNS = [
 ]  # fmt: skip
 
 
-def before_at_equal_age(answers: WeekData) -> tuple[pd.DataFrame | None, bool]:
+def before_at_equal_age(answers: WeekData, then: pd.DataFrame) -> tuple[pd.DataFrame | None, bool]:
     """The week before as it stood when it was as old as this week is now.
 
-    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor. Where the store holds answers
-    about the week before that were given at that age, those are taken (`at_equal_age`: within two hours of it, else
-    interpolated), if they tell of every message that the week before has.
+    Opens, clicks and conversions keep coming; a fresh week beside an old one looks poor.
+
+    Parameters
+    ----------
+    then : DataFrame
+        Of `report.evidence.at_this_age`; taken if it tells of every message that the week before has.
 
     Returns
     -------
@@ -68,16 +71,11 @@ def before_at_equal_age(answers: WeekData) -> tuple[pd.DataFrame | None, bool]:
     equal : bool
         Whether it is of equal age. False: the week before as it stands today.
     """
-    from flowperf_helpers.stats.conversion_lag import at_equal_age
-
-    history, previous = answers.history, answers.previous
-    if previous is None or not len(history) or "interval_start" not in history:
+    previous = answers.previous
+    if previous is None or not len(then):
         return previous, False
-    zone = answers.account["timezone"]
-    starts, ends = answers.window.previous().bounds(zone)
-    week = history[(history["interval_start"] == starts) & (history["interval_end"] == ends)]
-    asked = pd.Timestamp(answers.account["asked_at"])
-    then = at_equal_age(week, (asked - answers.window.bounds(zone)[1]).total_seconds() / 86_400)
+    start, end = answers.window.previous().bounds(answers.account["timezone"])
+    then = then[(then["interval_start"] == start) & (then["interval_end"] == end)]
     keys = [c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel") if c in previous]
     keys = [c for c in keys if c in then]
     then = then[then["recipients"].fillna(0) > 0]
@@ -215,14 +213,17 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, flow_ids: Sequence
     columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
     if before is None:
         return pd.DataFrame(columns=[*columns, "is_gone"])
-    sides = [dict(list(_behind(f[f["flow_id"].isin(flow_ids)], rate).groupby("flow_id"))) for f in (before, after)]
-    parts = []
-    for flow_id in flow_ids:
-        then, now = (side.get(flow_id) for side in sides)
-        if then is not None and now is not None and len({*then["flow_message_id"], *now["flow_message_id"]}) > 1:
-            split = decompose(then, now, rate=rate, by="flow_message_id")
-            parts.append(split.assign(flow_id=flow_id, statistic=rate))
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*columns, "is_gone"])
+    sides = [_behind(f[f["flow_id"].isin(flow_ids)], rate) for f in (before, after)]
+    both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
+    messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()["flow_id"].value_counts()
+    several = [flow_id for flow_id in flow_ids if flow_id in both and messages[flow_id] > 1]
+    if not several:
+        return pd.DataFrame(columns=[*columns, "is_gone"])
+    split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
+    order = split["flow_id"].map({flow_id: i for i, flow_id in enumerate(several)}).argsort(kind="stable")
+    split = split.iloc[order].reset_index(drop=True)
+    kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
+    return split[kept].assign(flow_id=split["flow_id"], statistic=rate)
 
 
 def money_moved(table: pd.DataFrame) -> dict[str, float]:

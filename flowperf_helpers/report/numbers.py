@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from flowperf_helpers.report import measures
+from flowperf_helpers.report.claims import Claims, make_claims
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.evidence import at_this_age, gather, week_ranges
 from flowperf_helpers.report.findings import (
     Sentence,
     Signal,
@@ -35,6 +37,13 @@ class WeekNumbers:
     ----------
     answers : WeekData
         What it was computed from.
+    claims : DataFrame
+        Every comparison of the page with its verdict, corrected together: the columns of `Claims.frame`.
+    weeks : DataFrame
+        The last 26 weeks of every flow and of the account, with their usual ranges: those of `week_ranges`.
+    family : Claims
+        What belongs to the claims: the flows' common move, the split tests, what was corrected together and how a week
+        that settles was compared.
     before : DataFrame or None
         The week before, at equal age where an earlier answer is in the store.
     equal_age : bool
@@ -70,6 +79,9 @@ class WeekNumbers:
     """
 
     answers: WeekData
+    claims: pd.DataFrame
+    weeks: pd.DataFrame
+    family: Claims
     before: pd.DataFrame | None
     equal_age: bool
     changes: pd.DataFrame
@@ -101,7 +113,8 @@ def compute(answers: WeekData) -> WeekNumbers:
 
     current, weekly = answers.current, answers.weekly
     last_week = answers.window.bounds(answers.account["timezone"])[0]
-    before, equal_age = measures.before_at_equal_age(answers)
+    then = at_this_age(answers)
+    before, equal_age = measures.before_at_equal_age(answers, then)
     if answers.partial and not equal_age:  # a part of a week beside a whole one
         before = None
     settling = measures.settling(answers)
@@ -111,14 +124,17 @@ def compute(answers: WeekData) -> WeekNumbers:
     duels = pd.DataFrame(columns=["flow_id", "flow_message_id", "variation", "is_best", "verdict"])
     if "variation" in weekly and weekly["variation"].notna().any():
         duels = compare_recent_variations(weekly, last=last_week)
-    names = measures.flow_names(answers)
+    names, message_names = measures.flow_names(answers), measures.message_names(answers)
+    found = find_signals(answers.daily, weekly, last_days=7)
+    evidence = gather(answers, then if equal_age else then.iloc[:0])
+    family = make_claims(evidence, found[found["direction"] == "stopped"], message_names)
     table = measures.week_table(current, before, by=["flow_id"])
     moved = measures.money_moved(table)
     signals = rank(
         [
             *change_signals(changes, names),
             *duel_signals(duels, names, period="the last four weeks"),
-            *limit_signals(find_signals(answers.daily, weekly, last_days=7), names),
+            *limit_signals(found, names),
         ],
         moved,
     )
@@ -142,6 +158,9 @@ def compute(answers: WeekData) -> WeekNumbers:
     earlier = measures.last_time_and_now(answers)
     return WeekNumbers(
         answers=answers,
+        claims=family.frame,
+        weeks=week_ranges(evidence, family.scatter),
+        family=family,
         before=before,
         equal_age=equal_age,
         changes=changes,
@@ -171,7 +190,7 @@ def compute(answers: WeekData) -> WeekNumbers:
             year_ago=answers.year_ago_words,
         ),
         names=names,
-        message_names=measures.message_names(answers),
+        message_names=message_names,
         denominators=now.attrs.get("denominators", {}),
     )
 

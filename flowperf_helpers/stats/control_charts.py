@@ -132,26 +132,39 @@ def counted(
     is_provisional, is_tested``. ``parts`` of a rate, left out, are read off the rows.
     """
     series = bare(series)
-    require_columns(series, [*columns, "interval_start"], "The control chart")
-    keys = without_names(columns)
     is_rate = STATISTICS[statistic].kind == "rate"
     if is_rate:
         parts = parts or parts_of(series, statistic, "The control chart")
     else:
         require_columns(series, [statistic], "The control chart")
-    groups, table = group_rows(series, [*keys, "interval_start"], sort=True)
-    table["numerator"], table["denominator"] = sum_parts(series, statistic, parts, groups, len(table))
+    table, code, rows = intervals(series, columns)
+    x, n = sum_parts(series, statistic, parts, rows, len(table))
+    table["numerator"], table["denominator"] = x, n
+    table["is_tested"] = usable(table, x, n) & ((x <= n) | (not is_rate))
+    labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
+    return table, code, labels.get_indexer(pd.DatetimeIndex(table["interval_start"]))
+
+
+def intervals(series: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, Codes, Codes]:
+    """Groups and their intervals, sorted, with ``is_partial, is_provisional``; the number of each one's group.
+
+    The last array is the place in that frame of each row of the series.
+    """
+    require_columns(series, [*columns, "interval_start"], "The control chart")
+    keys = without_names(columns)
+    rows, table = group_rows(series, [*keys, "interval_start"], sort=True)
     for flag in ("is_partial", "is_provisional"):
-        table[flag] = any_of(series, flag, groups, len(table))
+        table[flag] = any_of(series, flag, rows, len(table))
     names = [c for c in columns if c not in keys]
     if names:
         table = table.merge(series[[*keys, *names]].drop_duplicates(keys, keep="last"), on=keys, how="left")
-    x, n = table["numerator"].to_numpy(), table["denominator"].to_numpy()
+    return table, table.groupby(keys, dropna=False, sort=False).ngroup().to_numpy(), rows
+
+
+def usable(table: pd.DataFrame, x: Floats, n: Floats) -> Bools:
+    """Intervals that are over and settled, with counts that can be."""
     soft = table["is_partial"].to_numpy() | table["is_provisional"].to_numpy()
-    table["is_tested"] = np.isfinite(x) & (n > 0) & (x >= 0) & ~soft & ((x <= n) | (not is_rate))
-    code = table.groupby(keys, dropna=False, sort=False).ngroup().to_numpy()
-    labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
-    return table, code, labels.get_indexer(pd.DatetimeIndex(table["interval_start"]))
+    return np.asarray(np.isfinite(x) & (n > 0) & (x >= 0) & ~soft, dtype=bool)
 
 
 def overdispersion(z: Floats, code: Codes, used: Bools, groups: int) -> Floats:

@@ -24,6 +24,8 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import carries, keep_names, numbers, require_columns
 from flowperf_helpers.stats.rate_parts import (
+    Codes,
+    Floats,
     Parts,
     bare,
     each_message_once,
@@ -44,6 +46,7 @@ def decompose(
     *,
     rate: str = "click_rate",
     by: str | Sequence[str] = "flow_message_id",
+    within: str | Sequence[str] = (),
 ) -> pd.DataFrame:
     """Split the change of a rate of the whole into a mix and a within effect per message.
 
@@ -58,15 +61,19 @@ def decompose(
         A rate or ratio of the catalogue.
     by : str or sequence of str, optional
         What the whole is split into.
+    within : str or sequence of str, optional
+        Columns whose groups are wholes of their own, such as ``"flow_id"`` for many flows in one call.
 
     Returns
     -------
     DataFrame
-        Largest total effect (either sign) first: ``by`` columns (with their names where the frames have them),
-        ``share_before, share_after, rate_before, rate_after`` (fractions; NaN where nothing was delivered),
-        ``mix_effect, within_effect, total_effect`` (float64, in units of the rate), ``is_new, is_gone`` (bool).
+        Largest total effect (either sign) first, whole by whole: ``within`` and ``by`` columns (with their names where
+        the frames have them), ``share_before, share_after, rate_before, rate_after`` (fractions; NaN where nothing was
+        delivered), ``mix_effect, within_effect, total_effect`` (float64, in units of the rate), ``is_new, is_gone``
+        (bool).
         ``attrs``: ``rate, numerator, denominator, total_before, total_after, change``, the sums ``mix_effect`` and
-        ``within_effect`` (None where not known), ``not_counted`` (list of dict) and ``notes``.
+        ``within_effect`` (None where not known; left out where ``within`` makes several wholes), ``not_counted`` (list
+        of dict) and ``notes``.
 
     Raises
     ------
@@ -86,9 +93,10 @@ def decompose(
     >>> {name: round(found.attrs[name], 3) for name in ("change", "mix_effect", "within_effect")}
     {'change': -0.054, 'mix_effect': -0.064, 'within_effect': 0.01}
     """
-    keys = [by] if isinstance(by, str) else list(by)
-    if not keys:
+    by, wholes = ([names] if isinstance(names, str) else list(names) for names in (by, within))
+    if not by:
         raise ArgumentError('decompose needs at least one column in by, such as "flow_message_id".')
+    keys = [*wholes, *(c for c in by if c not in wholes)]
     parts = _parts(rate, before, after)
     top, bottom = parts.numerator, parts.denominator
     sides, not_counted = {}, []
@@ -98,26 +106,26 @@ def decompose(
         not_counted += left_out
     joined = sides["before"].add_suffix("_before").join(sides["after"].add_suffix("_after"), how="outer", sort=True)
     sums = joined.fillna(0.0)
-    measures, totals = _effects(
-        *(sums[c].to_numpy() for c in ("top_before", "bottom_before", "top_after", "bottom_after"))
-    )
     found = joined.index.to_frame(index=False).astype(
         {k: before[k].dtype if len(before) else after[k].dtype for k in keys}
     )
     found = _named(found, keys, bare(before), bare(after))
+    whole, _ = group_rows(found, wholes)
+    x0, n0, x1, n1 = (sums[c].to_numpy() for c in ("top_before", "bottom_before", "top_after", "bottom_after"))
+    measures, totals = _effects(x0, n0, x1, n1, whole)
     for name in _MEASURES:
         found[name] = measures[name]
-    n0, n1 = sums["bottom_before"].to_numpy(), sums["bottom_after"].to_numpy()
     unknown = {p: joined.index.isin(_tuples(not_counted, keys, p)) for p in ("before", "after")}
     found["is_new"] = (n0 == 0) & (n1 > 0) & ~unknown["before"]
     found["is_gone"] = (n0 > 0) & (n1 == 0) & ~unknown["after"]
-    order = np.argsort(-np.abs(np.nan_to_num(measures["total_effect"])), kind="stable")
+    order = np.lexsort((-np.abs(np.nan_to_num(measures["total_effect"])), whole))
     found = found.iloc[order].reset_index(drop=True)
     for frame in (before, after):
         found.attrs |= {name: frame.attrs[name] for name in ("sandbox", "currency") if name in frame.attrs}
     found.attrs |= {"rate": rate, "numerator": top, "denominator": bottom, "not_counted": not_counted}
-    found.attrs.update(totals)
-    found.attrs["notes"] = _notes(totals, sums, rate, bottom)
+    if not wholes:
+        found.attrs.update(totals)
+    found.attrs["notes"] = _notes({} if wholes else totals, sums, rate, bottom)
     return found
 
 
@@ -170,18 +178,22 @@ def _tuples(not_counted: list[dict[str, Any]], keys: list[str], period: str) -> 
 
 
 def _effects(
-    x0: np.ndarray, n0: np.ndarray, x1: np.ndarray, n1: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, float | None]]:
+    x0: Floats, n0: Floats, x1: Floats, n1: Floats, whole: Codes
+) -> tuple[dict[str, Floats], dict[str, float | None]]:
+    """Return the measures per row, and the sums over all rows as if they were one whole."""
+
+    def total(values: Floats) -> Floats:
+        return np.asarray(np.bincount(whole, values)[whole] if len(whole) else values, dtype=np.float64)
+
     with np.errstate(invalid="ignore", divide="ignore"):
-        s0, s1 = n0 / n0.sum(), n1 / n1.sum()
+        s0, s1 = n0 / total(n0), n1 / total(n1)
         r0, r1 = x0 / n0, x1 / n1
+        middle = (total(x0) / total(n0) + total(x1) / total(n1)) / 2
         total0, total1 = (float(x.sum() / n.sum()) if n.sum() else float("nan") for x, n in ((x0, n0), (x1, n1)))
     q0, q1 = np.where(n0 > 0, r0, r1), np.where(n1 > 0, r1, r0)  # one period only: its own rate, so no within effect
-    nowhere = (n0 == 0) & (n1 == 0)
-    mix = np.where(nowhere, 0.0, ((q0 + q1) / 2 - (total0 + total1) / 2) * (s1 - s0))
-    within = np.where(nowhere, 0.0, (s0 + s1) / 2 * (q1 - q0))
-    if np.isnan(total0 + total1):
-        mix, within = np.full(len(x0), np.nan), np.full(len(x0), np.nan)
+    nowhere = (n0 == 0) & (n1 == 0) & ~np.isnan(middle)
+    mix = np.where(nowhere, 0.0, ((q0 + q1) / 2 - middle) * (s1 - s0))
+    within = np.where(nowhere, 0.0, np.where(np.isnan(middle), np.nan, (s0 + s1) / 2 * (q1 - q0)))
     measures = dict(zip(_MEASURES, (s0, s1, r0, r1, mix, within, mix + within), strict=True))
     totals = {
         "total_before": total0,
@@ -206,7 +218,7 @@ def _named(found: pd.DataFrame, keys: list[str], before: pd.DataFrame, after: pd
 
 def _notes(totals: dict[str, float | None], sums: pd.DataFrame, rate: str, bottom: str) -> list[str]:
     notes = []
-    empty = [period for period in ("before", "after") if totals[f"total_{period}"] is None]
+    empty = [period for period in ("before", "after") if totals.get(f"total_{period}", 0.0) is None]
     if empty:
         notes.append(f"Nothing counted in {bottom} {' and '.join(empty)}: the change of {rate} is not known.")
     over = (sums["top_before"] > sums["bottom_before"]) | (sums["top_after"] > sums["bottom_after"])

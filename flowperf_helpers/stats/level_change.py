@@ -12,6 +12,7 @@ show); *too few* (not even a doubling could have been shown; how many recipients
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -51,6 +52,8 @@ def compare_levels(
     flow: npt.NDArray[np.int64] | None = None,
     common: CommonMove | None = None,
     take_out: bool = True,
+    alike: tuple[Any, ...] | None = None,
+    part: float = 1.0,
     history: int = HISTORY_WEEKS,
 ) -> tuple[Comparison, CommonMove]:
     """Hold the last weeks of each row against the eight before them.
@@ -67,6 +70,12 @@ def compare_levels(
         For messages: that of the flows. Left out: found from the rows themselves.
     take_out : bool
         False for the account as a whole, whose change is the common move's.
+    alike : tuple of two array-like [row, 9], optional
+        Successes and trials of the eight weeks before and of the reported one as they may be compared while that one
+        settles: at the same age, or of the days that are final in both. The variance between weeks is that of
+        ``successes`` and ``trials`` all the same. For ``recent`` 1 only.
+    part : float
+        Share of a week's days that ``alike`` covers: half of the variance between weeks is taken to be that of days.
     history : int
         Weeks before the reported ones from which the variance between weeks is read.
 
@@ -76,15 +85,16 @@ def compare_levels(
     CommonMove
         Of the rows, or as given.
     """
-    x, n = (np.asarray(v, dtype=np.float64) for v in (successes, trials))
-    with np.errstate(invalid="ignore"):
-        lost = ~(np.isfinite(x) & np.isfinite(n) & (n > 0) & (x <= n))
-    x, n = np.where(lost, 0.0, x), np.where(lost, 0.0, n)
+    x, n = _known(successes, trials)
     memory = max(week_correlation(x[:, -history - recent : -recent], n[:, -history - recent : -recent]), LEAST_MEMORY)
     if recent > 1:
         x, n = (np.concatenate([v[:, :-recent], v[:, -recent:].sum(axis=1, keepdims=True)], axis=1) for v in (x, n))
     x, n = x[:, -history - 1 :], n[:, -history - 1 :]
     ratios = log_ratios(x, n)
+    slack = 1 + (1 / part - 1) / 2
+    if alike is not None:
+        x, n = _known(*alike)
+        ratios = _with_last(ratios, log_ratios(x, n), slack)
     if common is None:
         common = _no_move(ratios.log.shape) if not take_out else _moves(ratios)
     without, without_variance = common.without, common.without_variance
@@ -104,7 +114,7 @@ def compare_levels(
     return Comparison(
         x=x[:, -1], n=n[:, -1], x_before=x[:, before].sum(axis=1), n_before=n_before,
         shift=without[:, -1] + np.zeros(len(x)), shift_variance=without_variance[:, -1] + np.zeros(len(x)),
-        weight=one * factors[recent - 1], later=one[:, None] * factors[times - 1],
+        weight=one * slack * factors[recent - 1], later=one[:, None] * factors[times - 1],
         sd=spread.sd, chance=spread.chance, weeks_known=spread.weeks,
     ), common  # fmt: skip
 
@@ -201,6 +211,23 @@ def common_change(common: CommonMove) -> dict[str, float]:
 
 
 # --- steps ----------------------------------------------------------------------------------------------------------
+
+
+def _known(successes: Any, trials: Any) -> tuple[Floats, Floats]:
+    """Counts as numbers, 0 where nothing was sent or they cannot be."""
+    x, n = (np.asarray(v, dtype=np.float64) for v in (successes, trials))
+    with np.errstate(invalid="ignore"):
+        lost = ~(np.isfinite(x) & np.isfinite(n) & (n > 0) & (x <= n))
+    return np.where(lost, 0.0, x), np.where(lost, 0.0, n)
+
+
+def _with_last(ratios: Ratios, last: Ratios, slack: float) -> Ratios:
+    """The history of one, the reported week of the other."""
+    weighted = replace(last, weight=last.weight * slack)
+    return Ratios(
+        *(np.concatenate([getattr(ratios, f.name)[:, :-1], getattr(weighted, f.name)[:, -1:]], axis=1)
+          for f in fields(Ratios))
+    )  # fmt: skip
 
 
 def _moves(ratios: Ratios) -> CommonMove:

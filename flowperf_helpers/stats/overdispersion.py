@@ -26,8 +26,7 @@ import numpy.typing as npt
 
 __all__ = [
     "BASELINE_WEEKS", "HISTORY_WEEKS", "INFORMED_WEEKS", "LEAST_FLOWS", "PRIOR_SD", "CommonMove", "Ratios",
-    "Spread", "common_move", "log_ratios", "posterior_spread", "week_correlation",
-    "weeks_before",
+    "Spread", "common_move", "likelihoods", "log_ratios", "posterior_spread", "week_correlation", "weeks_before",
 ]  # fmt: skip
 
 BASELINE_WEEKS = 8
@@ -228,16 +227,8 @@ def posterior_spread(rest: Floats, variance: Floats, weight: Floats, usable: Boo
     pooled : bool
         Whether the rows learn from each other; False: from the prior alone.
     """
-    prior = _prior()
-    likelihood = np.zeros((len(rest), len(GRID)))
-    at = np.nonzero(usable)
-    if len(at[0]):
-        e2, v, c = rest[at][:, None] ** 2, variance[at][:, None], weight[at][:, None]
-        usual = v + c * GRID**2
-        odd = usual + _EXCEPTIONAL_SD**2
-        density = (1 - _EXCEPTIONAL) * np.exp(-e2 / (2 * usual)) / np.sqrt(usual)
-        density += _EXCEPTIONAL * np.exp(-e2 / (2 * odd)) / np.sqrt(odd)
-        np.add.at(likelihood, at[0], np.log(density))
+    _, prior, each_week = likelihoods(rest, variance, weight, usable)
+    likelihood = each_week.sum(axis=1)
     weeks = usable.sum(axis=1).astype(np.int64)
     relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True, initial=-np.inf))
     chance = prior
@@ -249,6 +240,25 @@ def posterior_spread(rest: Floats, variance: Floats, weight: Floats, usable: Boo
             chance = (each.sum(axis=0) + PRIOR_ROWS * prior) / (len(told) + PRIOR_ROWS)
     each = relative * chance
     return Spread(GRID, each / each.sum(axis=1, keepdims=True), weeks)
+
+
+def likelihoods(rest: Floats, variance: Floats, weight: Floats, usable: Bools) -> tuple[Floats, Floats, Floats]:
+    """Values that the standard deviation between weeks may have, their prior, and each week's log likelihood of them.
+
+    Returns
+    -------
+    tuple of array of float64 [grid], [grid], [row, week, grid]
+    """
+    found = np.zeros((*rest.shape, len(GRID)))
+    at = np.nonzero(usable)
+    if len(at[0]):
+        e2, v, c = rest[at][:, None] ** 2, variance[at][:, None], weight[at][:, None]
+        usual = v + c * GRID**2
+        odd = usual + _EXCEPTIONAL_SD**2
+        density = (1 - _EXCEPTIONAL) * np.exp(-e2 / (2 * usual)) / np.sqrt(usual)
+        density += _EXCEPTIONAL * np.exp(-e2 / (2 * odd)) / np.sqrt(odd)
+        found[at] = np.log(density)
+    return GRID, _prior(), found
 
 
 def _prior() -> Floats:

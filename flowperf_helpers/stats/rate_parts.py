@@ -187,9 +187,15 @@ def group_rows(frame: pd.DataFrame, by: Sequence[str], *, sort: bool = False) ->
     """Number of each row's group, and the groups: in order of appearance, or sorted; all rows where ``by`` is empty."""
     if not by:
         return np.zeros(len(frame), dtype=np.intp), pd.DataFrame(index=pd.RangeIndex(min(1, len(frame))))
-    codes = frame.groupby(list(by), dropna=False, sort=sort, observed=True).ngroup().to_numpy(dtype=np.intp)
-    places = np.unique(codes, return_index=True)[1]
-    return codes, frame[list(by)].iloc[places].reset_index(drop=True)
+    codes = np.zeros(len(frame), dtype=np.intp)
+    for place, name in enumerate(by):  # numbered anew at each column: the product of many would not fit
+        column, values = pd.factorize(frame[name], sort=sort, use_na_sentinel=False)
+        codes = codes * len(values) + column
+        if place:
+            codes = pd.factorize(codes, sort=sort)[0]
+    first = np.zeros(int(codes.max(initial=-1)) + 1, dtype=np.intp)
+    first[codes[::-1]] = np.arange(len(codes))[::-1]  # the last one written is the first row of its group
+    return codes, frame[list(by)].iloc[first].reset_index(drop=True)
 
 
 def sum_groups(values: Floats, codes: Codes, groups: int) -> Floats:
@@ -266,11 +272,11 @@ def sum_rate_parts(frame: pd.DataFrame, rate: str, parts: Parts, keys: Sequence[
         frame = frame[~frame["is_partial"].to_numpy(dtype=bool)]
     frame = each_message_once(frame, keys)
     codes, counts = group_rows(frame, keys)
-    top, bottom = sum_parts(frame, rate, parts, codes, len(counts))
+    top, bottom = rate_rows(frame, rate, parts)
     sent = numbers(frame, "recipients" if "recipients" in frame.columns else parts.denominator)
-    sent = np.where(np.isnan(rate_rows(frame, rate, parts)[0]), np.nan, sent)
+    sums = (sum_groups(v, codes, len(counts)) for v in (top, bottom, np.where(np.isnan(top), np.nan, sent)))
     counts = counts.assign(
-        numerator=top, denominator=bottom, recipients=sum_groups(sent, codes, len(counts)),
+        **dict(zip(("numerator", "denominator", "recipients"), sums, strict=True)),
         is_provisional=any_of(frame, "is_provisional", codes, len(counts)),
     )  # fmt: skip
     times = [c for c in TIMES if c in frame.columns and c not in keys]

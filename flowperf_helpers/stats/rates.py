@@ -71,7 +71,7 @@ def rate_difference(
     known = np.flatnonzero(np.isfinite(x1 + n1 + x2 + n2) & (n1 > 0) & (n2 > 0))
     a, m, b, n = (v[known] for v in (x1, n1, x2, n2))
     low, high = _difference_limits(a, m, b, n, 1 - confidence)
-    found = {"difference": b / n - a / m, "low": low, "high": high, "p_value": _p_values(a, m, b, n)}
+    found = {"difference": b / n - a / m, "low": low, "high": high, "p_value": p_values(a, m, b, n)}
     columns = {name: np.full(len(x1), np.nan) for name in found}
     for name, values in found.items():
         columns[name][known] = values
@@ -221,7 +221,8 @@ def _difference_limits(x1: Floats, n1: Floats, x2: Floats, n2: Floats, error: fl
 # --- p-values -----------------------------------------------------------------------------------------------------
 
 
-def _p_values(x1: Floats, n1: Floats, x2: Floats, n2: Floats) -> Floats:
+def p_values(x1: Floats, n1: Floats, x2: Floats, n2: Floats) -> Floats:
+    """Two-sided p-values of `rate_difference` alone, for counts that are known and trials above zero."""
     from scipy.special import ndtr
 
     total, successes = n1 + n2, x1 + x2

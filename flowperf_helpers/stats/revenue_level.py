@@ -92,8 +92,9 @@ class RevenueComparison:
 
 
 def compare_revenue(
-    revenue: Any, conversions: Any, recipients: Any, *, scatter: float | None = None, history: int = HISTORY_WEEKS
-) -> RevenueComparison:
+    revenue: Any, conversions: Any, recipients: Any, *, scatter: float | None = None,
+    alike: tuple[Any, ...] | None = None, part: float = 1.0, history: int = HISTORY_WEEKS,
+) -> RevenueComparison:  # fmt: skip
     """Hold the last week's revenue per recipient against the eight weeks before.
 
     Parameters
@@ -102,37 +103,66 @@ def compare_revenue(
         Weekly sums, oldest first; NaN is "nothing". Rows are flows, or the account as a single one.
     scatter : float, optional
         κ where it is known: the flows' for the account.
+    alike : tuple of three array-like [row, 9], optional
+        The same of the eight weeks before and of the reported one, as they may be compared while that one settles.
+    part : float
+        Share of a week's days that ``alike`` covers.
     history : int
         Weeks before the reported one that are learned from.
     """
-    money, orders, sent = (
-        np.nan_to_num(np.asarray(v, dtype=np.float64))[:, -history - 1 :] for v in (revenue, conversions, recipients)
-    )
-    money_before, orders_before, sent_before, sent_square = (
-        weeks_before(v, BASELINE_WEEKS) for v in (money, orders, sent, sent**2)
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log = np.log(money / sent) - np.log(money_before / sent_before)
-        few = 1 / orders + 1 / orders_before
-        weight = 1 + sent_square / sent_before**2
-    usable = (orders >= LEAST_CONVERSIONS) & (orders_before >= 4 * LEAST_CONVERSIONS) & np.isfinite(log)
-    usable &= np.arange(money.shape[1]) >= BASELINE_WEEKS // 2
+    told = _Ratios.of((revenue, conversions, recipients), history)
+    now = told if alike is None else _Ratios.of(alike, BASELINE_WEEKS)
+    log, few, weight, usable = told.log, told.few, told.weight, told.usable
     past = usable[:, :-1]
     if scatter is None:
         scatter = _scatter(log[:, :-1][past], few[:, :-1][past], weight[:, :-1][past])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        log = log + scatter / 2 * (1 / orders - 1 / orders_before)
-    variance = np.where(usable, scatter * few, 1.0)
-    rest = np.where(usable, log, 0.0)[:, :-1]
-    spread = posterior_spread(rest, variance[:, :-1], weight[:, :-1], past, pooled=len(money) >= LEAST_FLOWS)
-    now = usable[:, -1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return RevenueComparison(
-            before=money_before[:, -1] / sent_before[:, -1], after=money[:, -1] / sent[:, -1],
-            log=np.where(now, log[:, -1], np.nan), conversions=orders[:, -1], conversions_before=orders_before[:, -1],
-            counted=variance[:, -1], weight=np.where(now, weight[:, -1], 1.0), sd=spread.sd, chance=spread.chance,
-            weeks_known=spread.weeks, scatter=scatter,
-        )  # fmt: skip
+    log, variance = told.unbiased(scatter)
+    spread = posterior_spread(
+        log[:, :-1], variance[:, :-1], weight[:, :-1], past, pooled=len(log) >= LEAST_FLOWS
+    )  # fmt: skip
+    log, variance = now.unbiased(scatter)
+    usable, weight = now.usable[:, -1], now.weight[:, -1] * (1 + (1 / part - 1) / 2)
+    return RevenueComparison(
+        before=now.before[:, -1], after=now.after[:, -1], log=np.where(usable, log[:, -1], np.nan),
+        conversions=now.conversions[:, -1], conversions_before=now.conversions_before[:, -1],
+        counted=variance[:, -1], weight=np.where(usable, weight, 1.0), sd=spread.sd, chance=spread.chance,
+        weeks_known=spread.weeks, scatter=scatter,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Ratios:
+    """Every week's revenue per recipient against the eight before; arrays [row, week]."""
+
+    before: Floats
+    after: Floats
+    log: Floats
+    few: Floats
+    weight: Floats
+    usable: npt.NDArray[np.bool_]
+    conversions: Floats
+    conversions_before: Floats
+
+    @staticmethod
+    def of(sums: tuple[Any, ...], history: int) -> _Ratios:
+        money, orders, sent = (np.nan_to_num(np.asarray(v, dtype=np.float64))[:, -history - 1 :] for v in sums)
+        money_before, orders_before, sent_before, sent_square = (
+            weeks_before(v, BASELINE_WEEKS) for v in (money, orders, sent, sent**2)
+        )
+        with np.errstate(divide="ignore", invalid="ignore"):
+            before, after = money_before / sent_before, money / sent
+            log = np.log(after) - np.log(before)
+            few = 1 / orders + 1 / orders_before
+            weight = 1 + sent_square / sent_before**2
+        usable = (orders >= LEAST_CONVERSIONS) & (orders_before >= 4 * LEAST_CONVERSIONS) & np.isfinite(log)
+        usable &= np.arange(money.shape[1]) >= BASELINE_WEEKS // 2
+        return _Ratios(before, after, log, few, weight, usable, orders, orders_before)
+
+    def unbiased(self, scatter: float) -> tuple[Floats, Floats]:
+        """Log ratios less what few conversions bias them by, and their variance; 0 and 1 where too few."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log = self.log + scatter / 2 * (1 / self.conversions - 1 / self.conversions_before)
+        return np.where(self.usable, log, 0.0), np.where(self.usable, scatter * self.few, 1.0)
 
 
 def revenue_verdicts(comparison: RevenueComparison, corrected: Corrected, *, margin: float = MARGIN) -> pd.DataFrame:
@@ -144,7 +174,8 @@ def revenue_verdicts(comparison: RevenueComparison, corrected: Corrected, *, mar
         ``per_recipient_before, per_recipient`` (money); ``change, low, high`` (fractions of before) and ``confidence``;
         ``p_value, q_value``; ``verdict`` (one of `REVENUE_VERDICTS`); ``size`` (of the verdict: the change, the largest
         that the interval does not exclude, for *too few* the conversions that a change by ``margin`` takes at least);
-        ``usual_low, usual_high`` (money per recipient: where the week was to be expected); ``week_sd``;
+        ``usual_low, usual_high`` (money per recipient: where the week was to be expected); ``visible`` (the smallest
+        rise that this week shows with a chance of 80 %); ``week_sd``;
         ``is_informed`` (bool).
     """
     rows = len(comparison.log)
@@ -154,6 +185,7 @@ def revenue_verdicts(comparison: RevenueComparison, corrected: Corrected, *, mar
     change = np.expm1(comparison.log)
     low, high = np.expm1(comparison.log - half), np.expm1(comparison.log + half)
     known = np.isfinite(comparison.log)
+    deviation = np.sqrt(comparison.counted + comparison.weight * (comparison.chance @ comparison.sd**2))
     names = np.select([claim & (change > 0), claim, known], REVENUE_VERDICTS[:3], REVENUE_VERDICTS[3])
     wanted = (float(ndtri(1 - FALSE_SHARE / 2)) + float(ndtri(POWER))) / np.log1p(margin)
     size = np.select([claim, known], [change, np.maximum(-low, high)], comparison.scatter * wanted**2)
@@ -164,6 +196,7 @@ def revenue_verdicts(comparison: RevenueComparison, corrected: Corrected, *, mar
             "p_value": p, "q_value": corrected.q_value[:rows],
             "verdict": pd.array(names.astype(object), dtype="str"), "size": size,
             "usual_low": comparison.before * np.exp(-half), "usual_high": comparison.before * np.exp(half),
+            "visible": np.expm1(comparison.half_width(corrected.alpha[:rows]) + float(ndtri(POWER)) * deviation),
             "week_sd": np.sqrt(comparison.chance @ comparison.sd**2),
             "is_informed": comparison.weeks_known >= INFORMED_WEEKS,
         }

@@ -90,6 +90,8 @@ def roll_up(frame: pd.DataFrame, by: Sequence[str] | str, *, values: pd.DataFram
     attrs = frame.attrs
     frame, notes = _each_once(bare(frame), by, statistics)
     codes, keys = group_rows(frame, by)
+    if "send_channel" in frame.columns:  # read once per statistic
+        frame = frame.assign(send_channel=frame["send_channel"].astype("category"))
     sums = _Sums(frame, codes, len(keys), attrs.get("narrower", []))
     parts = find_denominators(frame)
     columns: dict[str, Any] = {}
@@ -152,8 +154,10 @@ class _Sums:
         self.why_na: dict[str, str] = {}
         self.missing_parts: dict[str, int] = {}
         self.narrower: list[str] = []
-        times = [c for c in TIMES if c in frame.columns]
-        self._moments = frame.groupby(times, dropna=False, sort=False).ngroup().to_numpy() if times else None
+        moments, times = group_rows(frame, [c for c in TIMES if c in frame.columns])
+        self._number = max(1, len(times))
+        self._pairs = codes * self._number + moments
+        self._over_time = len(np.unique(self._pairs)) > groups
         sent = numbers(frame, "recipients") if "recipients" in frame.columns else np.full(len(frame), np.nan)
         self._idle = sent == 0
 
@@ -162,10 +166,10 @@ class _Sums:
 
     def several_moments(self, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """Groups whose known rows lie in more than one interval."""
-        if self._moments is None or not known.any():
+        if not self._over_time:
             return np.zeros(self.groups, dtype=bool)
-        pairs = pd.DataFrame({"group": self.codes[known], "moment": self._moments[known]}).drop_duplicates()
-        return np.asarray(np.bincount(pairs["group"], minlength=self.groups) > 1, dtype=bool)
+        group = np.unique(self._pairs[known]) // self._number
+        return np.asarray(np.bincount(group, minlength=self.groups) > 1, dtype=bool)
 
     def count(self, name: str, by: list[str]) -> Any:
         """Sum of a count or of money."""

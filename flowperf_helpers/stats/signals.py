@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +10,17 @@ import pandas as pd
 
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import NAMES, keep_names, numbers, require_columns, statistics_of
-from flowperf_helpers.stats.control_charts import LEAST_INTERVALS, control_limits, counted, overdispersion
-from flowperf_helpers.stats.rate_parts import Codes, Floats, Parts, bare, find_denominators, without_names
-from flowperf_helpers.stats.rates import q_values, rate_difference
+from flowperf_helpers.stats.control_charts import LEAST_INTERVALS, control_limits, intervals, overdispersion, usable
+from flowperf_helpers.stats.rate_parts import (
+    Codes,
+    Floats,
+    bare,
+    find_denominators,
+    group_rows,
+    sum_parts,
+    without_names,
+)
+from flowperf_helpers.stats.rates import p_values, q_values
 
 __all__ = [
     "CHANCE",
@@ -72,26 +79,27 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     if "is_partial" in series.columns:
         series = series[~series["is_partial"].to_numpy(dtype=bool)]
     labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
-    sent = series[[*keys]].assign(place=labels.get_indexer(pd.DatetimeIndex(series["interval_start"])))
-    sent["recipients"] = np.nan_to_num(numbers(series, "recipients"))
-    sent = (
-        sent[sent["recipients"] > 0]
-        .groupby([*keys, "place"], dropna=False, sort=True)["recipients"]
-        .sum()
-        .reset_index()
-    )
-    sent["gap"] = sent.groupby(keys, dropna=False)["place"].diff().sub(1)
-    found = sent.groupby(keys, dropna=False, sort=False).agg(
-        first=("place", "min"), last=("place", "max"), sending=("place", "size"), gap=("gap", "max"),
-        usual=("recipients", "mean"),
-    )  # fmt: skip
-    found = found.reset_index()
-    found["gap"] = found["gap"].fillna(0).astype("int64")
-    silent = len(labels) - 1 - found["last"]
-    active = found["sending"] / (found["last"] - found["first"] + 2)
-    needed = np.maximum(found["gap"] + 1, np.ceil(np.log(CHANCE) / np.log1p(-active))).astype("int64")
-    stopped = (found["sending"] >= LEAST_SENDING) & (silent >= needed)
-    found, silent, active, needed = (part[stopped].reset_index(drop=True) for part in (found, silent, active, needed))
+    place = labels.get_indexer(pd.DatetimeIndex(series["interval_start"]))
+    recipients = np.nan_to_num(numbers(series, "recipients"))
+    sends = recipients > 0
+    code, groups = group_rows(series[keys].iloc[sends], keys, sort=True)
+    # one entry per group and interval with sends, sorted
+    entries, entry = np.unique(code * len(labels) + place[sends], return_inverse=True)
+    sent = np.bincount(entry, recipients[sends], len(entries))
+    group, at = np.divmod(entries, max(1, len(labels)))
+    sending = np.bincount(group, minlength=len(groups))
+    ends = np.cumsum(sending)
+    first, last = at[ends - sending], at[ends - 1]
+    gap = np.zeros(len(groups), dtype=np.int64)
+    same = np.diff(group) == 0
+    np.maximum.at(gap, group[1:][same], np.diff(at)[same] - 1)
+    found = groups.assign(last=last, gap=gap, usual=np.bincount(group, sent, len(groups)) / sending)
+    silent = len(labels) - 1 - last
+    active = sending / (last - first + 2)
+    needed = np.maximum(gap + 1, np.ceil(np.log(CHANCE) / np.log1p(-active))).astype("int64")
+    stopped = (sending >= LEAST_SENDING) & (silent >= needed)
+    found = found[stopped].reset_index(drop=True)
+    silent, active, needed = silent[stopped], active[stopped], needed[stopped]
     names = keep_names(series, keys)
     last_known = series[[*keys, *names]].drop_duplicates(keys, keep="last")
     result = found[keys].merge(last_known, on=keys, how="left")
@@ -212,7 +220,7 @@ def find_signals(
     tested["q_value"] = q_values(tested["p_value"])
     found = tested[tested["q_value"] <= FALSE_SHARE]
     found = found.drop_duplicates([*_WHO, "statistic"], keep="first")  # days come before weeks
-    found = found.sort_values("q_value", kind="stable")
+    found = _told(found.sort_values("q_value", kind="stable"))
     if "recipients" in statistics_of(daily):
         stops = _stops(daily, weekly, last_days)
         found = pd.concat([f for f in (stops, found) if len(f)], ignore_index=True) if len(stops) else found
@@ -225,26 +233,41 @@ def find_signals(
 
 
 def _changes(series: pd.DataFrame, rates: Sequence[str], last_days: int, unit: str) -> pd.DataFrame:
-    """The likeliest change per message and rate, with its p-value corrected for the stretches that were tried."""
+    """The likeliest change per message and rate, with its p-value corrected for the stretches that were tried.
+
+    The series of all rates are laid one after the other, each message of each rate a group of its own.
+    """
     parts = find_denominators(series, rates)
-    found = [_scan(series, rate, parts[rate], last_days, unit) for rate in parts]
-    found = [f for f in found if len(f)]
-    empty = pd.DataFrame(
-        columns=[*_WHO, "statistic", "interval_start", "direction", "size", "reason", "sentence", "p_value"]
-    )
-    return pd.concat(found, ignore_index=True) if found else empty.astype({"p_value": "float64", "size": "float64"})
-
-
-def _scan(series: pd.DataFrame, rate: str, parts: Parts, last_days: int, unit: str) -> pd.DataFrame:
-    table, code, _ = counted(series, rate, _WHO, parts)
-    use = table["is_tested"].to_numpy()
-    table, code = table[use].reset_index(drop=True), code[use]
-    if not len(table):
-        return pd.DataFrame()
-    x, n = table["numerator"].to_numpy(), table["denominator"].to_numpy()
-    groups = int(code.max()) + 1
+    table, message, rows = intervals(series, _WHO)
+    messages = int(message.max(initial=-1)) + 1
+    both = [sum_parts(series, rate, parts[rate], rows, len(table)) for rate in parts]
+    x, n = (np.array([pair[side] for pair in both]).reshape(len(parts), len(table)) for side in (0, 1))
+    use = usable(table, x, n) & (x <= n)
+    which, place = np.nonzero(use)
     first = pd.DatetimeIndex(series["interval_start"]).max() - pd.Timedelta(days=last_days - 1, hours=2)
-    recent = (table["interval_start"] >= first).to_numpy()
+    recent = (table["interval_start"] >= first).to_numpy()[place]
+    start, stop, (x0, n0, x1, n1), p = _scan(
+        x[use], n[use], which * messages + message[place], recent, len(parts) * messages,
+        _BEFORE if unit == "day" else LEAST_INTERVALS,
+    )  # fmt: skip
+    begun, ended = place[start], place[stop - 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = (x1 / n1) / (x0 / n0)
+    return table.iloc[begun][[*_WHO, "interval_start"]].assign(
+        statistic=pd.array(np.array([*parts], dtype=object)[which[start]], dtype="str"),
+        direction=pd.array(np.where(x1 * n0 > x0 * n1, "higher", "lower").astype(object), dtype="str"),
+        size=size, p_value=p, last=table["interval_start"].array[ended], unit=unit, lasting=ended > begun,
+        x0=x0, n0=n0, x1=x1, n1=n1,
+    )  # fmt: skip
+
+
+def _scan(
+    x: Floats, n: Floats, code: Codes, recent: npt.NDArray[np.bool_], groups: int, least: int
+) -> tuple[Codes, Codes, tuple[Floats, Floats, Floats, Floats], Floats]:
+    """The likeliest stretch of each group that has one: first and past-the-last row, counts before and in it, p-value.
+
+    Rows are sorted by group and time; ``least`` of them have to come before a stretch.
+    """
     spread = np.maximum(1.0, _overdispersion(x, n, code, ~recent, groups))
     # running sums, so that any stretch is a difference of two of them
     sums = [np.concatenate([[0.0], np.cumsum(v)]) for v in (x, n)]
@@ -254,25 +277,22 @@ def _scan(series: pd.DataFrame, rate: str, parts: Parts, last_days: int, unit: s
     stop = np.concatenate([end[code[starts]], starts + 1])
     starts = np.concatenate([starts, starts])
     once = (stop - starts > 1) | (np.arange(len(starts)) >= len(starts) // 2)
-    old = starts - begin[code[starts]] >= (_BEFORE if unit == "day" else LEAST_INTERVALS)
+    old = starts - begin[code[starts]] >= least
     starts, stop = starts[once & old], stop[once & old]
-    if not len(starts):
-        return pd.DataFrame()
     group = code[starts]
     x0, n0 = (s[starts] - s[begin[group]] for s in sums)
     x1, n1 = (s[stop] - s[starts] for s in sums)
-    score = _scores(x0, n0, x1, n1) / spread[group]
+    tried = np.bincount(group, minlength=groups)[group]
+    p: Floats = np.minimum(1.0, tried * _two_sided(_scores(x0, n0, x1, n1) / spread[group]))
     # an old change is in the level of the weeks before already: news differs from those too
-    xs, ns = (s[starts] - s[np.maximum(begin[group], starts - _LEVEL)] for s in sums)
-    news = (_scores(xs, ns, x1, n1) / spread[group] >= _NEWS) & (
-        np.sign(x1 * ns - xs * n1) == np.sign(x1 * n0 - x0 * n1)
-    )
-    p = np.where(news, _two_sided(score), 1.0) * np.bincount(group, minlength=groups)[group]
-    p = np.minimum(1.0, p)
-    rows = pd.DataFrame({"group": group, "p_value": p, "length": stop - starts, "at": np.arange(len(group))})
-    best = rows.sort_values(["group", "p_value", "length"], ascending=[True, True, False]).drop_duplicates("group")
-    at = best["at"].to_numpy()
-    return _told(table, rate, unit, starts[at], stop[at], (x0[at], n0[at], x1[at], n1[at]), best["p_value"].to_numpy())
+    odd = np.flatnonzero(p < 1)
+    xs, ns = (s[starts[odd]] - s[np.maximum(begin[group[odd]], starts[odd] - _LEVEL)] for s in sums)
+    news = _scores(xs, ns, x1[odd], n1[odd]) / spread[group[odd]] >= _NEWS
+    news &= np.sign(x1[odd] * ns - xs * n1[odd]) == np.sign(x1 * n0 - x0 * n1)[odd]
+    p[odd[~news]] = 1.0
+    order = np.lexsort((starts - stop, p, group))
+    at = order[np.unique(group[order], return_index=True)[1]]
+    return starts[at], stop[at], (x0[at], n0[at], x1[at], n1[at]), p[at]
 
 
 def _overdispersion(x: Floats, n: Floats, code: Codes, used: npt.NDArray[np.bool_], groups: int) -> Floats:
@@ -286,8 +306,7 @@ def _scores(x0: Floats, n0: Floats, x1: Floats, n1: Floats) -> Floats:
     """How many standard deviations the two rates are apart, right for small counts too."""
     from scipy.special import ndtri
 
-    p = rate_difference(x0, n0, x1, n1)["p_value"].to_numpy()
-    return np.asarray(-ndtri(np.clip(p, 1e-300, 1.0) / 2), dtype=np.float64)
+    return np.asarray(-ndtri(np.clip(p_values(x0, n0, x1, n1), 1e-300, 1.0) / 2), dtype=np.float64)
 
 
 def _two_sided(score: Floats) -> Floats:
@@ -296,35 +315,21 @@ def _two_sided(score: Floats) -> Floats:
     return np.asarray(2 * ndtr(-np.abs(score)), dtype=np.float64)
 
 
-def _told(
-    table: pd.DataFrame, rate: str, unit: str, start: npt.NDArray[Any], stop: npt.NDArray[Any],
-    counts: tuple[Floats, Floats, Floats, Floats], p: Floats,
-) -> pd.DataFrame:  # fmt: skip
-    x0, n0, x1, n1 = counts
-    with np.errstate(divide="ignore", invalid="ignore"):
-        size = (x1 / n1) / (x0 / n0)
-    rows = table.loc[start, [*_WHO, "interval_start"]].reset_index(drop=True)
-    higher = x1 * n0 > x0 * n1
-    rows["statistic"] = pd.array([rate] * len(rows), dtype="str")
-    rows["direction"] = pd.array(np.where(higher, "higher", "lower").astype(object), dtype="str")
-    rows["size"], rows["p_value"] = size, p
-    days = rows["interval_start"].dt.strftime("%Y-%m-%d")
-    last = table["interval_start"].iloc[stop - 1].dt.strftime("%Y-%m-%d").to_numpy()
-    lasting = (stop - start) > 1
-    of = "" if unit == "day" else "the week of "
-    when = np.where(lasting, f"since {of}" + days, ("on " if unit == "day" else "in ") + of + days)
-    spans = np.where(lasting, days + " to " + last, days)
-    label = STATISTICS[rate].label
-    rows["reason"] = pd.array([f"{s} beyond the limits of the intervals before" for s in spans], dtype="str")
-    rows["sentence"] = pd.array(
-        [
-            f"{label} is {'higher' if up else 'lower'} {w}: {100 * a / b:.2f} % ({a:,.0f} of {b:,.0f}) against "
-            f"{100 * c / d:.2f} % before."
-            for up, w, a, b, c, d in zip(higher, when, x1, n1, x0, n0, strict=True)
-        ],
-        dtype="str",
-    )
-    return rows
+def _told(found: pd.DataFrame) -> pd.DataFrame:
+    """Put reason and sentence to what was found."""
+    days, last = (found[c].dt.strftime("%Y-%m-%d") for c in ("interval_start", "last"))
+    weekly = found["unit"] == "week"
+    of = np.where(weekly, "the week of ", "")
+    when = np.where(found["lasting"], "since ", np.where(weekly, "in ", "on ")) + of + days
+    spans = np.where(found["lasting"], days + " to " + last, days)
+    counts = (found[c] for c in ("x1", "n1", "x0", "n0"))
+    reasons = [f"{s} beyond the limits of the intervals before" for s in spans]
+    sentences = [
+        f"{STATISTICS[rate].label} is {direction} {w}: {100 * a / b:.2f} % ({a:,.0f} of {b:,.0f}) against "
+        f"{100 * c / d:.2f} % before."
+        for rate, direction, w, a, b, c, d in zip(found["statistic"], found["direction"], when, *counts, strict=True)
+    ]
+    return found.assign(reason=pd.array(reasons, dtype="str"), sentence=pd.array(sentences, dtype="str"))
 
 
 # --- silence and finish -------------------------------------------------------------------------------------------

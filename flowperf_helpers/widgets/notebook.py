@@ -15,6 +15,7 @@ from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.errors import ArgumentError, FlowperfError
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.evidence import at_this_age
 from flowperf_helpers.report.measures import before_at_equal_age
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS
 
@@ -102,7 +103,8 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
     equal = False
     if len(after) and len(before) and after["window_end"].notna().all():
         try:
-            before, equal = before_at_equal_age(_answers(account, after, before))  # type: ignore[assignment]
+            answers = _answers(account, after, before)
+            before, equal = before_at_equal_age(answers, at_this_age(answers))  # type: ignore[assignment]
         except FlowperfError:  # nothing is kept, or it cannot be read: as it stands today
             equal = False
     basis = (

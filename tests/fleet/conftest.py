@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from flowperf_helpers.fleet import serve, simulate
 from flowperf_helpers.fleet.accounts import Member, members
 from flowperf_helpers.fleet.run import Fleet, FleetPlan, Outcome
 from flowperf_helpers.fleet.summary import FleetWeek, summarise, write_summary
+from flowperf_helpers.fleet.workers import Workers
 from flowperf_helpers.klaviyo.rate_limits import scaled_limits
 
 WEEK = "2026-W47"
@@ -55,6 +57,11 @@ class Counted:
         return self.app(environ, start_response)  # type: ignore[operator]
 
 
+def here() -> Workers:
+    """Workers of this process, which are there at once."""
+    return Workers(lambda: ThreadPoolExecutor(1), 1)
+
+
 def small_fleet() -> list[simulate.Shop]:
     """Seven accounts of five flows; one of each kind of trouble."""
     shops = simulate.accounts(7, broken=0, outliers=1, flows=5, latency=0.0)
@@ -79,7 +86,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
             members(environ=environ), out=str(folder / "out"), week=WEEK, environ=environ, limits=scaled_limits(SCALE)
         )
         plan = fleet.plan()
-        outcomes = fleet.run(plan, workers=1)
+        outcomes = fleet.run(plan, here())
         summary = summarise(outcomes, WEEK, str(folder / "out"))
         write_summary(summary, str(folder / "out"))
         yield Ran(shops, app, environ, folder / "out", plan, outcomes, summary)

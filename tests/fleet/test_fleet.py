@@ -10,7 +10,7 @@ from pathlib import Path
 import openpyxl
 import pandas as pd
 import pytest
-from fleet.conftest import WEEK, Ran
+from fleet.conftest import WEEK, Ran, here
 
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.fleet import results, simulate
@@ -18,6 +18,7 @@ from flowperf_helpers.fleet.progress import Progress
 from flowperf_helpers.fleet.run import Outcome, exit_code, fleet_week
 from flowperf_helpers.fleet.simulate import TEMPLATE
 
+pytestmark = pytest.mark.xdist_group("fleet")
 GOOD = ("shop-0001", "shop-0007")
 
 
@@ -65,7 +66,7 @@ def test_a_second_run_asks_nothing(ran: Ran) -> None:
     before = len(ran.app.reports)  # type: ignore[attr-defined]
     fleet = ran.fleet(ran.out, *GOOD)
     plan = fleet.plan()
-    again = fleet.run(plan)
+    again = fleet.run(plan, here())
     assert ("0 report requests to 0 accounts", 2) == (plan.summary[:31], len(plan.kept))
     assert [("kept", 0)] * 2 == [(outcome.status, outcome.requests) for outcome in again]
     assert [_by_name(ran.outcomes)[name].manifest for name in GOOD] == [outcome.manifest for outcome in again]
@@ -76,7 +77,7 @@ def test_what_was_answered_is_not_asked_for_another_folder(ran: Ran, tmp_path: P
     """Without a manifest the report is made again, from the store: the same rows, no request."""
     before = len(ran.app.reports)  # type: ignore[attr-defined]
     fleet = ran.fleet(tmp_path / "other", GOOD[0])
-    (outcome,) = fleet.run(fleet.plan())
+    (outcome,) = fleet.run(fleet.plan(), here())
     assert ("done", 0) == (outcome.status, outcome.requests)
     assert before == len(ran.app.reports)  # type: ignore[attr-defined]
     pd.testing.assert_frame_equal(results.read(str(ran.out), accounts=[GOOD[0]]), results.read(str(tmp_path / "other")))
@@ -158,7 +159,7 @@ def test_a_place_without_permission_is_a_sentence(ran: Ran, tmp_path: Path) -> N
 def test_an_address_holds_the_same_files(ran: Ran) -> None:
     """On an fsspec address the run leaves the same places as in a folder, and keeps what is done there too."""
     fleet = ran.fleet("memory://a-fleet", GOOD[0])
-    (outcome,) = fleet.run(fleet.plan())
+    (outcome,) = fleet.run(fleet.plan(), here())
     assert "done" == outcome.status
     assert [f"manifests/week={WEEK}/account={GOOD[0]}.json"] == fleet.target.find("manifests/*/*.json")
     pd.testing.assert_frame_equal(results.read(str(ran.out), accounts=[GOOD[0]]), results.read("memory://a-fleet"))

@@ -151,3 +151,16 @@ def test_missing_columns() -> None:
 def test_the_example_runs() -> None:
     """The reversal in the docstring gives what it says."""
     assert 0 == doctest.testmod(decomposition).failed
+
+
+def test_many_flows_in_one_call_are_wholes_of_their_own() -> None:
+    """Given within, each flow's messages are split as if the flow had been given alone."""
+    before = period({"a": (100, 10), "b": (300, 9), "c": (0, 0), "d": (50, 5)}).assign(flow_id=["F", "F", "G", "G"])
+    after = period({"a": (200, 30), "b": (100, 2), "c": (40, 4), "d": (60, 3)}).assign(flow_id=["F", "F", "G", "G"])
+    found = decompose(before, after, within="flow_id")
+    alone = [decompose(before[before["flow_id"] == f], after[after["flow_id"] == f]) for f in ("F", "G")]
+    pd.testing.assert_frame_equal(
+        pd.concat(alone, ignore_index=True), found.drop(columns="flow_id"), check_exact=True, check_like=True
+    )
+    assert ["F", "F", "G", "G"] == found["flow_id"].tolist()
+    assert "total_before" not in found.attrs
