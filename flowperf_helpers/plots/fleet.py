@@ -125,7 +125,7 @@ def _finding(out: pd.DataFrame, known: pd.DataFrame, label: str, statistic: str,
             return f"{label}: too few accounts to know how they differ"
         ends = " to ".join(statistic_text(v, statistic) for v in band)
         return f"No account’s {label.lower()} lies out of the fleet’s own spread, {ends}"
-    first = out.loc[(out["ratio"].astype("float64").map(np.log).abs()).idxmax()]
+    first = out.iloc[int(np.argmax(np.abs(np.log(out["ratio"].to_numpy(np.float64)))))]
     way = "above" if first["verdict"] == "above the fleet" else "below"
     more = f" (+{len(out) - 1} more)" if len(out) > 1 else ""
     name = printable(short_name(first["account"], 40))
@@ -157,7 +157,8 @@ def _legend(ax: Axes, verdicts: pd.Series, hang: float, band: str) -> None:
             handles.append(Line2D([], [], marker=marker, linestyle="", color=color, markersize=7, label=verdict))
     if band:
         handles.append(Patch(facecolor=PALE, alpha=0.4, label=band))
-    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3, bbox_transform=below(ax, 38, hang=hang),
+    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3,
+              bbox_transform=below(ax, 38, hang=hang),
               handletextpad=0.4, columnspacing=1.2, borderaxespad=0, labelcolor=MUTED)  # fmt: skip
 
 
@@ -187,7 +188,7 @@ def plot_template_effect(effects: pd.DataFrame, *, top: int = 25, ax: Axes | Non
         return nothing_to_draw(
             canvas(ax, height=2.2), f"No account can be compared before and after {version}: see the reasons.", attrs
         )
-    narrow = np.log(known["high"] / known["low"]).sort_values(kind="stable").index[:top]
+    narrow = (known["high"] / known["low"]).sort_values(kind="stable").index[:top]
     shown = known.loc[narrow].sort_values("pooled", ascending=False, kind="stable")
     ax = canvas(ax, height=2.4 + 0.29 * len(shown))
     ax.set_xscale("log")
