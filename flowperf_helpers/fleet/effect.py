@@ -28,6 +28,7 @@ EFFECT_VERDICTS = ("better", "worse", "cannot tell", "not comparable")
 
 _LEAST_BEFORE, _LEAST_AFTER, _LEAST_EVENTS, _LEAST_CONTROLS = 3, 2, 10.0, 3
 _HUBER, _STEPS = 1.5, 30
+_FALSE_SHARE = 0.03  # of false claims of single accounts: below a page's 5 %, as their variance is estimated too
 _SPREADS = np.concatenate([[0.0], np.geomspace(0.01, 1.0, 30)])
 
 Floats = npt.NDArray[np.float64]
@@ -116,7 +117,7 @@ def template_effect(
         table.loc[at, column] = np.exp(values)
     from scipy.special import ndtr
 
-    corrected = correct(2 * ndtr(-np.abs(effect) / own))
+    corrected = correct(2 * ndtr(-np.abs(effect) / own), false_share=_FALSE_SHARE)
     table.loc[at, "q_value"] = corrected.q_value
     words = np.where(effect > 0, EFFECT_VERDICTS[0], EFFECT_VERDICTS[1])
     table.loc[at, "verdict"] = np.where(corrected.is_claim, words, EFFECT_VERDICTS[2])

