@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -17,10 +18,10 @@ from flowperf_helpers.fleet.accounts import Member, check_account, members, shar
 from flowperf_helpers.fleet.progress import Progress
 from flowperf_helpers.fleet.run import ASKED_AT_ONCE, Fleet, Outcome, exit_code, fleet_week
 from flowperf_helpers.fleet.summary import summarise, write_summary
-from flowperf_helpers.fleet.workers import open_workers
+from flowperf_helpers.fleet.workers import Workers, open_workers
 from flowperf_helpers.klaviyo.rate_limits import Limit, limits_of, scaled_limits
 
-__all__ = ["check_command", "run_command"]
+__all__ = ["check_command", "run_account", "run_command"]
 
 SANDBOX_SCALE = 60.0
 """A minute of Klaviyo's limits is a second for a simulated fleet."""
@@ -84,8 +85,9 @@ def run_command(
         plan = fleet.plan()
         (tell if plan_only else say)(plan.summary)
         if plan_only:
-            show(plan.table.fillna({"problem": ""}))
-            return exit_code([*plan.kept, *plan.failed]) if len(plan.failed) < len(found) else exit_code(plan.failed)
+            show(plan.table.assign(minutes=plan.table["minutes"].round(1), share_of_day=_percent(plan.table)))
+            _tell_failed(plan.failed, say)
+            return exit_code([*plan.kept, *plan.failed, *(Outcome(name, "planned") for name in plan.to_ask)])
         outcomes = [*plan.kept, *plan.failed]
         if plan.to_ask:
             with open_workers(workers or os.cpu_count() or 1, scheduler) as pool:
@@ -101,6 +103,37 @@ def run_command(
             f"{sent:,} report requests"
         )
         return exit_code(outcomes)
+
+
+def run_account(name: str, *, out: str, week: str | None = None) -> dict[str, Any]:
+    """Make one account's part of a fleet in this process: what a scheduler calls per account (Airflow, Dagster).
+
+    Parameters
+    ----------
+    name : str
+        A section of ``accounts.toml``.
+    out : str
+        The fleet's folder or address; `flowperf fleet` puts the parts together.
+    week : str, optional
+        ISO label; left out, the last week that is complete in UTC.
+
+    Returns
+    -------
+    dict
+        The account's manifest, as JSON values.
+
+    Raises
+    ------
+    FlowperfError
+        What kept the account from being done.
+    """
+    fleet = Fleet(members(only=[name]), out=out, week=fleet_week(week))
+    outcome = fleet.alone(name, Workers(lambda: ThreadPoolExecutor(1), 1))
+    return outcome.manifest
+
+
+def _percent(table: pd.DataFrame) -> pd.Series:
+    return table["share_of_day"].map("{:.1%}".format).where(table["share_of_day"].notna(), "")
 
 
 def _tell_failed(outcomes: Sequence[Outcome], say: Callable[[str], None]) -> None:

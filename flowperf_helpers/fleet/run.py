@@ -239,6 +239,11 @@ class Fleet:
         order = {name: place for place, name in enumerate(self.members)}
         return sorted(done, key=lambda outcome: order[outcome.account])
 
+    def alone(self, name: str, workers: Workers) -> Outcome:
+        """Do one account, or keep what is done; its error is raised."""
+        manifest = self._kept(name)
+        return self._made(name, workers) if manifest is None else Outcome(name, "kept", manifest=manifest)
+
     @contextmanager
     def _asking(self, what: str, *, started: Sequence[Outcome] = ()) -> Iterator[Callable[..., dict[str, Any]]]:
         """Give a function that calls another for each name, side by side, and survives whatever one of them raises."""

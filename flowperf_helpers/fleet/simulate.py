@@ -202,7 +202,7 @@ def accounts(
         Of the template's second version; 1 and ``outliers=0`` make the quiet twin, the same accounts with nothing
         planted.
     outliers : int
-        Accounts whose template does far worse or far better than the fleet's spread explains.
+        Accounts whose template does far worse or far better than the fleet's spread explains; never a broken one.
     broken : float
         Share of accounts with one of `FAULTS`.
     flows : int, optional
@@ -215,7 +215,7 @@ def accounts(
     ArgumentError
         A number out of bounds.
     """
-    if not 1 <= n <= 10_000 or not 0 <= broken <= 1 or not 0 <= outliers <= n:
+    if not 1 <= n <= 10_000 or not 0 <= broken <= 1 or outliers < 0:
         raise ArgumentError("A simulated fleet has 1 to 10,000 accounts, and a share of 0 to 1 of them is broken.")
     draw = np.random.default_rng(seed)
     sizes = np.clip(0.08 * np.exp(1.1 * draw.standard_normal(n)), 0.01, 1.5)
@@ -227,7 +227,7 @@ def accounts(
     slow = latency * np.exp(0.5 * draw.standard_normal(n))
     order = draw.permutation(n)
     faulty = {int(i): FAULTS[k % len(FAULTS)] for k, i in enumerate(order[: round(broken * n)])}
-    planted = {int(i): OUTLIER_FACTORS[k % 2] for k, i in enumerate(order[::-1][:outliers])}
+    planted = {int(i): OUTLIER_FACTORS[k % 2] for k, i in enumerate(order[::-1][: min(outliers, n - len(faulty))])}
     made = []
     for i in range(n):
         zone, currency, exchange = _PLACES[places[i]]

@@ -89,6 +89,8 @@ def served(count: int, flows: int | None, scale: float, folder: Path) -> Iterato
     with subprocess.Popen([*command, "--folder", str(folder)]) as server:
         try:
             while not (folder / "address").exists():
+                if server.poll() is not None:
+                    raise SystemExit("the server did not start")
                 time.sleep(0.1)
             yield {**os.environ, **json.loads((folder / "environment.json").read_text()),
                    "FLOWPERF_ACCOUNTS": str(folder / "accounts.toml")}  # fmt: skip
@@ -221,7 +223,7 @@ def rendering(flows: int, reports: int = 16) -> None:
           f"processes; {cpu:.2f} s of processor per report")  # fmt: skip
 
 
-def killed(count: int = 24, kills: int = 10, seed: int = 7) -> None:
+def killed(count: int = 16, kills: int = 10, seed: int = 7) -> None:
     """Kill the coordinator and a worker at random moments, resume, and compare with an undisturbed run."""
     draw = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
