@@ -23,7 +23,7 @@ class Law:
     rate: float = 0.06
     spread: float = 0.2  # between accounts
     tails: float = np.inf  # degrees of freedom of that spread
-    wander: float = 0.06  # of an account's weeks
+    moves: float = 0.06  # of an account's weeks by themselves
     memory: float = 0.0  # correlation of neighbouring weeks
     common: float = 0.05  # of all accounts' weeks together
     outliers: tuple[float, ...] = ()  # factors on the rates of the largest accounts but one
@@ -59,7 +59,7 @@ def draw(law: Law, seed: int) -> Drawn:
     switch = np.where(random.random(a) < law.never, w, random.integers(*law.switches, a))
     each = np.log(law.effect) + law.effect_sd * random.standard_normal(a)
     is_new = np.arange(w) >= switch[:, None]
-    rate = np.exp(log[:, None] + law.wander * own + common + is_new * each[:, None])
+    rate = np.exp(log[:, None] + law.moves * own + common + is_new * each[:, None])
     n = random.poisson(np.repeat(sent[:, None], w, axis=1))
     x = random.binomial(n, np.minimum(rate, 0.9))
     names = np.array([f"shop-{i:04}" for i in range(1, a + 1)])

@@ -84,9 +84,9 @@ def compare_accounts(
     -------
     DataFrame
         One row per rate × comparable account, the highest pooled rate first: ``account, statistic, successes, trials,
-        weeks, raw, raw_low, raw_high, pooled, low, high`` (rates with 95 % intervals; those of ``raw`` reckon with the
-        wander of weeks), ``weight`` (share of the account's own counts in ``pooled``), ``ratio`` (``raw`` to the middle
-        of the fleet), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ). ``attrs``:
+        weeks, raw, raw_low, raw_high, pooled, low, high`` (rates with 95 % intervals; those of ``raw`` reckon with
+        moves between weeks), ``weight`` (share of the account's own counts in ``pooled``), ``ratio`` (``raw`` to the
+        middle of the fleet), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ). ``attrs``:
         ``sandbox, weeks`` (first and last), ``is_final, fleet`` (per rate: ``middle, low, high`` of the accounts'
         true rates).
 
@@ -179,8 +179,8 @@ def rate_parts(results: pd.DataFrame, statistic: str) -> tuple[str, str]:
     entry = STATISTICS.get(statistic)
     if entry is None or entry.kind != "rate":
         rates = [s.name for s in STATISTICS.values() if s.kind == "rate"]
-        near = suggestion(suggest(statistic, rates), rates)
-        raise ArgumentError(f"{statistic!r} is not a rate that accounts can be compared by: {near}")
+        meant = suggestion(suggest(statistic, rates), rates)
+        raise ArgumentError(f"{statistic!r} is not a rate that accounts can be compared by: {meant}")
     top = next((c for c in entry.numerators if c in results), None)
     bottom = next((c for c in entry.denominators if c in results), None)
     if top is None or bottom is None:

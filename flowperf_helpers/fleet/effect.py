@@ -103,8 +103,8 @@ def template_effect(
     rows = np.flatnonzero(usable)
     if not len(rows):
         return table
-    wander = _wander(groups)
-    effect, covariance = _effects(cells, groups, rows, first, wander)
+    moves = _move_variance(groups)
+    effect, covariance = _effects(cells, groups, rows, first, moves)
     own = np.sqrt(np.diag(covariance))
     fleet = _pooled(effect, covariance)
     at = table.index[np.isin(table["account"], cells.accounts[rows])]
@@ -121,7 +121,7 @@ def template_effect(
     table.loc[at, "q_value"] = corrected.q_value
     words = np.where(effect > 0, EFFECT_VERDICTS[0], EFFECT_VERDICTS[1])
     table.loc[at, "verdict"] = np.where(corrected.is_claim, words, EFFECT_VERDICTS[2])
-    table.attrs["effect"] = fleet.told(len(rows))
+    table.attrs["effect"] = fleet.summary(len(rows))
     order = table.assign(_none=table["pooled"].isna()).sort_values(["_none", "pooled"], ascending=[True, False])
     return table.loc[order.index].reset_index(drop=True)
 
@@ -132,14 +132,14 @@ def template_effect(
 def _cells(results: pd.DataFrame, statistic: str, version: str) -> tuple[_Cells, str]:
     require_columns(results, ["account", "week", "flow_id", "template_version"], "a fleet's results")
     top, bottom = rate_parts(results, statistic)
-    told = results["template_version"].fillna("").astype("str")
-    rows = results[(told != "") & (results["flow_id"].fillna("") != "")]
+    known = results["template_version"].fillna("").astype("str")
+    rows = results[(known != "") & (results["flow_id"].fillna("") != "")]
     if not len(rows):
         raise ArgumentError("No flow of the results has a template version: tag the flows and run the weeks again.")
     firsts = rows.groupby("template_version")["week"].min().sort_values(kind="stable")
     if version and version not in firsts.index:
-        near = suggestion(suggest(version, list(firsts.index)), list(firsts.index))
-        raise ArgumentError(f"No flow of the results has the template version {version!r}: {near}")
+        meant = suggestion(suggest(version, list(firsts.index)), list(firsts.index))
+        raise ArgumentError(f"No flow of the results has the template version {version!r}: {meant}")
     version = version or str(firsts.index[-1])
     parts = rows[["account", "week", "template_version", top, bottom]].dropna().astype({top: float, bottom: float})
     parts = parts.assign(new=parts[bottom].where(parts["template_version"] == version, 0.0))
@@ -229,10 +229,10 @@ def _described(
 # -- effects, their covariance, and their pool ---------------------------------------------------------------------
 
 
-def _common(group: _Ratios, wander: float) -> tuple[float, Floats]:
+def _common(group: _Ratios, moves: float) -> tuple[float, Floats]:
     """Robust mean log ratio of the controls, and the weight of each in it."""
     used = group.is_control
-    variance = group.variance[used] + wander * (group.weights[used] ** 2).sum(axis=1)
+    variance = group.variance[used] + moves * (group.weights[used] ** 2).sum(axis=1)
     log, base = group.log[used], 1 / variance
     for _ in range(3):  # no control is more than a third of the mean
         base = np.minimum(base, base.sum() / 3)
@@ -245,43 +245,43 @@ def _common(group: _Ratios, wander: float) -> tuple[float, Floats]:
     return middle, shares
 
 
-def _wander(groups: dict[int, _Ratios]) -> float:
+def _move_variance(groups: dict[int, _Ratios]) -> float:
     """Variance of a week's log rate beyond counting that explains how far the controls' log ratios lie apart."""
-    wander = 0.0025
-    told = [g for g in groups.values() if g.is_control.sum() >= _LEAST_CONTROLS]
+    moves = 0.0025
+    compared = [g for g in groups.values() if g.is_control.sum() >= _LEAST_CONTROLS]
     for _ in range(_STEPS):
         top = bottom = 0.0
-        for group in told:
+        for group in compared:
             used = group.is_control
-            middle, _ = _common(group, wander)
+            middle, _ = _common(group, moves)
             factor = (group.weights[used] ** 2).sum(axis=1)
-            variance = group.variance[used] + wander * factor
+            variance = group.variance[used] + moves * factor
             square = np.minimum((group.log[used] - middle) ** 2, 9 * variance)
             freed = used.sum() / (used.sum() - 1)
             weight = factor / variance**2
             top += float((weight * (square * freed - group.variance[used])).sum())
             bottom += float((weight * factor).sum())
-        found = max(top / bottom, 0.0) if bottom else wander
-        if abs(found - wander) < 1e-7:
+        found = max(top / bottom, 0.0) if bottom else moves
+        if abs(found - moves) < 1e-7:
             break
-        wander = found
-    return wander
+        moves = found
+    return moves
 
 
 def _effects(
-    cells: _Cells, groups: dict[int, _Ratios], rows: npt.NDArray[np.int64], first: npt.NDArray[np.int64], wander: float
+    cells: _Cells, groups: dict[int, _Ratios], rows: npt.NDArray[np.int64], first: npt.NDArray[np.int64], moves: float
 ) -> tuple[Floats, Floats]:
     """Log ratios less the controls', and their covariance: every week of every account has a variance of its own."""
     n = np.nan_to_num(cells.trials)
     with np.errstate(divide="ignore", invalid="ignore"):
         rate = cells.successes.sum(axis=1) / n.sum(axis=1)
-        cell = np.where(n > 0, ((1 - rate) / rate)[:, None] / n + wander, 0.0)
+        cell = np.where(n > 0, ((1 - rate) / rate)[:, None] / n + moves, 0.0)
     cell = np.where(np.isfinite(cell), cell, 0.0)
     dates = sorted({int(first[i]) for i in rows})
     place = np.array([dates.index(int(first[i])) for i in rows])
     means, parts = [], []
     for date in dates:
-        middle, shares = _common(groups[date], wander)
+        middle, shares = _common(groups[date], moves)
         means.append(middle)
         parts.append(shares[:, None] * groups[date].weights)
     common = np.stack(parts)  # [date, account, week]
@@ -291,7 +291,7 @@ def _effects(
     crossed = np.einsum("rw,drw->rd", own * cell[rows], common[:, rows])
     counted = np.array([groups[int(first[i])].variance[i] for i in rows])
     covariance = shared[np.ix_(place, place)] - crossed[:, place] - crossed[:, place].T
-    covariance[np.diag_indices(len(rows))] += counted + wander * (own**2).sum(axis=1)
+    covariance[np.diag_indices(len(rows))] += counted + moves * (own**2).sum(axis=1)
     effect = np.array([groups[int(first[i])].log[i] for i in rows]) - np.array(means)[place]
     return effect, covariance
 
@@ -317,7 +317,7 @@ class _Pool:
     def between(self) -> float:
         return float(np.sqrt(self.chance @ self.spreads**2))
 
-    def told(self, accounts: int) -> dict[str, float | int]:
+    def summary(self, accounts: int) -> dict[str, float | int]:
         """Numbers of the pool, as factors."""
         from scipy.special import ndtr
 

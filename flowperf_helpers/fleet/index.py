@@ -168,10 +168,10 @@ def _rows(results: pd.DataFrame, runs: pd.DataFrame, week: str) -> list[Row]:
     rows = []
     for run in runs.to_dict("records"):
         account = str(run["account"])
-        told = str(currency.get(account, "")) or _text(run, "currency")
+        code = str(currency.get(account, "")) or _text(run, "currency")
         rows.append(
-            _failed(run, told) if run["status"] == "failed"
-            else _done(run, money.get(account, {}), rates.get(account, {}), told, weeks.get(account))
+            _failed(run, code) if run["status"] == "failed"
+            else _done(run, money.get(account, {}), rates.get(account, {}), code, weeks.get(account))
         )  # fmt: skip
     order = {kind: place for place, kind in enumerate((_FAILED, _BELOW, _OUTSIDE, _ABOVE, _USUAL))}
     return sorted(rows, key=lambda r: (order[r.kind], r.distance, r.name))

@@ -3,7 +3,7 @@
 Rates differ by nature: an account is not an outlier because its rate is not the mean, but because the spread of the
 others does not reach it. The log rates of the many are normal with a mean and a spread that are not known; one in ten
 may come from a distribution five times as wide, so that they do not widen the band in which they should stand out
-(contaminated normal: Tukey 1960). Counts are binomial, with as many trials as the wander of the weeks leaves them.
+(contaminated normal: Tukey 1960). Counts are binomial, with as many trials as the moves between weeks leave them.
 The p-value of a row is that of its count among those predicted by the **other** rows (posterior predictive, mid-p; Box,
 JRSS A 143, 1980): what is not known of mean and spread is in it, so that few rows make a wide band, as in a t-test.
 """
@@ -23,7 +23,7 @@ LEAST_ROWS = 5
 
 _ODD, _ODD_WIDTH = 0.1, 5.0
 _WIDER = 1.15  # the wide distribution takes a part of the many's own ends, so that their spread is found too small
-_STEP = 0.02  # of the log rate: no row is told from another by less than about two per cent
+_STEP = 0.02  # of the log rate: rows that differ by less than about two per cent are alike
 _REACH = 4.0
 _MOST_EVENTS = 1 / _STEP**2
 _FIRST_SPREADS = np.geomspace(0.02, 1.6, 19)
@@ -122,8 +122,8 @@ def _narrowed(chance: Floats, means: Floats, spreads: Floats, points: int) -> tu
     """Finer values of mean and spread where the coarse ones have any chance worth mentioning."""
     table = chance.reshape(len(means), len(spreads))
     ends = []
-    for values, told in ((means, table.sum(axis=1)), (np.log(spreads), table.sum(axis=0))):
-        some = np.flatnonzero(told > 1e-7)
+    for values, chance_of in ((means, table.sum(axis=1)), (np.log(spreads), table.sum(axis=0))):
+        some = np.flatnonzero(chance_of > 1e-7)
         step = values[1] - values[0]
         ends.append(np.linspace(values[some[0]] - step, values[some[-1]] + step, points))
     return ends[0], np.exp(np.maximum(ends[1], np.log(_FIRST_SPREADS[0])))

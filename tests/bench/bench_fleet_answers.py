@@ -27,7 +27,7 @@ SANDBOX_FLEETS = 5 * (4 if "--long" in sys.argv else 1)
 RATES = ("click_rate",)
 LAWS = {
     "40 accounts": Law(), "12 accounts": Law(accounts=12), "200 accounts": Law(accounts=200),
-    "few recipients": Law(per_week=80), "wander 12 %, with memory": Law(wander=0.12, memory=0.4),
+    "few recipients": Law(per_week=80), "weeks move by 12 %, with memory": Law(moves=0.12, memory=0.4),
 }  # fmt: skip
 HEAVY = Law(tails=4)
 OUTLIERS = (3.0, 0.33)
@@ -82,7 +82,7 @@ def pooling() -> None:
             for seed in range(FLEETS // 8):
                 drawn = draw(replace(law, common=0.0, never=1.0), SEED + seed)
                 table = compare_accounts(drawn.results, RATES, weeks=weeks).set_index("account").sort_index()
-                true = drawn.rates * np.exp(law.wander**2 / 2)
+                true = drawn.rates * np.exp(law.moves**2 / 2)
                 errors.append([((table[c] - true) ** 2).mean() for c in ("raw", "pooled")])
                 inside = [
                     (table[lo] <= true) & (true <= table[hi]) for lo, hi in (("raw_low", "raw_high"), ("low", "high"))
@@ -100,7 +100,7 @@ def effects() -> None:
     for name, law in {
         "no effect": Law(), "effect + 10 %": Law(effect=1.1),
         "effect + 10 %, differing by 8 %": Law(effect=1.1, effect_sd=0.08),
-        "wander 12 %, with memory": Law(wander=0.12, memory=0.4), "12 accounts": Law(accounts=12),
+        "weeks move by 12 %, with memory": Law(moves=0.12, memory=0.4), "12 accounts": Law(accounts=12),
         "few recipients": Law(per_week=80), "all switch within 4 weeks": Law(switches=(12, 16)),
     }.items():  # fmt: skip
         fleets = range(FLEETS if law in (Law(), Law(effect=1.1)) else FLEETS // 2)
