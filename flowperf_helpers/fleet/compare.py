@@ -86,9 +86,9 @@ def compare_accounts(
         One row per rate × comparable account, the highest pooled rate first: ``account, statistic, successes, trials,
         weeks, raw, raw_low, raw_high, pooled, low, high`` (rates with 95 % intervals; those of ``raw`` reckon with
         moves between weeks), ``weight`` (share of the account's own counts in ``pooled``), ``ratio`` (``raw`` to the
-        middle of the fleet), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ). ``attrs``:
-        ``sandbox, weeks`` (first and last), ``is_final, fleet`` (per rate: ``middle, low, high`` of the accounts'
-        true rates).
+        middle of the fleet), ``p_value, q_value, verdict`` (`VERDICTS`), ``reason`` (why raw and pooled differ).
+        ``attrs``: ``sandbox, weeks`` (first and last), ``is_final, fleet`` (per rate: ``middle, low, high`` of the
+        accounts' true rates).
 
     Raises
     ------
@@ -136,9 +136,9 @@ def _why_pooled(table: pd.DataFrame) -> list[str]:
     for own, successes, trials in zip(table["weight"], table["successes"], table["trials"], strict=True):
         said = f"{count_text(successes)} of {count_text(trials)}"
         if own >= 0.95:
-            reasons.append(f"{said}: its own counts say enough")
+            reasons.append(f"{said} say enough")
         else:
-            reasons.append(f"{said}: its own counts weigh {percent_text(own)}, the fleet the rest")
+            reasons.append(f"{said} weigh {percent_text(own)}, the fleet the rest")
     return reasons
 
 

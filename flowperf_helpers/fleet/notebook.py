@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from flowperf_helpers.account.timeframes import iso_week
@@ -14,6 +15,7 @@ from flowperf_helpers.errors import NoRowsError, PayloadError
 from flowperf_helpers.fleet import results, simulate
 from flowperf_helpers.fleet.compare import (
     COMPARED_RATES,
+    VERDICTS,
     benchmark_rates,
     compare_accounts,
     is_sandbox,
@@ -38,7 +40,7 @@ FLEET_VIEWS = {
 }
 """Words of the picker to what `view_fleet` shows."""
 
-_SANDBOX_ACCOUNTS, _SANDBOX_WEEKS = 30, 26
+_SANDBOX_ACCOUNTS, _SANDBOX_WEEKS = 40, 26
 _SANDBOX_REASONS = {
     "expired": "This customer has to reconnect: Klaviyo no longer takes the key.",
     "unavailable": "Klaviyo answered 503 to every attempt: run it again later.",
@@ -54,7 +56,7 @@ def read_results(place: str = "", *, quiet: bool = False) -> pd.DataFrame:
     Parameters
     ----------
     place : str
-        The ``--out`` of ``flowperf fleet``, a folder or an fsspec address; empty: thirty invented accounts over 26
+        The ``--out`` of ``flowperf fleet``, a folder or an fsspec address; empty: forty invented accounts over 26
         weeks, three of them outliers, with a new template version that lifts clicks by 20 %.
     quiet : bool
         Of the invented ones: their twin in which nothing was planted.
@@ -154,7 +156,7 @@ def template_rows(rows: pd.DataFrame, flow_name: str = "") -> pd.DataFrame:
 
 _ACCOUNT, _RATE = Column("Account", "account"), Column("Rate", "statistic", "label")
 _COMPARED = (
-    _ACCOUNT, _RATE,
+    _ACCOUNT,
     Column("As counted", "raw", "statistic", "statistic"),
     Column("95 % interval", ("raw_low", "raw_high"), "interval", "statistic"),
     Column("Pooled", "pooled", "statistic", "statistic"),
@@ -228,13 +230,21 @@ def view_fleet(
         reasons = not_comparable(chosen, list(COMPARED_RATES), weeks=weeks, failed=failed, accounts=everyone)
         return _table(reasons, _LEFT_OUT, rows)
     compared = compare_accounts(chosen, [statistic], weeks=weeks)
-    return plot_accounts(compared) if picture == "rates" else _table(compared, _COMPARED, rows)
+    return plot_accounts(compared) if picture == "rates" else _rates_table(compared)
+
+
+def _rates_table(compared: pd.DataFrame) -> Table:
+    """Those that stand out, then those of which pooling changes most."""
+    is_out = compared["verdict"].isin(VERDICTS[:2])
+    moved = (compared["pooled"] / compared["raw"].where(compared["raw"] > 0) - 1).abs().fillna(np.inf)
+    order = pd.DataFrame({"out": is_out, "moved": moved}).sort_values(["out", "moved"], ascending=False).index
+    return _table(compared.loc[order], _COMPARED, compared, limit=15)
 
 
 def _effect_table(effects: pd.DataFrame) -> Table:
     changes = {f"{c}_change" if c != "ratio" else "change": effects[c] - 1 for c in ("ratio", "low", "high", "pooled")}
     reason = effects["reason"].where(effects["reason"] != "")
-    return _table(effects.assign(**changes, reason=reason), _EFFECTS, effects)
+    return _table(effects.assign(**changes, reason=reason), _EFFECTS, effects, limit=15)
 
 
 def _table(frame: pd.DataFrame, columns: tuple[Column, ...], rows: pd.DataFrame, **looks: Any) -> Table:
