@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from flowperf_helpers.errors import PayloadError
@@ -46,6 +47,7 @@ COLUMNS: dict[str, str] = {
     "made_at": "datetime64[us, UTC]",
 }
 """Columns of the dataset and their dtypes; counts are NA where they are not known."""
+_TOGETHER = 200
 TEMPLATE_TAG = "template-"
 _ARROW = {
     "str": pa.string(), "Int64": pa.int64(), "float64": pa.float64(), "bool": pa.bool_(),
@@ -141,7 +143,13 @@ def write(frame: pd.DataFrame, out: str) -> list[str]:
     return written
 
 
-def read(out: str, *, weeks: Sequence[str] | None = None, accounts: Sequence[str] | None = None) -> pd.DataFrame:
+def read(
+    out: str,
+    *,
+    weeks: Sequence[str] | None = None,
+    accounts: Sequence[str] | None = None,
+    only_totals: Sequence[str] = (),
+) -> pd.DataFrame:
     """Read the dataset under ``out``, the newest week last.
 
     Parameters
@@ -150,6 +158,8 @@ def read(out: str, *, weeks: Sequence[str] | None = None, accounts: Sequence[str
         The output folder of a fleet, or an fsspec address of one.
     weeks, accounts : sequence of str, optional
         Only these; other parts are not opened.
+    only_totals : sequence of str, optional
+        Weeks of which only the accounts' totals are wanted, not the rows of flows.
 
     Returns
     -------
@@ -168,10 +178,13 @@ def read(out: str, *, weeks: Sequence[str] | None = None, accounts: Sequence[str
     for place in target.find("dataset/week=*/account=*/part.parquet"):
         week, account = (step.partition("=")[2] for step in place.split("/")[1:3])
         if (weeks is None or week in weeks) and (accounts is None or account in accounts):
-            parts.append(_part(target.get(place) or b"", place))
+            table = _part(target.get(place) or b"", place)
+            parts.append(table.filter(pc.field("flow_id") == "") if week in only_totals else table)
+            if len(parts) == _TOGETHER:  # many small tables take many times their rows
+                parts = [pa.concat_tables(parts).combine_chunks()]
     if not parts:
         return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in COLUMNS.items()})
-    return tidied(pa.concat_tables(parts).to_pandas())
+    return pa.concat_tables(parts).to_pandas(self_destruct=True, split_blocks=True).astype(COLUMNS)
 
 
 def _part(content: bytes, place: str) -> pa.Table:

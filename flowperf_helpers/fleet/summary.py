@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers import __version__
+from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.fleet import results
 from flowperf_helpers.fleet.files import Target
 from flowperf_helpers.fleet.index import index_page
@@ -41,7 +42,7 @@ class FleetWeek:
         is_final, requests`` (that its report took), ``sentence`` (the first of its report), ``report`` (place of its
         page beside the index; empty where there is none).
     rows : DataFrame
-        The result dataset (`results.COLUMNS`) of these accounts: this week and the eleven before it.
+        The result dataset (`results.COLUMNS`) of these accounts: this week, and the totals of the eleven before it.
     """
 
     week: str
@@ -67,13 +68,10 @@ def summarise(outcomes: Sequence[Outcome], week: str, out: str) -> FleetWeek:
         The folder or address of the run.
     """
     table = pd.DataFrame([_account(outcome) for outcome in outcomes], columns=list(_ACCOUNTS)).astype(_ACCOUNTS)
-    monday = pd.Timestamp(datetime.fromisoformat(f"{week}-1"))
-    weeks = [
-        f"{day.isocalendar()[0]}-W{day.isocalendar()[1]:02d}"
-        for day in pd.date_range(end=monday, periods=12, freq="7D")
-    ]
+    window = iso_week(week)
+    weeks = [str(window.shift(-7 * back).week) for back in range(12)]
     there = list(table.loc[table["status"] != "failed", "account"])
-    return FleetWeek(week, table, results.read(out, weeks=weeks, accounts=there))
+    return FleetWeek(week, table, results.read(out, weeks=weeks, accounts=there, only_totals=weeks[1:]))
 
 
 def _account(outcome: Outcome) -> dict[str, Any]:

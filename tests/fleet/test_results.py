@@ -35,6 +35,14 @@ def test_what_is_written_is_read_again(rows: pd.DataFrame, kind: str, tmp_path: 
     assert set(results.read(out, accounts=["shop-0003"])["account"]) == {"shop-0003"}
 
 
+def test_totals_alone_can_be_read(rows: pd.DataFrame, tmp_path: Path) -> None:
+    """Of some weeks only the accounts' totals are read, with the same dtypes."""
+    results.write(rows, str(tmp_path))
+    found = results.read(str(tmp_path), only_totals=WEEKS[:1])
+    expected = rows[(rows["flow_id"] == "") | (rows["week"] == WEEKS[1])]
+    pd.testing.assert_frame_equal(_in_order(expected), _in_order(found))
+
+
 def test_a_part_written_twice_stands_once(rows: pd.DataFrame, tmp_path: Path) -> None:
     """A repeated run replaces its parts: the same files, the same rows, nothing left beside them."""
     first = results.write(rows, str(tmp_path))
