@@ -36,7 +36,7 @@ COMPARED_RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rat
 VERDICTS = ("above the fleet", "below the fleet", "within the fleet", "too few to say")
 
 LEAST_WEEKS = 4
-"""Weeks with sends below which an account is not compared."""
+"""Weeks with sends below which an account is not compared, where the results hold as many."""
 
 LEAST_EVENTS = 10.0
 """Successes that the fleet's rate must promise an account before the account can be an outlier or a benchmark."""
@@ -100,7 +100,7 @@ def compare_accounts(
     tables, fleet = [], {}
     for statistic in statistics:
         counts = weekly_counts(results, statistic, weeks=weeks)
-        enough = _sent(counts) >= min(LEAST_WEEKS, weeks)
+        enough = _sent(counts) >= min(LEAST_WEEKS, len(counts.weeks))
         table = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
         size, mean = table["effective"].to_numpy(), float(table.attrs["mean"])
         table["account"], table["statistic"] = counts.accounts.astype("str"), statistic
@@ -245,7 +245,7 @@ def not_comparable(
         events = ranked["effective"].fillna(0).to_numpy() * float(ranked.attrs["mean"])
         reached = weekly_counts(results, "delivery_rate", weeks=weeks)
         mailed, known = _sent(reached), _sent(counts)
-        least = min(LEAST_WEEKS, weeks)
+        least = min(LEAST_WEEKS, len(counts.weeks))
         tested = int(((known >= least) & (events >= LEAST_EVENTS)).sum())
         for account, sent, weeks_known, event in zip(counts.accounts, mailed, known, events, strict=True):
             if account in gone:

@@ -43,6 +43,9 @@ __all__ = ["index_page"]
 SHOWN = 20
 """Rows that stand open; those that need somebody are never hidden."""
 
+COMPARED_WEEKS = 8
+"""Weeks whose click rates are compared, as far as the results hold them."""
+
 _WEEKS = 26
 _RATE = "click_rate"
 _UNUSUAL_SHARE = 0.03  # of false claims: earlier weeks are not quite as normal as Student's law has them
@@ -127,6 +130,7 @@ def index_page(results: pd.DataFrame, runs: pd.DataFrame | None = None, *, week:
         counted=counted,
         heading=_heading(rows, counted),
         is_template=_has_template(results),
+        compared_weeks=min(_template_or_totals(results)["week"].nunique(), COMPARED_WEEKS),
         currencies=_currencies(results, week),
         week=_week_words(week),
         weeks=min(results["week"].nunique(), _WEEKS),
@@ -150,11 +154,20 @@ def _has_template(results: pd.DataFrame) -> bool:
     return "template_version" in results and bool((results["template_version"].fillna("") != "").any())
 
 
+def _template_or_totals(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows whose click rates are compared: of the template's flows where there are any."""
+    return results[results["template_version"].fillna("") != ""] if _has_template(results) else results
+
+
 def _rows(results: pd.DataFrame, runs: pd.DataFrame, week: str) -> list[Row]:
     parts = [part.set_index("account") for part in revenue_by_currency(results, week=week).values()]
     money = pd.concat(parts).to_dict("index") if parts else {}
-    chosen = results[results["template_version"].fillna("") != ""] if _has_template(results) else results
-    rates = compare_accounts(chosen, [_RATE]).set_index("account").to_dict("index") if len(chosen) else {}
+    chosen = _template_or_totals(results)
+    rates = (
+        compare_accounts(chosen, [_RATE], weeks=COMPARED_WEEKS).set_index("account").to_dict("index")
+        if len(chosen)
+        else {}
+    )
     totals = results[results["flow_id"].fillna("") == ""]
     currency = totals.drop_duplicates("account", keep="last").set_index("account")["currency"].fillna("").to_dict()
     wide = totals.pivot_table(index="account", columns="week", values="conversion_value", aggfunc="sum", min_count=1)

@@ -121,3 +121,15 @@ def test_sorting_searching_and_filters_in_a_browser(page: str, tmp_path: object)
         assert 2 == phone.locator(visible).count()
         browser.close()
         assert [] == said
+
+
+def test_the_first_week_of_a_fleet_has_a_page_too() -> None:
+    """With one week there is no change and no sparkline, and the click rates of that week are compared."""
+    rows = draw(Law(outliers=(4.0,)), 4).results
+    week = rows[rows["week"] == rows["week"].max()]
+    page = index_page(pd.concat([week, week.assign(flow_id="", flow_name="", template_version="")]))
+    assert "Click rate of the template" in page
+    assert "the click rate of this week lies" in page
+    assert "▲ above the fleet" in page
+    assert "<path" not in page
+    assert "is out of the fleet in click rate" in page
