@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -49,6 +50,9 @@ _SCHEMA = (
 T = TypeVar("T")
 Key = tuple[str, str, str]
 """Host, credential fingerprint, endpoint."""
+
+_turns: dict[str, threading.Lock] = {}
+"""Threads of one process take turns: SQLite lets whoever asks at the right moment in, and many would wait in vain."""
 
 
 class Ledger:
@@ -139,12 +143,14 @@ class Ledger:
         # what lies ahead of the clock counts as just made, and ages from now on
         ahead = now + SKEW
         db.execute(
-            "UPDATE calls SET found_ahead = ? WHERE max(let_go, ifnull(done, 0)) > ? AND ifnull(found_ahead, ?) >= ?",
-            (now, ahead, ahead, ahead),
+            "UPDATE calls SET found_ahead = ? WHERE host = ? AND fingerprint = ? "
+            "AND max(let_go, ifnull(done, 0)) > ? AND ifnull(found_ahead, ?) >= ?",
+            (now, *key[:2], ahead, ahead, ahead),
         )
         db.execute(
-            "UPDATE blocks SET found_ahead = ? WHERE seen > ? AND ifnull(found_ahead, ?) >= ?",
-            (now, ahead, ahead, ahead),
+            "UPDATE blocks SET found_ahead = ? WHERE host = ? AND fingerprint = ? "
+            "AND seen > ? AND ifnull(found_ahead, ?) >= ?",
+            (now, *key[:2], ahead, ahead, ahead),
         )
         longest = max((limit.seconds for limit in limits), default=0.0)
         rows = db.execute(
@@ -174,7 +180,10 @@ class Ledger:
 
     def _once(self, work: Callable[[sqlite3.Connection], T]) -> T:
         self._make()
-        with contextlib.closing(sqlite3.connect(self.path, timeout=self.lock_timeout, isolation_level=None)) as db:
+        with (
+            _turns.setdefault(str(self.path), threading.Lock()),
+            contextlib.closing(sqlite3.connect(self.path, timeout=self.lock_timeout, isolation_level=None)) as db,
+        ):
             db.execute("BEGIN IMMEDIATE")
             try:
                 if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:

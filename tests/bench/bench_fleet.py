@@ -110,6 +110,28 @@ def counted(folder: Path) -> tuple[int, int]:
 # A run: a process of its own that prints what it took.
 
 
+def _computed_by_nobody() -> Any:
+    """Workers that give every account the same small report at once: what is left is what the coordinator costs."""
+    from concurrent.futures import Executor, Future
+
+    from flowperf_helpers.fleet import results, simulate
+    from flowperf_helpers.fleet.render import Rendered
+    from flowperf_helpers.fleet.workers import Workers
+
+    rows = simulate.results(simulate.accounts(1, flows=1, broken=0), [WEEK])
+
+    class Nobody(Executor):
+        def submit(self, work: Any, /, *given: Any, **more: Any) -> Any:
+            name = given[0].answers.account["name"]
+            summary = {"title": name, "currency": "EUR", "timezone": "UTC", "sandbox": True, "is_final": False}
+            made: Future[Rendered] = Future()
+            part = results.to_parquet(results.tidied(rows.assign(account=name)))
+            made.set_result(Rendered({"html": bytes(250_000)}, part, summary | {"sentence": ""}, 0.0))
+            return made
+
+    return contextlib.nullcontext(Workers(Nobody, 2))
+
+
 def drive(out: str, workers: int, scheduler: str | None, scale: float) -> None:
     """Run the fleet of the environment, print what it took as JSON, and end with its exit code."""
     from flowperf_helpers.fleet.accounts import members
@@ -127,13 +149,15 @@ def drive(out: str, workers: int, scheduler: str | None, scale: float) -> None:
         planned = time.perf_counter()
         outcomes = [*plan.kept, *plan.failed]
         if plan.to_ask:
-            with open_workers(workers, scheduler) as pool:
+            with open_workers(workers, scheduler) if workers else _computed_by_nobody() as pool:
                 outcomes = fleet.run(plan, pool)
         ran = time.perf_counter()
         write_summary(summarise(outcomes, WEEK, out), out)
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     made = [outcome.manifest for outcome in outcomes if outcome.manifest]
+    reasons = Counter(outcome.reason[:90] for outcome in outcomes if outcome.reason)
+    print("\n".join(f"{number:>6} x {reason}" for reason, number in reasons.items()), file=sys.stderr)
     print(json.dumps({
         "done": len(made), "failed": len(outcomes) - len(made), "code": exit_code(outcomes),
         "plan_s": planned - started, "run_s": ran - planned, "all_s": time.perf_counter() - started,
@@ -191,6 +215,16 @@ def throughput(counts: list[int], flows: int | None, scale: float) -> None:
                     print(f"{'':9}out {size / 1e6 / max(got['done'], 1):.2f} MB, store "
                           f"{store / 1e6 / max(got['done'], 1):.2f} MB per account", flush=True)  # fmt: skip
                     shutil.rmtree(home)
+
+
+def memory(counts: list[int], flows: int | None) -> None:
+    """Print what the coordinator alone costs: it plans, asks, keeps and sums up, and nobody computes."""
+    for count in counts:
+        with tempfile.TemporaryDirectory() as name, served(count, flows, 600.0, Path(name)) as environment:
+            got = run(environment, Path(name) / "home", Path(name) / "out", 0, 600.0)
+            print(f"coordinator alone, {count:,} accounts: {got['done']} done, {got['failed']} failed, exit "
+                  f"{got['code']}, peak {got['peak_mb']:.0f} MB, {got['cpu_s'] / count:.2f} s of processor an account, "
+                  f"{got['all_s']:.0f} s", flush=True)  # fmt: skip
 
 
 def rendering(flows: int, reports: int = 16) -> None:
@@ -271,7 +305,7 @@ def main() -> None:
     """Parse what to do."""
     parser = argparse.ArgumentParser()
     parser.add_argument("accounts", nargs="*", type=int, default=[100, 1000])
-    parser.add_argument("--only", choices=["throughput", "rendering", "killed"])
+    parser.add_argument("--only", choices=["throughput", "rendering", "killed", "memory"])
     parser.add_argument("--serve", type=int)
     parser.add_argument("--drive")
     parser.add_argument("--workers", type=int, default=2)
@@ -287,6 +321,8 @@ def main() -> None:
     else:
         if given.only in (None, "rendering"):
             rendering(27)
+        if given.only in (None, "memory"):
+            memory(given.accounts, given.flows or None)
         if given.only in (None, "killed"):
             killed()
         if given.only in (None, "throughput"):

@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 import stat
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 
@@ -322,3 +323,11 @@ def test_a_ledger_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
         pace.before(SERIES)
     pace.after(pace.before(VALUES))
     assert 2 == pace.status().loc[0, "used_today"]
+
+
+def test_many_threads_of_one_process_take_turns(tmp_path: Path) -> None:
+    """Forty accounts that ask at once each get their row, though nobody would wait longer than a moment for SQLite."""
+    ledger = Ledger(tmp_path / "ledger.sqlite3", lock_timeout=0.0)
+    with ThreadPoolExecutor(40) as threads:
+        rows = [threads.submit(ledger.take, ("h", f"f{i}", "/api/x"), [Limit(5, 60.0)], 0.0) for i in range(200)]
+        assert 200 == len({row.result()[1] for row in rows})
