@@ -132,4 +132,5 @@ def test_the_first_week_of_a_fleet_has_a_page_too() -> None:
     assert "the click rate of this week lies" in page
     assert "▲ above the fleet" in page
     assert "<path" not in page
+    assert "The first week of this fleet" in page
     assert "is out of the fleet in click rate" in page
