@@ -74,11 +74,10 @@ def read_results(place: str = "", *, quiet: bool = False) -> pd.DataFrame:
     PayloadError, StorageError
         A part of it cannot be read.
     """
-    if not place:
-        return _sandbox_results(quiet).copy()
-    found = results.read(place)
+    found = results.read(place) if place else _sandbox_results(quiet).copy()
     if found.empty:
         raise NoRowsError(f"{place} holds no results: give the folder that `flowperf fleet --out` wrote into.")
+    found.attrs = {"sandbox": is_sandbox(found)}
     return found
 
 
@@ -93,7 +92,7 @@ def read_failed(place: str = "") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``account, reason`` (str); empty where none failed, or where no run has ended yet.
+        ``account, reason`` (str); empty where none failed, or where no run has ended yet. ``attrs``: ``sandbox``.
 
     Raises
     ------
@@ -112,7 +111,9 @@ def read_failed(place: str = "") -> pd.DataFrame:
             raise PayloadError(
                 f"fleet.json in {place} is not what a run left: run that week again.", place="fleet.json"
             ) from error
-    return pd.DataFrame(rows, columns=["account", "reason"], dtype="str")
+    table = pd.DataFrame(rows, columns=["account", "reason"], dtype="str")
+    table.attrs = {"sandbox": not place}
+    return table
 
 
 @functools.cache
