@@ -7,9 +7,9 @@
     account = connect("sandbox")
     account.flow_values(timeframe="2026-W47", statistics=["recipients", "clicks_unique", "click_rate"])
 
-The names below are the public ones, and those of the folders `account`, `stats`, `plots`, `widgets` and `report`:
-``dir(flowperf_helpers.plots)`` lists the pictures. Each is imported when it is used first, so that a script which only
-shapes an answer does not pay for the network, and one that lists metrics does not pay for statistics.
+The names below are the public ones, and those of the folders `account`, `stats`, `plots`, `widgets`, `report` and
+`fleet`: ``dir(flowperf_helpers.plots)`` lists the pictures. Each is imported when it is used first, so that a script
+which only shapes an answer does not pay for the network, and one that lists metrics does not pay for statistics.
 """
 
 from __future__ import annotations

@@ -41,9 +41,13 @@ FACES = {
             Account Plan ReportQuery Window connect earlier_answers last_complete_week parse_timeframe
             recent_weeks
         """,
+        "fleet": """
+            FLEET_VIEWS benchmark_rates compare_accounts index_page not_comparable read_failed read_results
+            revenue_by_currency template_effect template_rows view_fleet
+        """,
         "plots": """
-            alt_text plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_series
-            plot_small_multiples plot_values plot_variations plot_volume
+            alt_text plot_accounts plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_series
+            plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
         """,
         "report": """
             Section WeekData WeekNumbers WeeklyReport compute fetch_week plan_week refuse_unknown_parameters report_week

@@ -101,7 +101,7 @@ def write_summary(fleet: FleetWeek, out: str) -> list[str]:
     content = {
         "fleet.json": (json.dumps(fleet_json(fleet), ensure_ascii=False, indent=1) + "\n").encode(),
         "fleet.xlsx": workbook(sheets, f"{mark}{len(fleet.accounts)} accounts, week {fleet.week}"),
-        "index.html": index_page(fleet).encode(),
+        "index.html": index_page(fleet.rows, fleet.accounts, week=fleet.week).encode(),
     }
     for place, made in content.items():
         target.put(place, made)

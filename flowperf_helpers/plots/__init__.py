@@ -8,6 +8,7 @@ from flowperf_helpers import lazy
 
 _HOMES = {
     "alt_text": "figure",
+    "plot_accounts": "fleet",
     "plot_comparison": "comparison",
     "plot_effects": "decomposition",
     "plot_forecast": "conversion_lag",
@@ -15,6 +16,7 @@ _HOMES = {
     "plot_heatmap": "heatmap",
     "plot_series": "series",
     "plot_small_multiples": "series",
+    "plot_template_effect": "fleet",
     "plot_values": "values",
     "plot_variations": "comparison",
     "plot_volume": "flows",

@@ -41,8 +41,9 @@ def shrunken_ranking(successes: Any, trials: Any, *, weeks: int = RANKED_WEEKS) 
     -------
     DataFrame
         One row per row, in the order given: ``successes, trials`` (float64, sums), ``raw`` (rate), ``shrunk`` (rate),
-        ``low, high`` (its 95 % interval), ``weight`` (share of the row's own counts in it, 0 to 1), ``raw_rank, rank``
-        (Int64, 1 is the highest rate; NA without sends). ``attrs``: ``mean, spread`` (standard deviation of the true
+        ``low, high`` (its 95 % interval), ``weight`` (share of the row's own counts in it, 0 to 1), ``effective``
+        (float64: sends that would tell as much if weeks did not move on their own), ``raw_rank, rank`` (Int64, 1 is the
+        highest rate; NA without sends). ``attrs``: ``mean, spread`` (standard deviation of the true
         rates), ``week_sd`` (relative, between weeks) and ``is_shrunk`` (False with fewer than three rows: raw rates).
     """
     x, n = (np.nan_to_num(np.asarray(v, dtype=np.float64))[:, -weeks:] for v in (successes, trials))
@@ -56,7 +57,7 @@ def shrunken_ranking(successes: Any, trials: Any, *, weeks: int = RANKED_WEEKS) 
     known = np.full(len(x), np.nan)
     if spread is None:
         shrunk, known = raw.copy(), np.where(here, 1.0, np.nan)
-        strength, effective = 1.0, sent
+        strength, effective = 1.0, np.where(here, sent, np.nan)
     else:
         inflated = 1 + sent * _variance_factor(n, week_variance) * mean / (1 - mean)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -71,6 +72,7 @@ def shrunken_ranking(successes: Any, trials: Any, *, weeks: int = RANKED_WEEKS) 
         {
             "successes": total, "trials": sent, "raw": raw, "shrunk": shrunk,
             "low": betaincinv(a, b, 0.025), "high": betaincinv(a, b, 0.975), "weight": known,
+            "effective": effective,
         }
     )  # fmt: skip
     for name, column in (("raw_rank", "raw"), ("rank", "shrunk")):

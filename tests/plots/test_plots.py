@@ -32,6 +32,7 @@ from flowperf_helpers.plots import (
     style,
 )
 from flowperf_helpers.plots.figure import SANDBOX_MARK
+from flowperf_helpers.plots.fleet import plot_accounts, plot_template_effect
 
 NB = "\N{NO-BREAK SPACE}"
 NASTY = [
@@ -131,6 +132,33 @@ def forecast(**attrs: Any) -> pd.DataFrame:
     return frame
 
 
+def accounts(**attrs: Any) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "account": ["large", "small", "odd"], "statistic": "click_rate", "trials": [90_000.0, 40.0, 8000.0],
+            "raw": [0.05, 0.2, 0.01], "raw_low": [0.048, 0.1, 0.008], "raw_high": [0.052, 0.33, 0.013],
+            "pooled": [0.05, 0.06, 0.012], "low": [0.048, 0.04, 0.009], "high": [0.052, 0.09, 0.015],
+            "ratio": [1.0, 4.0, 0.2], "verdict": ["within the fleet", "too few to say", "below the fleet"],
+        }
+    )  # fmt: skip
+    fleet = {"click_rate": {"middle": 0.05, "low": 0.03, "high": 0.08}}
+    frame.attrs = {"weeks": ["2026-W40", "2026-W47"], "is_final": True, "fleet": fleet, **attrs}
+    return frame
+
+
+def switched(**attrs: Any) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {
+            "account": ["one", "two", "new"], "ratio": [1.3, 1.1, np.nan], "low": [1.1, 0.9, np.nan],
+            "high": [1.5, 1.35, np.nan], "pooled": [1.22, 1.18, np.nan], "pooled_low": [1.1, 1.05, np.nan],
+            "pooled_high": [1.35, 1.3, np.nan], "verdict": ["better", "cannot tell", "not comparable"],
+        }
+    )  # fmt: skip
+    effect = {"ratio": 1.2, "low": 1.12, "high": 1.28, "between_low": 1.05, "between_high": 1.36, "p_value": 0.0}
+    frame.attrs = {"statistic": "click_rate", "version": "template-v2", "effect": effect, **attrs}
+    return frame
+
+
 CASES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame, Axes | None], Axes]]] = {
     "values": (values, lambda f, ax: plot_values(f, statistic="click_rate", ax=ax)),
     "funnel": (values, lambda f, ax: plot_funnel(f, ax=ax)),
@@ -140,6 +168,8 @@ CASES: dict[str, tuple[Callable[..., pd.DataFrame], Callable[[pd.DataFrame, Axes
     "effects": (decomposed, lambda f, ax: plot_effects(f, ax=ax)),
     "variations": (variations, lambda f, ax: plot_variations(f, ax=ax)),
     "forecast": (forecast, lambda f, ax: plot_forecast(f, ax=ax)),
+    "accounts": (accounts, lambda f, ax: plot_accounts(f, ax=ax)),
+    "template effect": (switched, lambda f, ax: plot_template_effect(f, ax=ax)),
 }
 case = pytest.mark.parametrize("kind", CASES)
 
@@ -667,3 +697,29 @@ def test_names_that_differ_at_their_ends_stay_different() -> None:
 def test_percent_never_invents_a_zero(value: Any, text: str) -> None:
     """Missing is a dash, zero is zero, small rates keep their digits."""
     assert text == formats.percent_text(value)
+
+
+# --- accounts beside each other -------------------------------------------------------------------------------------
+
+
+def test_accounts_show_raw_and_pooled_and_the_one_that_stands_out() -> None:
+    """Both marks per account, the highest pooled rate on top; the finding is the account out of the band."""
+    ax = plot_accounts(accounts())
+    assert ["small", "large", "odd"] == labels(ax)
+    dots = sorted(float(line.get_xdata()[0]) for line in ax.lines if len(line.get_xdata()) == 1)  # type: ignore[index,arg-type]
+    assert pytest.approx([0.01, 0.012, 0.05, 0.05, 0.06, 0.2]) == dots
+    assert "odd lies below" in ax.get_title(loc="left").replace("\n", " ")
+    assert "1 account out of that spread: odd" in alt_text(ax)
+    quiet = accounts().assign(verdict="within the fleet")
+    quiet.attrs = accounts().attrs
+    assert "No account’s click rate" in plot_accounts(quiet).get_title(loc="left").replace("\n", " ")
+
+
+def test_the_forest_ends_with_all_accounts_and_says_what_is_shown() -> None:
+    """The fleet's row is the last; the title claims a change only where one is shown, and counts who is left out."""
+    ax = plot_template_effect(switched())
+    assert ["one", "two", "All accounts"] == labels(ax)
+    assert "rose by 20" in ax.get_title(loc="left")
+    assert any("1 account not comparable" in text.replace("\n", " ") for text in words(ax))
+    none = switched(effect={**switched().attrs["effect"], "p_value": 0.4, "low": 0.97})
+    assert "no change of click rate can be shown" in plot_template_effect(none).get_title(loc="left").replace("\n", " ")
