@@ -294,7 +294,7 @@ def bars(view: WeekView) -> tuple[list[Bar], tuple[str, str, str, float] | None]
     shown = money.head(SHOWN_FLOWS)
     reach = [*shown["now"], *(view.final.get(f, 0.0) for f in shown.index)]
     reach += [view.usual(f, MONEY)[1] for f in shown.index]
-    scale = 98 / (np.nanmax(reach) if len(reach) else 1.0)
+    scale = 98 / (np.nanmax([*reach, 0.0]) or 1.0)
     found = [_bar(view, flow_id, row, scale) for flow_id, row in zip(shown.index, shown.itertuples(), strict=True)]
     rest = money.iloc[SHOWN_FLOWS:]
     if not len(rest):

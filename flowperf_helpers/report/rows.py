@@ -297,7 +297,7 @@ class _Evidence:
             return None
         low, high = view.usual(flow_id, statistic)
         known = np.isfinite(low)
-        top = float(np.nanmax([*values, high if known else 0.0])) * 1.08
+        top = float(np.nanmax([*values, high if known else 0.0])) * 1.08 or 1.0  # a rate of nothing but zeros
         ticks = [(percent_text(t), 100 - 100 * t / top) for t in axis_ticks(top, 3)]
         label = formats.statistic_label(statistic)
         tone = next((v.tone for v in found if v.statistic == statistic), "")
@@ -321,7 +321,7 @@ class _Evidence:
             return None
         sent = values[values > 0]
         band = tuple(np.quantile(sent, [0.05, 0.95])) if len(sent) > 8 else None
-        top = float(values.max()) * 1.08
+        top = float(values.max()) * 1.08 or 1.0
         return Chart(
             f"Recipients a day of {name}", "Band: nine days in ten with sends." if band else "",
             sparkline(values, usual=band, tone="bad", from_zero=True, top=top),

@@ -52,7 +52,8 @@ class WeekView:
         """First moments of the weeks in the pictures, oldest first."""
         weeks = self.numbers.weeks
         known = weeks[weeks["value"].notna() & weeks["flow_id"].eq("")]["interval_start"]
-        return [start for start in sorted(weeks["interval_start"].unique()) if start >= known.min()]
+        starts = sorted(weeks["interval_start"].unique())
+        return [start for start in starts if start >= known.min()] or starts[-1:]
 
     @cached_property
     def _wide(self) -> dict[str, dict[tuple[str, str], Any]]:
@@ -125,7 +126,7 @@ class WeekView:
         values = np.array(self.weeks(flow_id, statistic), dtype=float)
         if statistic == MONEY and flow_id in self.final and len(values):
             values[-1] = self.final[flow_id]
-        if statistic == PER_RECIPIENT and "" in self.final and not flow_id and values[-1]:
+        if statistic == PER_RECIPIENT and "" in self.final and not flow_id and values[-1] > 0:
             values[-1] *= self.final[""] / self.weeks("", MONEY)[-1]
         return values
 

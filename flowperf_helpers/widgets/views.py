@@ -65,6 +65,8 @@ def view_triggers(
             "No metric is chosen, or none is there: choose another integration or metric.", metrics.attrs
         )
     rows = triggers[triggers["metric_id"].isin(known["metric_id"])].assign(flows=1)
+    if rows.empty:
+        return explanation_picture(f"None of {plural(len(known), 'metric')} triggers a flow.", metrics.attrs)
     archived = rows["archived"].fillna(False).astype(bool)
     rows["state"] = rows["flow_status"].astype("object").fillna("unknown").mask(archived, "archived")
     listed = rows.pivot_table(index="metric_id", columns="state", values="flows", aggfunc="sum", fill_value=0)

@@ -23,6 +23,7 @@ from flowperf_helpers.account import discovery
 from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames import formats
+from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.report import WeekData, WeeklyReport, compute, fetch_week, plan_week, report_week
 from flowperf_helpers.report.claims import COLUMNS, Claims
 from flowperf_helpers.report.data import a_year_before
@@ -1005,3 +1006,44 @@ def test_computing_leaves_the_answers_alone(report: WeeklyReport) -> None:
     before = report.answers.current.copy()
     assert compute(report.answers).sentences == report.sentences
     pd.testing.assert_frame_equal(before, report.answers.current)
+
+
+@pytest.mark.parametrize("what", ["money", "clicks", "all but what was sent", "everything"])
+@pytest.mark.parametrize("flow_id", [None, "XbChk1"])
+def test_a_week_of_zeros_is_a_page(report: WeeklyReport, what: str, flow_id: str | None) -> None:
+    """Where a flow, or the whole account, has nothing but zeros, every part of page and files is made all the same."""
+    chosen = {
+        "money": lambda name: "value" in name or "revenue" in name,
+        "clicks": lambda name: "click" in name,
+        "all but what was sent": lambda name: name not in ("recipients", "delivered"),
+        "everything": lambda name: True,
+    }[what]
+
+    def zero(frame: pd.DataFrame) -> pd.DataFrame:
+        changed = frame.copy()
+        rows = pd.Series(True, index=frame.index) if flow_id is None else frame["flow_id"].eq(flow_id)
+        for name in [name for name in frame.columns if name in STATISTICS and chosen(name)]:
+            changed.loc[rows & frame[name].notna(), name] = 0
+        return changed
+
+    answers = report.answers
+    frames = {name: zero(getattr(answers, name)) for name in ("current", "previous", "year_ago", "weekly", "daily")}
+    found = WeeklyReport(replace(answers, **frames))
+    page = "".join(part.html for part in found.parts())
+    assert json.loads(files(found)["headline.json"])["week"] == answers.week
+    assert {"clicks": "0.00\N{NO-BREAK SPACE}%"}.get(what, "€0") in page
+
+
+@pytest.mark.parametrize("weeks", [1, 2, 3])
+def test_a_young_account_has_a_page(report: WeeklyReport, weeks: int) -> None:
+    """With one, two or three weeks and no earlier answers, every part of the page is there and calls nothing usual."""
+    answers = report.answers
+    last = sorted(answers.weekly["interval_start"].unique())[-weeks:]
+    young = replace(
+        answers, history=answers.history.iloc[:0], year_ago=None,
+        weekly=answers.weekly[answers.weekly["interval_start"].isin(last)],
+        daily=answers.daily[answers.daily["interval_start"] >= last[0]],
+    )  # fmt: skip
+    page = "".join(part.html for part in WeeklyReport(young).parts())
+    assert "€97,064" in page
+    assert "of usual</h1>" not in page
