@@ -107,7 +107,7 @@ def render(task: Task) -> Rendered:
         "timezone": str(task.answers.account["timezone"]),
         "sandbox": bool(task.answers.account["sandbox"]),
         "is_final": bool(rows["is_final"].all()),
-        "sentence": report.sentences[0].text if report.sentences else "",
+        "sentence": "; ".join([verdict.title for verdict in report.view.verdicts[:2]] or [report.view.money_place]),
     }
     return Rendered(contents, results.to_parquet(rows), summary, time.process_time() - started)
 
