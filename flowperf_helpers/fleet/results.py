@@ -68,7 +68,7 @@ class FleetWeek:
     accounts : DataFrame
         One row per account, in the order of the file: ``account, status`` (done, kept or failed), ``reason`` (why it
         failed), ``reconnect`` (whether the customer has to give a new key), ``title, currency, timezone, sandbox,
-        is_final, requests`` (that its report took), ``sentence`` (what its report finds first), ``report`` (place of its
+        is_final, requests`` (that its report took), ``sentence`` (what its report finds first), ``report`` (its
         page beside the index; empty where there is none).
     rows : DataFrame
         The result dataset (`COLUMNS`) of these accounts: this week, and the totals of the eleven before it.
