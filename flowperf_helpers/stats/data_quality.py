@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.errors import ApiError, ArgumentError, ScopeError
-from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS, VALUE_STATISTICS
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.frames.columns import group_keys, keep_names, numbers, require_columns, row_keys, statistics_of
 from flowperf_helpers.stats.rollup import roll_up
 
 __all__ = [
-    "REASONS",
     "coverage_table",
     "merge_answers",
     "reconcile",
@@ -214,18 +213,6 @@ def _explained(found: pd.DataFrame, values: pd.DataFrame, series: pd.DataFrame, 
 
 # What an answer leaves out, contradicts or takes back: rows with a reason, two reports held together, restatements.
 
-REASONS = (
-    "sent",
-    "no sends in the window",
-    "draft",
-    "archived",
-    "metric refuses values",
-    "not permitted",
-    "request failed",
-)
-"""Why a row of `coverage_table` has the numbers it has, or none."""
-
-_REFUSAL = "does not support querying for values"
 _PEOPLE = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "send_channel"]
 
 
@@ -236,9 +223,6 @@ def coverage_table(
     flows: pd.DataFrame,
     messages: pd.DataFrame,
     answer: pd.DataFrame,
-    *,
-    failures: Mapping[str | None, BaseException] | None = None,
-    refused_values: bool | Collection[str] = False,
 ) -> pd.DataFrame:
     """Join what was discovered to what was answered: every flow and message has a row, and each row a reason.
 
@@ -252,17 +236,14 @@ def coverage_table(
         ``flow_id, flow_message_id, flow_message_name, send_channel`` and, if known, ``action_status``.
     answer : DataFrame
         A values frame; its rows that discovery does not know are kept.
-    failures : mapping, optional
-        ``flow_id`` → the error its request ended in; None as the key stands for all flows.
-    refused_values : bool or collection of str, optional
-        Whether the conversion metric refused the statistics that need values, or the ids of the metrics that did.
 
     Returns
     -------
     DataFrame
         ``flow_id, flow_name, flow_message_id, flow_message_name, send_channel``, other groupings of the answer,
-        ``flow_status, action_status`` (str), ``is_discovered`` (bool), ``reason`` (one of `REASONS`), then the other
-        columns of the answer. Flows in the order of discovery, unknown ones last.
+        ``flow_status, action_status`` (str), ``is_discovered`` (bool), ``reason`` (``sent``, ``no sends in the
+        window``, ``draft`` or ``archived``), then the other columns of the answer. Flows in the order of discovery,
+        unknown ones last.
 
     Raises
     ------
@@ -299,7 +280,7 @@ def coverage_table(
     for name, discovered in (("flow_name", from_flows), ("flow_message_name", from_messages)):
         told = rows[name].astype("str") if name in rows.columns else pd.Series(pd.NA, index=rows.index, dtype="str")
         rows[name] = told.where(told.notna(), pd.Series(discovered.array, index=rows.index))
-    rows["reason"] = _reasons(rows, has_numbers, known_flows, failures or {}, refused_values)
+    rows["reason"] = _reasons(rows, has_numbers, known_flows)
     extra = [c for c in answer.columns if c in GROUPINGS and c not in _PEOPLE]
     head = [*_PEOPLE, *extra, "flow_status", "action_status", "is_discovered", "reason"]
     if "send_channel" not in rows.columns:
@@ -329,44 +310,17 @@ def _rank(flow_ids: pd.Series, known: pd.Index) -> np.ndarray:
     return np.where(position < 0, len(known), position)
 
 
-def _reasons(
-    rows: pd.DataFrame,
-    has_numbers: np.ndarray,
-    flows: pd.DataFrame,
-    failures: Mapping[str | None, BaseException],
-    refused_values: bool | Collection[str],
-) -> pd.Series:
-    told = {flow: _failure_reason(error) for flow, error in failures.items()}
-    failed = rows["flow_id"].map({k: v for k, v in told.items() if k is not None}).astype("object")
-    if None in told:
-        failed = failed.where(failed.notna(), told[None])
+def _reasons(rows: pd.DataFrame, has_numbers: np.ndarray, flows: pd.DataFrame) -> pd.Series:
     archived = rows["flow_id"].map(flows["archived"]).astype("boolean").fillna(False).to_numpy(dtype=bool)
     draft = (rows["flow_status"].eq("draft") | rows["action_status"].eq("draft")).to_numpy(dtype=bool, na_value=False)
     nothing = np.zeros(len(rows), dtype=bool)
     if "recipients" in rows.columns:
         nothing = numbers(rows, "recipients") == 0
-    refused: Any
-    if isinstance(refused_values, bool):
-        refused = np.full(len(rows), refused_values)
-    else:
-        require_columns(rows, ["conversion_metric_id"], "coverage_table (answer)")
-        refused = rows["conversion_metric_id"].isin(list(refused_values)).to_numpy()
-    valued = [c for c in VALUE_STATISTICS if c in rows.columns]
-    refused = refused & rows[valued].isna().all(axis=1).to_numpy()
+    unsent = "no sends in the window"
     reason = np.select(
-        [has_numbers & nothing, has_numbers & refused, has_numbers, failed.notna().to_numpy(), archived, draft],
-        ["no sends in the window", "metric refuses values", "sent", failed.fillna("").to_numpy(), "archived", "draft"],
-        "no sends in the window",
+        [has_numbers & nothing, has_numbers, archived, draft], [unsent, "sent", "archived", "draft"], unsent
     )
     return pd.Series(reason, index=rows.index).astype("str")
-
-
-def _failure_reason(error: BaseException) -> str:
-    if isinstance(error, ScopeError):
-        return "not permitted"
-    if isinstance(error, ApiError) and _REFUSAL in f"{error.detail or ''} {error}".lower():
-        return "metric refuses values"
-    return "request failed"
 
 
 # --- numbers taken back -------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ of its own, so that it does not widen all others.
 ``τ`` differs from flow to flow. Its distribution over the flows is estimated from all of them (empirical Bayes:
 nonparametric maximum likelihood on a grid, Kiefer & Wolfowitz, Ann. Math. Stat. 27, 1956, steadied by a prior worth
 `PRIOR_ROWS` flows), and each flow has a posterior of its own. Where the history is short, the posterior is the others'
-and the prior's; `Spread.informed` says so.
+and the prior's; the verdicts' ``is_informed`` says so.
 
 **The common move.** What all flows do in a week (a holiday, a mail client, the weather) is their robust mean log ratio
 (Huber, Ann. Math. Stat. 35, 1964). It is taken out, for each flow without that flow's own share in it, in the past
@@ -129,11 +129,6 @@ class Spread:
     def mean(self) -> Floats:
         """Root of the mean square, per row."""
         return np.sqrt(self.chance @ self.sd**2)
-
-    @property
-    def informed(self) -> Bools:
-        """Whether a row's own history is long enough to speak; else the others' or the prior speaks for it."""
-        return self.weeks >= INFORMED_WEEKS
 
 
 def log_ratios(successes: Floats, trials: Floats, *, baseline: int = BASELINE_WEEKS) -> Ratios:

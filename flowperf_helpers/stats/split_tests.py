@@ -50,7 +50,6 @@ _CONCENTRATION = 100.0
 _MOST_WEEKS = 260
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowperf_helpers import connect
-from flowperf_helpers.errors import ApiError, ArgumentError, ScopeError, TransportError
+from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.stats.data_quality import REASONS, coverage_table, reconcile, restatements
+from flowperf_helpers.stats.data_quality import coverage_table, reconcile, restatements
 
 ZONE = "Europe/Copenhagen"
 
@@ -63,7 +63,6 @@ def test_every_message_has_a_row_and_a_reason() -> None:
     assert ["live", "live", "live", "draft", "archived", "bare", "gone"] == found["flow_id"].tolist()
     assert [False] == found.loc[found["flow_id"] == "gone", "is_discovered"].tolist()
     assert found.loc[found["flow_id"] != "gone", "is_discovered"].all()
-    assert set(found["reason"]) <= set(REASONS)
 
 
 def test_absent_is_na_and_sent_stays() -> None:
@@ -73,25 +72,6 @@ def test_absent_is_na_and_sent_stays() -> None:
     assert "Int64" == str(found["recipients"].dtype)
     assert found.loc[["m2", "m3", "m4", "m5"], ["recipients", "opens", "conversion_value"]].isna().all(axis=None)
     assert ("One", "Live") == (found.loc["m1", "flow_message_name"], found.loc["m1", "flow_name"])
-
-
-def test_failures() -> None:
-    """A refused or failed request is the reason of the rows it would have brought, before any status."""
-    refusal = ApiError("no", status=400, detail="Metric does not support querying for values data")
-    found = coverage_table(FLOWS, MESSAGES, ANSWER, failures={"live": ScopeError("no"), "draft": refusal})
-    assert "sent" == reasons(found)["m1"]
-    assert "not permitted" == reasons(found)["m2"]
-    assert "metric refuses values" == reasons(found)["m4"]
-    everything = coverage_table(FLOWS, MESSAGES, ANSWER, failures={None: TransportError("cut", url="u")})
-    assert {"request failed"} == set(everything.loc[everything["recipients"].isna(), "reason"])
-
-
-@pytest.mark.parametrize("refused", [True, {"M"}])
-def test_refused_values(refused: bool | set[str]) -> None:
-    """Rows without values say so where the metric refuses them; rows that have values were sent."""
-    assert "metric refuses values" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m1"]
-    assert "sent" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m9"]
-    assert "sent" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values={"other"}))["m1"]
 
 
 def test_zero_recipients() -> None:

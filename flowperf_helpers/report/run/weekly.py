@@ -36,7 +36,7 @@ from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scr
 from flowperf_helpers.report.run.send import post
 from flowperf_helpers.report.run.targets import find_targets
 
-__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "make_page", "run_weekly"]
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 LONGEST_RUN = 604_800
@@ -377,24 +377,6 @@ def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
         and "notebook-only" not in cell["metadata"].get("tags", [])
         and bool(cell["outputs"])
     )
-
-
-def make_page(executed: str | Path, html: str | Path) -> Path:
-    """Make the page of a notebook that something else executed (papermill's own command, a scheduler's operator).
-
-    Parameters
-    ----------
-    executed, html : path
-        The executed notebook; the page to write.
-    """
-    from flowperf_helpers.report.html import notebook_page
-
-    page = Path(html)
-    try:
-        page.write_text(notebook_page(scrub_notebook(read_notebook(executed)), title=page.stem), encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"The page {page.name} could not be written ({error.strerror}).", path=page) from error
-    return page
 
 
 def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path, bundle: Path) -> NotebookError:
