@@ -70,7 +70,7 @@ def _finite(value: Any) -> Any:
 
 # The report's numbers in the shapes that other programs read.
 
-WEEKS_TOLD = 26
+HEADLINE_WEEKS = 26
 HEADLINE_VERSION = 1
 """Of the JSON file; raised when a field goes or changes its meaning, not when one is added."""
 
@@ -222,11 +222,11 @@ def _weeks(weekly: pd.DataFrame) -> list[dict[str, Any]]:
     """The account's last weeks in order, the reported one last: what a small chart elsewhere draws."""
     counted = ["conversion_value", "delivered"]
     by_week = weekly.reindex(columns=["interval_start", "is_provisional", *counted]).groupby("interval_start")
-    sums = by_week[counted].sum(min_count=1).astype("float64").tail(WEEKS_TOLD)
-    told = sums.astype(object).where(sums.notna(), None)
-    told.insert(0, "first_day", [f"{start:%Y-%m-%d}" for start in told.index])
-    told["is_provisional"] = by_week["is_provisional"].any().astype(bool)
-    return [{str(key): value for key, value in row.items()} for row in told.to_dict("records")]
+    sums = by_week[counted].sum(min_count=1).astype("float64").tail(HEADLINE_WEEKS)
+    listed = sums.astype(object).where(sums.notna(), None)
+    listed.insert(0, "first_day", [f"{start:%Y-%m-%d}" for start in listed.index])
+    listed["is_provisional"] = by_week["is_provisional"].any().astype(bool)
+    return [{str(key): value for key, value in row.items()} for row in listed.to_dict("records")]
 
 
 def title(answers: WeekData) -> str:
@@ -250,7 +250,7 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
         "effects": named(numbers.effects, flows, messages),
         "signals": named(to_frame(numbers.signals), flows),
         "weeks": named(numbers.strips, flows),
-        "without numbers": numbers.honest,
+        "without numbers": numbers.coverage,
         "changed since": numbers.restated,
         "settling": numbers.settling.curve,
         "answers that disagree": numbers.reconciled,

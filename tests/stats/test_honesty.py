@@ -192,7 +192,7 @@ def asked(counts: list[int | None], when: str, **columns: object) -> pd.DataFram
     return frame.assign(fetched_at=pd.Timestamp(when, tz="UTC").as_unit("us"), flow_message_name="A")
 
 
-def test_changes_between_consecutive_askings() -> None:
+def test_changes_between_consecutive_snapshots() -> None:
     """Each change between neighbours in time is one row, NA to a number too; equal numbers are none."""
     history = pd.concat(
         [
@@ -208,7 +208,7 @@ def test_changes_between_consecutive_askings() -> None:
     assert [2.0, 5.0] == found.loc[1, ["after", "days_between"]].tolist()
     assert [True, False] == found["was_provisional"].tolist()
     assert ["A", "A"] == found["flow_message_name"].tolist()
-    assert 3 == found.attrs["askings"]
+    assert 3 == found.attrs["snapshots"]
 
 
 def test_renamed_messages_and_other_lengths() -> None:
@@ -224,18 +224,18 @@ def test_renamed_messages_and_other_lengths() -> None:
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=6), st.randoms(use_true_random=False)
 )
 @settings(max_examples=40, deadline=None)
-def test_changes_add_up(askings: list[tuple[int, int]], random: Random) -> None:
+def test_changes_add_up(snapshots: list[tuple[int, int]], random: Random) -> None:
     """All changes of a bucket add up to last less first, whatever the order of rows."""
-    parts = [asked(list(c), f"2026-12-{i + 1:02d}T06:00") for i, c in enumerate(askings)]
+    parts = [asked(list(c), f"2026-12-{i + 1:02d}T06:00") for i, c in enumerate(snapshots)]
     random.shuffle(parts)  # type: ignore[attr-defined]
     found = restatements(pd.concat(parts))
     for place, day in enumerate((16, 17)):
         change = found.loc[found["interval_start"].dt.day == day, "change"].sum()
-        assert askings[-1][place] - askings[0][place] == change
+        assert snapshots[-1][place] - snapshots[0][place] == change
 
 
 def test_no_history() -> None:
-    """No askings, one asking and unchanged askings give an empty frame with its columns."""
+    """No snapshots, one snapshot and unchanged snapshots give an empty frame with its columns."""
     one = asked([1, 2], "2026-11-23T06:00")
     for history in (one.head(0), one, pd.concat([one, asked([1, 2], "2026-11-24T06:00")])):
         found = restatements(history)

@@ -133,7 +133,7 @@ def run_weekly(
         Deadline in seconds of the whole run: names, waiting, notebook, page, PDF and delivery. What was made by then
         is brought to ``out`` in a few seconds more, or kept in a temporary folder; the error names it.
     send : sequence of str, optional
-        Targets of ``accounts.toml`` that get a message; one that does not arrive is told in the manifest.
+        Targets of ``accounts.toml`` that get a message; one that does not arrive is named in the manifest.
     send_if : str, optional
         ``"always"``, ``"signal"`` or ``"change:PCT"``; see `flowperf_helpers.report.digest.reason_to_send`.
     say : callable, optional
