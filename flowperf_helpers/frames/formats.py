@@ -209,7 +209,7 @@ def verdict_text(verdict: Any) -> str:
     return f"{VERDICT_SYMBOLS.get(str(verdict), '•')} {verdict}"
 
 
-# Names that strangers typed, made safe to print: long ones cut, marks that reorder text removed, twins told apart.
+# Names that strangers typed, made safe to print: long ones cut, marks that reorder text removed, twins made distinct.
 
 NO_NAME = "(no name)"
 

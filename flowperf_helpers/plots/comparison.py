@@ -185,12 +185,12 @@ def _alt(known: pd.DataFrame, name: str, rate: str, noun: str) -> str:
 
 
 @styled
-def plot_variations(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
+def plot_variations(compared: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
     """Dots with 95 % intervals, variations of one message together, the likely best one filled.
 
     Parameters
     ----------
-    duel : DataFrame
+    compared : DataFrame
         Of `compare_variations` or `watch_variations`: per message and variation ``rate, low, high, probability_best,
         klaviyo_rule, verdict``.
     rate : str, optional
@@ -200,11 +200,11 @@ def plot_variations(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8
     ax : Axes, optional
         To draw on.
     """
-    attrs = dict(duel.attrs)
+    attrs = dict(compared.attrs)
     rate = rate or str(attrs.get("rate", "click_rate"))
-    require_columns(duel, ["rate", "low", "high", "probability_best"], "plot_variations")
-    by = label_column(duel, None, "plot_variations")
-    known = duel[duel["rate"].notna()].reset_index(drop=True)
+    require_columns(compared, ["rate", "low", "high", "probability_best"], "plot_variations")
+    by = label_column(compared, None, "plot_variations")
+    known = compared[compared["rate"].notna()].reset_index(drop=True)
     key = next((c for c in ("flow_message_id", "flow_message_name", "flow_id") if c in known and c != by), None)
     known["contest"] = "all" if key is None else known[key].astype("str")
     contests = known.groupby("contest")["probability_best"].max().sort_values(ascending=False, kind="stable")
@@ -270,8 +270,8 @@ def _entrant(ax: Axes, row: int, values: dict[Any, Any], *, leads: bool) -> None
     likely = values["probability_best"]
     text = MISSING if pd.isna(likely) else probability_text(likely)
     rule = values.get("klaviyo_rule")
-    told = "" if rule is None or pd.isna(rule) else _rule(rule)
-    ax.annotate(text + told, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+    ruled = "" if rule is None or pd.isna(rule) else _rule(rule)
+    ax.annotate(text + ruled, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
                 va="center", fontsize=9, color=INK if leads else MUTED,
                 fontweight="bold" if leads else "normal")  # fmt: skip
 
