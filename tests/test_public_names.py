@@ -46,8 +46,8 @@ FACES = {
             revenue_by_currency template_effect template_rows view_fleet
         """,
         "plots": """
-            alt_text plot_accounts plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_series
-            plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
+            alt_text plot_accounts plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_ranking
+            plot_series plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
         """,
         "report": """
             Section WeekData WeekNumbers WeeklyReport compute fetch_week plan_week refuse_unknown_parameters report_week

@@ -22,6 +22,7 @@ from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.decomposition import decompose
+from flowperf_helpers.stats.ranking import rank_rates
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
 from flowperf_helpers.widgets.lenient_account import explanation_picture, or_explanation
@@ -201,7 +202,7 @@ _INTERVALS = ["weekly", "daily"]
 
 def values_offers(*, picture: str, **others: Any) -> dict[str, list[str]]:
     """Return the statistics that go with a picture of `view_values`: what is tested or split has to be a rate."""
-    is_tested = picture in ("before", "effects", "variations", "table")
+    is_tested = picture in ("before", "effects", "variations", "table", "ranking")
     return {"statistic": [name for name, known in STATISTICS.items() if not is_tested or known.kind == "rate"]}
 
 
@@ -242,6 +243,7 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
 
 VALUES_VIEWS = {
     "beside each other": "levels",
+    "ranked over twelve weeks": "ranking",
     "against the window before": "before",
     "from recipient to conversion": "funnel",
     "where the change came from": "effects",
@@ -253,6 +255,11 @@ VALUES_VIEWS = {
 _TESTS = (
     "Tests are judged by all weeks since they began, as in the weekly report: what is said of them holds however often "
     "one looks."
+)
+
+_RANKING = (
+    "Hollow dots are rates as counted, and the best of many small ones is mostly the luckiest. Filled dots are drawn "
+    "towards the mean of all as far as their own twelve weeks say little: rank by these."
 )
 
 
@@ -276,7 +283,7 @@ def view_values(
         Values of a window and of the one before it, per message and variation; ``before.attrs["basis"]``, where it is
         there, is said under each comparison.
     recent : DataFrame, optional
-        A weekly series, for the tests: they are judged since they began. Left out: by the window alone.
+        A weekly series, for the ranking and the tests: they are judged since they began. Left out: by the window alone.
     statistic : str
         For all pictures but the funnel; the comparisons need a rate.
     picture : str
@@ -299,6 +306,12 @@ def view_values(
         return plots.plot_values(after, statistic=statistic, by=by)
     if picture == "funnel":
         return plots.plot_funnel(after, by=by)
+    if picture == "ranking":
+        if recent is None:
+            return explanation_picture("A ranking needs a weekly series: it looks at twelve weeks.", after.attrs)
+        rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
+        ranked = rank_rates(rows, rate=statistic, by=by.replace("_name", "_id"))
+        return [plots.plot_ranking(ranked, by=by), _RANKING]
     if picture == "variations":
         if recent is None:
             return plots.plot_variations(_with_source(compare_variations(after, rate=statistic), after), rate=statistic)
