@@ -18,6 +18,7 @@ from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.figure import plural
 from flowperf_helpers.plots.flows import plot_volume
 from flowperf_helpers.plots.tables import Column, comparison_table, make_table
+from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
@@ -26,6 +27,7 @@ from flowperf_helpers.stats.ranking import rank_rates
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
 from flowperf_helpers.widgets.lenient_account import explanation_picture, or_explanation
+from flowperf_helpers.widgets.level_changes import level_changes
 from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_rows
 
 __all__ = [
@@ -257,6 +259,10 @@ _TESTS = (
     "one looks."
 )
 
+_BY_ONE_WINDOW = (
+    "Judged by the window before alone, as if a rate never moved by itself: the weekly report, which knows how much "
+    "each rate moves from week to week, would claim less."
+)
 _RANKING = (
     "Hollow dots are rates as counted, and the best of many small ones is mostly the luckiest. Filled dots are drawn "
     "towards the mean of all as far as their own twelve weeks say little: rank by these."
@@ -268,6 +274,7 @@ def view_values(
     after: pd.DataFrame,
     before: pd.DataFrame,
     recent: pd.DataFrame | None = None,
+    answers: WeekData | None = None,
     *,
     statistic: str = "click_rate",
     picture: str = "levels",
@@ -284,6 +291,9 @@ def view_values(
         there, is said under each comparison.
     recent : DataFrame, optional
         A weekly series, for the ranking and the tests: they are judged since they began. Left out: by the window alone.
+    answers : WeekData, optional
+        Of `flowperf_helpers.widgets.report_answers`: changes are judged as in the weekly report. Left out, or where the
+        report judges no such change: by the window before alone, and a sentence says so.
     statistic : str
         For all pictures but the funnel; the comparisons need a rate.
     picture : str
@@ -324,7 +334,12 @@ def view_values(
     if picture == "effects":
         split = _with_source(decompose(before, after, rate=statistic, by=keys[-2]), after)
         return [plots.plot_effects(split, rate=statistic), *basis]
-    compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
+    compared = level_changes(answers, rate=statistic, by=by, channel=channel)
+    if compared is None:
+        compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
+        basis.append(_BY_ONE_WINDOW)
+    else:  # judged together with all flows, as the report does; shown are the chosen ones
+        compared, basis = select_rows(compared, flow_ids=flow_ids), [compared.attrs["basis"]]
     if picture == "table":
         return [comparison_table(compared, rate=statistic), *basis]
     return [plots.plot_comparison(compared, rate=statistic, by=by), *basis]
