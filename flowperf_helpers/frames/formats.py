@@ -45,7 +45,14 @@ MINUS = "\N{MINUS SIGN}"
 
 _SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$", "JPY": "¥"}
 
-VERDICT_SYMBOLS = {"higher": "▲", "lower": "▼", "no evidence of a change": "•", "too few to say": "◦", "stopped": "■"}
+VERDICT_SYMBOLS = {
+    "higher": "▲",
+    "lower": "▼",
+    "no evidence of a change": "•",
+    "too few to say": "◦",
+    "too few": "◦",
+    "stopped": "■",
+}
 """A verdict is shown by word and shape; colour only repeats it."""
 
 

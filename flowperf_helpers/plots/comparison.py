@@ -61,7 +61,7 @@ def plot_comparison(
     Parameters
     ----------
     compared : DataFrame
-        Of `compare_rates`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping columns.
+        Of `compare_rates` or `level_changes`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping columns.
     rate : str, optional
         The statistic that was compared; left out: ``attrs["rate"]``.
     by : str, optional
@@ -100,13 +100,14 @@ def plot_comparison(
     few_ticks(ax)
     ax.xaxis.set_major_formatter(tick_format(rate, None))
     ax.set_xlabel(axis_title(rate, denominator=compared.attrs.get("denominator")), color=MUTED)
-    _legend(ax, [str(v) for v in shown["verdict"]], hang)
+    _legend(ax, [str(v) for v in shown["verdict"]], hang, str(attrs.get("before", "before")))
     name = full_name(known.iloc[0], by)
     finding = _finding(known, name, label, noun)
     left = len(known) - len(shown)
     unknown = len(compared) - len(known)
+    sides = [str(attrs.get(side, side)) for side in ("before", "after")]
     notes = [
-        f"{label} by {noun}, before → after; bar: 95 % interval of the change",
+        f"{label} by {noun}, {sides[0]} → {sides[1]}; bar: 95 % interval of the change",
         f"{plural(left, f'other {noun}')} not shown" if left else "",
         f"{plural(unknown, noun)} in one period only" if unknown else "",
     ]
@@ -143,9 +144,10 @@ def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str) -> None:
                 fontweight="bold" if verdict in REAL else "normal")  # fmt: skip
 
 
-def _legend(ax: Axes, verdicts: list[str], hang: float) -> None:
+def _legend(ax: Axes, verdicts: list[str], hang: float, before: str) -> None:
     """Say in words what the markers mean, for those verdicts that occur."""
-    handles = [Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor=MUTED, label="before")]
+    handles = [Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor=MUTED, label=before)]
+    verdicts = ["no change larger than x" if v.startswith("no change larger") else v for v in verdicts]
     for verdict, (marker, color) in VERDICT_LOOKS.items():
         if verdict in verdicts:
             size = 8 if verdict in REAL else 6
