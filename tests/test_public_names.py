@@ -47,22 +47,22 @@ FACES = {
         """,
         "plots": """
             alt_text plot_accounts plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_ranking
-            plot_series plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
+            plot_same_law plot_series plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
         """,
         "report": """
             Section WeekData WeekNumbers WeeklyReport compute fetch_week plan_week refuse_unknown_parameters report_week
         """,
         "stats": """
-            compare_rates compare_variations completeness_curve control_limits coverage_table
-            decompose find_signals forecast q_values rate_difference rate_interval reconcile restatements roll_up
-            stopped_flows watch_variations
+            compare_rates compare_variations completeness_curve control_limits coverage_table decompose
+            false_winners find_signals forecast q_values rate_difference rate_interval reconcile restatements
+            roll_up same_law_weeks stopped_flows watch_variations
         """,
         "widgets": """
             Board COMPARED_STATISTICS FlowChoice PER_VARIATION RequestButton SERIES_VIEWS SearchPicker VALUES_VIEWS
             WindowPicker attempt channel_picker chosen_flows comparison_queries flow_overview flow_picker flows_in
             integration_picker interval_picker lenient metric_picker picture_picker report_answers row_pickers
-            same_basis select_rows series_offers show statistic_picker values_offers versions_frame view_choice view_series
-            view_triggers view_values volume_picker week_window weeks_of_tests window_picker
+            same_basis select_rows series_offers show statistic_picker values_offers versions_frame view_choice
+            view_series view_triggers view_values volume_picker week_window weeks_of_tests window_picker
         """,
     }.items()
 }

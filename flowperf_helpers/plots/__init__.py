@@ -15,6 +15,7 @@ _HOMES = {
     "plot_funnel": "values",
     "plot_heatmap": "heatmap",
     "plot_ranking": "values",
+    "plot_same_law": "same_law",
     "plot_series": "series",
     "plot_small_multiples": "series",
     "plot_template_effect": "fleet",

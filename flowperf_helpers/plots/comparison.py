@@ -61,7 +61,8 @@ def plot_comparison(
     Parameters
     ----------
     compared : DataFrame
-        Of `compare_rates` or `level_changes`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping columns.
+        Of `compare_rates` or `level_changes`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping
+        columns.
     rate : str, optional
         The statistic that was compared; left out: ``attrs["rate"]``.
     by : str, optional

@@ -9,6 +9,7 @@ _HOMES = {
     "control_limits": "signals",
     "coverage_table": "data_quality",
     "decompose": "decomposition",
+    "false_winners": "same_law",
     "find_signals": "signals",
     "forecast": "conversion_lag",
     "q_values": "rates",
@@ -17,6 +18,7 @@ _HOMES = {
     "reconcile": "data_quality",
     "restatements": "data_quality",
     "roll_up": "rollup",
+    "same_law_weeks": "same_law",
     "stopped_flows": "signals",
     "watch_variations": "ab_tests",
 }

@@ -20,7 +20,7 @@ import traitlets
 
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.plots.figure import as_html
-from flowperf_helpers.plots.tables import frame_table
+from flowperf_helpers.plots.tables import Table, frame_table
 
 __all__ = ["Board", "RequestButton", "StaticView", "as_html", "error_text", "show"]
 
@@ -64,19 +64,21 @@ class StaticView:
         return self.html
 
 
-def show(drawn: Any) -> StaticView:
+def show(*drawn: Any) -> StaticView:
     """Show what a view returned as a cell's result: static, needs no widgets, has a text alternative.
 
     Parameters
     ----------
-    drawn
-        As `as_html`; also a DataFrame, which is printed with its own column names, dates without the zone of midnight,
-        and numbers to four digits.
+    *drawn
+        Each as `as_html`; also a DataFrame, which is printed with its own column names, dates without midnight and its
+        zone, and numbers to four digits.
     """
-    if isinstance(drawn, pd.DataFrame):
-        mark = "SANDBOX · invented numbers" if drawn.attrs.get("sandbox") else ""
-        drawn = frame_table(drawn.reset_index(drop=True), plain=True, title=mark)
-    return StaticView(as_html(drawn))
+    return StaticView("".join(as_html(_as_table(each) if isinstance(each, pd.DataFrame) else each) for each in drawn))
+
+
+def _as_table(frame: pd.DataFrame) -> Table:
+    mark = "SANDBOX · invented numbers" if frame.attrs.get("sandbox") else ""
+    return frame_table(frame.reset_index(drop=True), plain=True, title=mark)
 
 
 class Board(w.VBox):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,9 @@ def level_changes(
     """
     if answers is None or rate not in RATES or answers.weekly.empty:
         return None
-    chosen = {n: select_rows(getattr(answers, n), channel=channel) for n in ("current", "weekly", "daily", "history")}
+    chosen: dict[str, Any] = {
+        n: select_rows(getattr(answers, n), channel=channel) for n in ("current", "weekly", "daily", "history")
+    }
     answers = replace(answers, **chosen)
     if answers.current.empty:
         return None
