@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import subprocess
@@ -192,3 +193,69 @@ def test_the_airflow_recipe_makes_one_task_per_account(
     assert 0 == done.returncode, done.stderr
     states = {row["account"]: row["status"] for row in json.loads((tmp_path / "fleet.json").read_text())["accounts"]}
     assert ("kept", "failed") == (states["shop-0001"], states["shop-0002"])
+
+
+def test_the_dagster_recipe_makes_one_step_per_account(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's file has at most 30 lines, maps over the sections, and an account that fails does not stop the rest."""
+    dagster = types.ModuleType("dagster")
+    vars(dagster).update(
+        Definitions=_Operator, DynamicOut=object, DynamicOutput=lambda value, key: (key, value), RetryRequested=_Again,
+        ScheduleDefinition=_Operator, job=lambda **_: lambda make: make, op=_op,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "dagster", dagster)
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLOWPERF_REPORTS", str(tmp_path))
+    monkeypatch.setenv("FLOWPERF_PACING", "off")
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    file = ROOT / ".github" / "schedules" / "dagster_fleet.py"
+    assert 30 >= len(file.read_text(encoding="utf-8").splitlines())
+    recipe = runpy.run_path(str(file))
+    (schedule,) = recipe["definitions"].settings["schedules"]
+    assert ("17 6 * * 1", recipe["fleet"]) == (schedule.settings["cron_schedule"], schedule.settings["job"])
+    given = recipe["names"]().made
+    assert [(str(place), shop.name) for place, shop in enumerate(ran.shops)] == given
+    said: list[str] = []
+    context = types.SimpleNamespace(retry_number=0, log=types.SimpleNamespace(error=said.append))
+    with pytest.raises(_Again):
+        recipe["account"](context, given[1][1])
+    context.retry_number = 2
+    recipe["account"](context, given[0][1])
+    recipe["account"](context, given[1][1])
+    assert [True] == ["has to reconnect" in line or "does not accept" in line for line in said], said
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 6"):
+        recipe["together"](None)
+    states = {row["account"]: row["status"] for row in json.loads((tmp_path / "fleet.json").read_text())["accounts"]}
+    assert ("kept", "failed") == (states["shop-0001"], states["shop-0002"])
+    recipe["fleet"]()
+
+
+class _Again(Exception):
+    """Dagster's request for another try."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(str(settings))
+
+
+class _Steps(list[Any]):
+    """What an op gives inside of a job."""
+
+    @property
+    def made(self) -> list[Any]:
+        return list(self)
+
+    def map(self, step: Any) -> _Steps:
+        assert callable(step)
+        return self
+
+    def collect(self) -> _Steps:
+        return self
+
+
+def _op(function: Any = None, **_: Any) -> Any:
+    """As much of Dagster's op as the recipe uses: with or without settings, around a function."""
+    if function is None:
+        return _op
+    return lambda *given: _Steps(function() if not given else [])
