@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import runpy
+import shutil
 import subprocess
 import sys
 import types
@@ -13,13 +15,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import duckdb
+import fsspec
 import pytest
 from click.testing import CliRunner, Result
-from fleet.conftest import WEEK, Ran
+from fleet.conftest import WEEK, Ran, here
+from fsspec.implementations.memory import MemoryFileSystem
 
 from flowperf_helpers import cli
 from flowperf_helpers.errors import AuthenticationError
 from flowperf_helpers.fleet import results
+from flowperf_helpers.fleet.run import Fleet
 
 pytestmark = pytest.mark.xdist_group("fleet")
 ROOT = Path(__file__).parents[2]
@@ -108,6 +113,72 @@ def test_the_sandbox_serves_a_fleet_for_trying(tmp_path: Path) -> None:
     assert "8 report requests to 2 accounts" in done.stderr
     assert 2 == len(list(tmp_path.glob("out/reports/*/weekly-*.html")))
     assert "Traceback" not in done.stderr
+
+
+def test_a_full_disk_half_way_is_a_row_and_the_next_run_finishes(ran: Ran, tmp_path: Path) -> None:
+    """A page that no longer fits fails its account in a sentence; what is done stays, and nothing is asked again."""
+    asked, out = len(ran.app.reports), tmp_path / "out"  # type: ignore[attr-defined]
+    shutil.copytree(ran.out / "manifests", out / "manifests", ignore=shutil.ignore_patterns("*shop-0007*"))
+    shutil.copytree(ran.out / "reports" / "shop-0001", out / "reports" / "shop-0001")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    names = "shop-0001,shop-0007"
+    done = subprocess.run(
+        [str(BIN / "flowperf"), "fleet", "--week", WEEK, "--out", "out", "--workers", "1", "--accounts", names],
+        cwd=tmp_path, env={**ran.environ, "FLOWPERF_PACING": "off"}, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000)),
+    )  # fmt: skip
+    assert 6 == done.returncode, done.stderr
+    said = (
+        r"shop-0007: reports/shop-0007/weekly\S+html could not be written into out \(File too large\): free some space"
+    )
+    assert re.search(said, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(out.rglob("*.part"))
+    assert ["account=shop-0001.json"] == [path.name for path in out.glob("manifests/*/*")]
+    again = ran.fleet(out, *names.split(","))
+    plan = again.plan()
+    states = [(one.account, one.status, one.requests) for one in again.run(plan, here())]
+    assert [("shop-0001", "kept", 0), ("shop-0007", "done", 0)] == states
+    assert before == {path: path.read_bytes() for path in before}
+    assert asked == len(ran.app.reports)  # type: ignore[attr-defined]
+
+
+def test_files_of_the_fleet_that_cannot_be_written_are_a_sentence(
+    typed: object, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only the index cannot take its place, the run ends with 7 and says so, after who failed."""
+    shutil.copytree(ran.out / "manifests", "out/manifests")
+    Path("out/index.html").mkdir()
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLOWPERF_PACING", "off")
+    done = typed("fleet", "--out", "out", "--week", WEEK, "--accounts", "shop-0001,shop-0002")  # type: ignore[operator]
+    assert 7 == done.exit_code, done.output
+    assert "index.html could not be written into out (Is a directory)" in done.output
+    assert "shop-0002: This customer has to reconnect" in done.output
+
+
+class _Denied(MemoryFileSystem):
+    """A bucket that may be read and not written."""
+
+    protocol = "denied"
+
+    def pipe_file(self, *_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+
+def test_an_address_without_permission_is_refused_before_anything_is_asked(
+    typed: object, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output address that may not be written is code 7 and a sentence, before any account is asked."""
+    fsspec.register_implementation("denied", _Denied, clobber=True)
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr(Fleet, "plan", lambda self: pytest.fail("it was asked"))
+        done = typed("fleet", "--out", "denied://bucket/fleet")  # type: ignore[operator]
+    assert 7 == done.exit_code, done.output
+    assert "Nothing can be written into denied://bucket/fleet (PermissionError): check its permissions" in done.output
 
 
 def test_the_recipe_queries_the_dataset(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:

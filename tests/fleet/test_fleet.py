@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -154,6 +156,35 @@ def test_a_place_without_permission_is_a_sentence(ran: Ran, tmp_path: Path) -> N
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="Nothing can be written into"), ran.fleet(tmp_path / "file" / "x").locked():
         pass
+
+
+def test_two_fleets_do_not_write_to_one_address(ran: Ran) -> None:
+    """On one machine an address is held like a folder."""
+    first, second = ran.fleet("memory://held", GOOD[0]), ran.fleet("memory://held", GOOD[0])
+    with first.locked(), pytest.raises(StorageError, match="Another fleet writes into memory://held"), second.locked():
+        pass
+    with second.locked():
+        pass
+
+
+def test_a_full_disk_asks_nobody_else(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the disk is full, accounts that were not begun are not asked, each with the reason; all codes are 7."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("flowperf_helpers.fleet.run.ASKED_AT_ONCE", 1)
+    fleet = ran.fleet(tmp_path / "out", *GOOD)
+    plan = fleet.plan()
+    with monkeypatch.context() as patch:
+        patch.setattr("flowperf_helpers.fleet.files._replace", full)
+        outcomes = fleet.run(plan, here())
+    assert 7 == exit_code(outcomes)
+    assert "could not be written" in outcomes[0].reason
+    assert "No space left on device" in outcomes[0].reason
+    assert outcomes[1].reason.startswith("Not asked, as the disk is full: reports/shop-0001/")
+    again = ran.fleet(tmp_path / "out", *GOOD)
+    assert [("done", 0)] * 2 == [(one.status, one.requests) for one in again.run(again.plan(), here())]
 
 
 def test_an_address_holds_the_same_files(ran: Ran) -> None:
