@@ -40,6 +40,7 @@ from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import Limit, limits_of
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 from flowperf_helpers.report.data import fetch_week, plan_week
+from flowperf_helpers.report.run.archive import read_headlines, series_of
 from flowperf_helpers.report.run.weekly import file_names
 
 __all__ = ["ASKED_AT_ONCE", "Fleet", "FleetPlan", "Outcome", "exit_code", "fleet_week", "week_facts"]
@@ -347,7 +348,8 @@ class Fleet:
         started = time.monotonic()
         account = self._account(name)
         answers = fetch_week(account, week=self.week, refresh=self._refresh)
-        task = Task(answers, week_facts(account), with_page=not self._notebooks)
+        earlier = [] if self._notebooks else self._earlier(name)
+        task = Task(answers, week_facts(account), with_page=not self._notebooks, earlier=earlier)
         asked = time.monotonic()
         rendered = workers.render(task)
         files = self._written(name, rendered)
@@ -370,6 +372,12 @@ class Fleet:
         content = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
         self.target.put(self._manifest_place(name), content.encode())
         return Outcome(name, "done", requests=answers.requests, manifest=manifest)
+
+    def _earlier(self, name: str) -> list[dict[str, Any]]:
+        """What the account's weeks before this one found, from their own files."""
+        weeks = series_of(read_headlines(f"{self.out}/reports/{name}"), f"weekly-{name}")
+        wanted = ("week", "account", "signals")
+        return [{k: week[k] for k in wanted if k in week} for week in weeks if week["week"] < self.week]
 
     def _written(self, name: str, rendered: Rendered) -> list[dict[str, Any]]:
         names = file_names(name, self.week)

@@ -12,7 +12,7 @@ from pathlib import Path
 import openpyxl
 import pandas as pd
 import pytest
-from fleet.conftest import WEEK, Ran, here
+from fleet.conftest import WEEK, Ran, earlier_week, here
 
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.fleet import results, simulate
@@ -83,6 +83,22 @@ def test_what_was_answered_is_not_asked_for_another_folder(ran: Ran, tmp_path: P
     assert ("done", 0) == (outcome.status, outcome.requests)
     assert before == len(ran.app.reports)  # type: ignore[attr-defined]
     pd.testing.assert_frame_equal(results.read(str(ran.out), accounts=[GOOD[0]]), results.read(str(tmp_path / "other")))
+
+
+def test_pages_remember_the_weeks_before(ran: Ran, tmp_path: Path) -> None:
+    """The page says what the account's week before had found; weeks after it and other accounts do not count."""
+    folder = tmp_path / "out" / "reports" / GOOD[0]
+    folder.mkdir(parents=True)
+    headline = json.loads((ran.out / "reports" / GOOD[0] / f"weekly-{GOOD[0]}-{WEEK}.json").read_bytes())
+    for week in ("2026-W46", "2026-W48"):
+        (folder / f"weekly-{GOOD[0]}-{week}.json").write_text(json.dumps(earlier_week(headline, week)))
+    fleet = ran.fleet(tmp_path / "out", GOOD[0])
+    assert ["2026-W46"] == [week["week"] for week in fleet._earlier(GOOD[0])]
+    fleet.run(fleet.plan(), here())
+    page = (folder / f"weekly-{GOOD[0]}-{WEEK}.html").read_text(encoding="utf-8")
+    assert ("Gone since 2026-W46." in page, "Gone since 2026-W48." in page) == (True, False)
+    assert page.count("Still so, second week:") == len(headline["signals"])
+    assert "Since the last report" not in (ran.out / "reports" / GOOD[0] / f"weekly-{GOOD[0]}-{WEEK}.html").read_text()
 
 
 def test_the_dataset_holds_what_klaviyo_counted(ran: Ran) -> None:
