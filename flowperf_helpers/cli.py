@@ -206,7 +206,7 @@ def weekly(
 
 
 def _show_last(account: str, out: str, notebook: str | None) -> None:
-    from flowperf_helpers.report.run.due import check_last
+    from flowperf_helpers.report.run.archive import check_last
     from flowperf_helpers.report.run.weekly import file_prefix
 
     click.echo(check_last(account, out, prefix=file_prefix(Path(notebook)) if notebook else "weekly"))

@@ -46,8 +46,8 @@ FACES = {
             revenue_by_currency template_effect template_rows view_fleet
         """,
         "plots": """
-            alt_text plot_accounts plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_series
-            plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
+            alt_text plot_accounts plot_comparison plot_effects plot_forecast plot_funnel plot_heatmap plot_ranking
+            plot_series plot_small_multiples plot_template_effect plot_values plot_variations plot_volume
         """,
         "report": """
             Section WeekData WeekNumbers WeeklyReport compute fetch_week plan_week refuse_unknown_parameters report_week
@@ -60,8 +60,8 @@ FACES = {
         "widgets": """
             Board COMPARED_STATISTICS FlowChoice PER_VARIATION RequestButton SERIES_VIEWS SearchPicker VALUES_VIEWS
             WindowPicker attempt channel_picker chosen_flows comparison_queries flow_overview flow_picker flows_in
-            integration_picker interval_picker lenient metric_picker picture_picker row_pickers same_basis
-            select_rows series_offers show statistic_picker values_offers versions_frame view_choice view_series
+            integration_picker interval_picker lenient metric_picker picture_picker report_answers row_pickers
+            same_basis select_rows series_offers show statistic_picker values_offers versions_frame view_choice view_series
             view_triggers view_values volume_picker week_window weeks_of_tests window_picker
         """,
     }.items()

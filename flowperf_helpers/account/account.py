@@ -432,7 +432,7 @@ class Account:
         Returns
         -------
         DataFrame
-            One row per moment of asking, message, channel and interval (`merge_answers`): ``fetched_at, query``, …
+            One row per moment of the request, message, channel and interval (`merge_answers`): ``fetched_at, query``, …
         """
         endpoints = {"series": SERIES, "values": VALUES}
         if kind not in endpoints:

@@ -45,7 +45,14 @@ MINUS = "\N{MINUS SIGN}"
 
 _SYMBOLS = {"EUR": "€", "GBP": "£", "USD": "$", "JPY": "¥"}
 
-VERDICT_SYMBOLS = {"higher": "▲", "lower": "▼", "no evidence of a change": "•", "too few to say": "◦", "stopped": "■"}
+VERDICT_SYMBOLS = {
+    "higher": "▲",
+    "lower": "▼",
+    "no evidence of a change": "•",
+    "too few to say": "◦",
+    "too few": "◦",
+    "stopped": "■",
+}
 """A verdict is shown by word and shape; colour only repeats it."""
 
 
@@ -209,7 +216,7 @@ def verdict_text(verdict: Any) -> str:
     return f"{VERDICT_SYMBOLS.get(str(verdict), '•')} {verdict}"
 
 
-# Names that strangers typed, made safe to print: long ones cut, marks that reorder text removed, twins told apart.
+# Names that strangers typed, made safe to print: long ones cut, marks that reorder text removed, twins made distinct.
 
 NO_NAME = "(no name)"
 

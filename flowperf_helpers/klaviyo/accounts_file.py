@@ -21,6 +21,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import date
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,6 @@ from flowperf_helpers.errors import (
     suggestion,
 )
 from flowperf_helpers.klaviyo.credentials import looks_like_secret, without_keys
-from flowperf_helpers.klaviyo.marks import check_marks
 
 __all__ = ["RESERVED", "account_names", "accounts_path", "read_section", "refuse_secrets", "shared_targets"]
 
@@ -304,7 +304,7 @@ def _check_settings(section: dict[str, Any], file: _File, table: tuple[str, ...]
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
         place = file.place(*table, key="attribution_days")
         raise ArgumentError(f"{place}: attribution_days is a whole number of days, 1 to 90.")
-    check_marks(file.place(*table), section)
+    _check_marks(file.place(*table), section)
     tags = section.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
         raise ArgumentError(f'{file.place(*table, key="tags")}: tags is a list of texts: tags = ["eu", "template-v2"].')
@@ -354,3 +354,20 @@ def _check_text(place: str, key: str, value: object) -> None:
         raise ArgumentError(f"{place}: {key} takes the name of an environment variable: letters, digits and _.")
     if key == "keyring" and not all(value.rpartition("/")[::2]):
         raise ArgumentError(f'{place}: keyring is written "service/user".')
+
+
+def _check_marks(place: str, section: dict[str, Any]) -> None:
+    """Refuse events and targets that no picture could draw; dates become ISO texts."""
+    events, targets = section.get("events", []), section.get("targets", {})
+    for event in events if isinstance(events, list) else [None]:
+        if not isinstance(event, dict) or set(event) != {"date", "text"} or not str(event["text"]).strip():
+            raise ArgumentError(f'{place}: events is a list such as [{{date = 2026-11-27, text = "Black Friday"}}].')
+        try:
+            event["date"] = date.fromisoformat(str(event["date"])[:10]).isoformat()
+        except ValueError as error:
+            raise ArgumentError(f"{place}: an event has the date {event['date']!r}: write 2026-11-27.") from error
+    if not isinstance(targets, dict) or set(targets) - {"weekly_revenue"}:
+        raise ArgumentError(f"{place}: targets is a table such as {{weekly_revenue = 120000}}.")
+    for name, value in targets.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
+            raise ArgumentError(f"{place}: the target {name} is a number above 0.")

@@ -119,7 +119,7 @@ class Credentials:
         return {"Authorization": f"{self.scheme} {self._reveal()}"}
 
     def opens(self, *public: str) -> bool:
-        """Tell whether this is one of some keys that are no secret, or begins with one and a dash."""
+        """Tell whether this is one of some keys that are not a secret, or begins with one and a dash."""
         return any(secret == key or secret.startswith(f"{key}-") for secret in self._secrets() for key in public)
 
     def scrub(self, text: str) -> str:

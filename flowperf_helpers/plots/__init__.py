@@ -14,6 +14,7 @@ _HOMES = {
     "plot_forecast": "conversion_lag",
     "plot_funnel": "values",
     "plot_heatmap": "heatmap",
+    "plot_ranking": "values",
     "plot_series": "series",
     "plot_small_multiples": "series",
     "plot_template_effect": "fleet",

@@ -61,7 +61,7 @@ def plot_comparison(
     Parameters
     ----------
     compared : DataFrame
-        Of `compare_rates`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping columns.
+        Of `compare_rates` or `level_changes`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping columns.
     rate : str, optional
         The statistic that was compared; left out: ``attrs["rate"]``.
     by : str, optional
@@ -100,13 +100,14 @@ def plot_comparison(
     few_ticks(ax)
     ax.xaxis.set_major_formatter(tick_format(rate, None))
     ax.set_xlabel(axis_title(rate, denominator=compared.attrs.get("denominator")), color=MUTED)
-    _legend(ax, [str(v) for v in shown["verdict"]], hang)
+    _legend(ax, [str(v) for v in shown["verdict"]], hang, str(attrs.get("before", "before")))
     name = full_name(known.iloc[0], by)
     finding = _finding(known, name, label, noun)
     left = len(known) - len(shown)
     unknown = len(compared) - len(known)
+    sides = [str(attrs.get(side, side)) for side in ("before", "after")]
     notes = [
-        f"{label} by {noun}, before → after; bar: 95 % interval of the change",
+        f"{label} by {noun}, {sides[0]} → {sides[1]}; bar: 95 % interval of the change",
         f"{plural(left, f'other {noun}')} not shown" if left else "",
         f"{plural(unknown, noun)} in one period only" if unknown else "",
     ]
@@ -143,9 +144,10 @@ def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str) -> None:
                 fontweight="bold" if verdict in REAL else "normal")  # fmt: skip
 
 
-def _legend(ax: Axes, verdicts: list[str], hang: float) -> None:
+def _legend(ax: Axes, verdicts: list[str], hang: float, before: str) -> None:
     """Say in words what the markers mean, for those verdicts that occur."""
-    handles = [Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor=MUTED, label="before")]
+    handles = [Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor=MUTED, label=before)]
+    verdicts = ["no change larger than x" if v.startswith("no change larger") else v for v in verdicts]
     for verdict, (marker, color) in VERDICT_LOOKS.items():
         if verdict in verdicts:
             size = 8 if verdict in REAL else 6
@@ -185,12 +187,12 @@ def _alt(known: pd.DataFrame, name: str, rate: str, noun: str) -> str:
 
 
 @styled
-def plot_variations(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
+def plot_variations(compared: pd.DataFrame, *, rate: str | None = None, top: int = 8, ax: Axes | None = None) -> Axes:
     """Dots with 95 % intervals, variations of one message together, the likely best one filled.
 
     Parameters
     ----------
-    duel : DataFrame
+    compared : DataFrame
         Of `compare_variations` or `watch_variations`: per message and variation ``rate, low, high, probability_best,
         klaviyo_rule, verdict``.
     rate : str, optional
@@ -200,11 +202,11 @@ def plot_variations(duel: pd.DataFrame, *, rate: str | None = None, top: int = 8
     ax : Axes, optional
         To draw on.
     """
-    attrs = dict(duel.attrs)
+    attrs = dict(compared.attrs)
     rate = rate or str(attrs.get("rate", "click_rate"))
-    require_columns(duel, ["rate", "low", "high", "probability_best"], "plot_variations")
-    by = label_column(duel, None, "plot_variations")
-    known = duel[duel["rate"].notna()].reset_index(drop=True)
+    require_columns(compared, ["rate", "low", "high", "probability_best"], "plot_variations")
+    by = label_column(compared, None, "plot_variations")
+    known = compared[compared["rate"].notna()].reset_index(drop=True)
     key = next((c for c in ("flow_message_id", "flow_message_name", "flow_id") if c in known and c != by), None)
     known["contest"] = "all" if key is None else known[key].astype("str")
     contests = known.groupby("contest")["probability_best"].max().sort_values(ascending=False, kind="stable")
@@ -270,8 +272,8 @@ def _entrant(ax: Axes, row: int, values: dict[Any, Any], *, leads: bool) -> None
     likely = values["probability_best"]
     text = MISSING if pd.isna(likely) else probability_text(likely)
     rule = values.get("klaviyo_rule")
-    told = "" if rule is None or pd.isna(rule) else _rule(rule)
-    ax.annotate(text + told, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+    ruled = "" if rule is None or pd.isna(rule) else _rule(rule)
+    ax.annotate(text + ruled, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
                 va="center", fontsize=9, color=INK if leads else MUTED,
                 fontweight="bold" if leads else "normal")  # fmt: skip
 

@@ -240,7 +240,7 @@ def identity(frame: pd.DataFrame, by: str) -> list[str]:
 
 
 def labels_of(frame: pd.DataFrame, by: str, width: int = 40) -> list[str]:
-    """Short labels of the rows, no two alike; a missing name is told by its identifier."""
+    """Short labels of the rows, no two alike; a missing name is replaced by its identifier."""
     keys = identity(frame, by)
     ids = list(frame[keys[0]])
     names = [i if pd.isna(name) else name for name, i in zip(frame[by], ids, strict=True)]
@@ -276,11 +276,11 @@ def parts_of(frame: pd.DataFrame, statistic: str) -> tuple[str, str] | None:
     entry = STATISTICS.get(statistic)
     if entry is None or entry.unit != "fraction":
         return None
-    told = frame.attrs.get("denominators") or {}
-    told = told.get(statistic) if isinstance(told, dict) else None
-    if isinstance(told, dict):
-        told = told.get("denominator")
-    bottoms: Sequence[str] = [told, *entry.denominators] if isinstance(told, str) else entry.denominators
+    known = frame.attrs.get("denominators") or {}
+    known = known.get(statistic) if isinstance(known, dict) else None
+    if isinstance(known, dict):
+        known = known.get("denominator")
+    bottoms: Sequence[str] = [known, *entry.denominators] if isinstance(known, str) else entry.denominators
     top = next((c for c in entry.numerators if c in frame.columns), None)
     bottom = next((c for c in bottoms if c in frame.columns), None)
     return (top, bottom) if top and bottom else None

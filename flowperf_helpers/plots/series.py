@@ -213,7 +213,7 @@ def _limits_of_one(limits: pd.DataFrame, lines: Lines) -> pd.DataFrame:
 
 
 def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> tuple[str, str]:
-    """The finding and the text alternative of some lines, told of the largest group."""
+    """The finding and the text alternative of some lines, about the largest group."""
     label = statistic_label(statistic)
     first = lines.table.columns[0]
     name, final = lines.labels[first], lines.table[first][~lines.table.index.isin(lines.soft)].dropna()

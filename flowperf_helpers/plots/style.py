@@ -71,7 +71,10 @@ VERDICT_LOOKS: dict[str, tuple[str, str]] = {
     "higher": ("^", COLORS["blue"]),
     "lower": ("v", COLORS["vermillion"]),
     "no evidence of a change": ("o", MUTED),
+    "no change larger than x": ("o", MUTED),
+    "cannot tell yet": ("d", MUTED),
     "too few to say": (".", MUTED),
+    "too few": (".", MUTED),
 }
 """Marker and colour of a verdict. Higher is not better everywhere (spam), so neither is green or red."""
 

@@ -363,7 +363,7 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     Parameters
     ----------
     compared : DataFrame
-        Of `compare_rates`.
+        Of `compare_rates` (or `flowperf_helpers.widgets.level_changes`).
     rate : str, optional
         The statistic; left out: ``attrs["rate"]``.
     top : int
@@ -383,5 +383,7 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
         title += " · SANDBOX · invented numbers"
     if shown.empty:
         notes.append("There is nothing to compare: no group is in both periods.")
-    columns = [*who, *COMPARISON, Column("Rests on", "sample", "words")]
+    last = Column("Rests on", "sample", "words") if "sample" in shown else Column("In words", "text", "words")
+    first = [replace(COMPARISON[0], head=str(compared.attrs.get("before", "before")).capitalize())]
+    columns = [*who, *first, *COMPARISON[1:], last]
     return make_table(shown.assign(reach=reach), columns, limit=top, title=title, notes=notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
@@ -42,6 +43,7 @@ from flowperf_helpers.plots.style import COLORS, HATCH, INK, MUTED, PALE, SERIES
 __all__ = [
     "STAGES",
     "plot_funnel",
+    "plot_ranking",
     "plot_values",
 ]
 
@@ -114,6 +116,73 @@ def plot_values(
     ]
     headline(ax, finding, " · ".join(note for note in notes if note), attrs, hang=hang)
     put_alt(ax, alt, attrs)
+    return ax
+
+
+@styled
+def plot_ranking(ranked: pd.DataFrame, *, by: str = "flow_name", top: int = 20, ax: Axes | None = None) -> Axes:
+    """Dot plot of ranked rates: hollow as counted, filled as far as they are known (shrunk), with its 95 % interval.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        Of `flowperf_helpers.stats.ranking.rank_rates`, best first.
+    by : str
+        Column that names the rows.
+    top : int
+        Rows shown.
+    ax : Axes, optional
+        To draw on.
+
+    Returns
+    -------
+    Axes
+        With ``alt_text(ax)``.
+    """
+    by = label_column(ranked, by, "plot_ranking")
+    require_columns(ranked, ["raw", "shrunk", "low", "high", "raw_rank", "rank"], "plot_ranking")
+    attrs, noun, rate = dict(ranked.attrs), noun_of(by), str(ranked.attrs.get("rate", "click_rate"))
+    if not len(ranked):
+        return nothing_to_draw(canvas(ax, height=2.2), nothing_known(rate, noun, ranked), attrs)
+    shown = ranked.head(top)
+    ax = canvas(ax, height=1.9 + 0.29 * len(shown))
+    rows = np.arange(len(shown))
+    ax.hlines(rows, shown["low"], shown["high"], color=COLORS["blue"], alpha=0.45, linewidth=4.5)
+    ax.plot(shown["raw"], rows, "o", markersize=6.5, markerfacecolor="white", markeredgecolor=MUTED, zorder=3,
+            label="as counted")  # fmt: skip
+    ax.plot(shown["shrunk"], rows, "o", color=COLORS["blue"], markersize=6.5, markeredgecolor="white", zorder=4,
+            label="as far as it is known, with its 95 % interval")  # fmt: skip
+    for row, rank, raw_rank in zip(rows, shown["rank"], shown["raw_rank"], strict=True):
+        ax.annotate(f"{rank} (counted: {raw_rank})", (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0),
+                    textcoords="offset points", va="center", fontsize=9, color=INK if rank == raw_rank else MUTED,
+                    fontweight="normal" if rank == raw_rank else "bold")  # fmt: skip
+    hang = label_rows(ax, labels_of(shown, by))
+    few_ticks(ax)
+    ax.xaxis.set_major_formatter(tick_format(rate, None))
+    ax.set_xlabel(axis_title(rate), color=MUTED)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, 0), ncols=2, bbox_transform=below(ax, 38, hang=hang),
+              borderaxespad=0, labelcolor=MUTED)  # fmt: skip
+    best, label = full_name(ranked.iloc[0], by), statistic_label(rate).lower()
+    value = percent_text(ranked["shrunk"].iloc[0])
+    rivals = int((ranked["high"].iloc[1:] > ranked["low"].iloc[0]).sum())
+    finding = f"{best} has the best {label}, {value}" + (
+        f"; {rivals} could be as good" if rivals else ", ahead of all others"
+    )
+    weeks = plural(int(attrs.get("weeks", 12)), "week")
+    left = len(ranked) - len(shown)
+    more = f" · {plural(left, f'other {noun}')} not shown" if left else ""
+    headline(
+        ax, finding, f"{statistic_label(rate)} by {noun}, last {weeks} together · right: rank{more}", attrs, hang=hang
+    )
+    moved = int((ranked["rank"] != ranked["raw_rank"]).sum())
+    put_alt(
+        ax,
+        f"{plural(len(ranked), noun)} ranked by {label} over {weeks}, each rate drawn towards their mean as far as its "
+        f"numbers are few: first {best} with {value}, 95 % interval "
+        f"{interval_text(ranked['low'].iloc[0], ranked['high'].iloc[0], rate)}; {rivals} could be as good, and {moved} "
+        "stand at another rank than by the rate as counted.",
+        attrs,
+    )
     return ax
 
 

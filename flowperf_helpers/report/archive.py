@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from flowperf_helpers.frames.formats import statistic_text
-from flowperf_helpers.report.digest import told
+from flowperf_helpers.report.digest import contents
 from flowperf_helpers.report.html import fill
 from flowperf_helpers.report.memory import remember
 
@@ -43,7 +43,7 @@ def archive_page(headlines: Mapping[str, Mapping[str, Any]]) -> str:
 
 def entry(name: str, headline: Mapping[str, Any], weeks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return what the page says of one week of a series, beside the other weeks of it."""
-    said = told(headline, remember(headline, weeks), link=f"{quote(name)}-{headline['week']}.html")
+    said = contents(headline, remember(headline, weeks), link=f"{quote(name)}-{headline['week']}.html")
     return {**said, "spark": _spark(headline)}
 
 

@@ -366,7 +366,7 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
     live = flows.loc[flows["flow_status"].isin(["live", "manual"]), "flow_id"]
     frame: pd.DataFrame = account.messages(list(live))
     if account.revision < GROUP_BY_SINCE:
-        # the answer counts a variation under its message, so that it has no row of its own is no news
+        # the answer counts a variation under its message, so that it has no row of its own is not news
         counted = ~frame["is_variation"] | frame["flow_message_id"].isin(values["flow_message_id"])
         frame = frame[counted].reset_index(drop=True)
     return frame
@@ -380,7 +380,7 @@ def _history(
 ) -> pd.DataFrame:
     """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked.
 
-    Of the day of asking only the report's own answers count, so that no notebook opened before it moves its numbers.
+    Of today only the report's own answers count, so that no notebook opened before it moves its numbers.
     Of an interval that had settled when it was asked, the first and the last answer of earlier days are kept (of the
     week before, all): what lies between tells nothing of settling nor of restatements.
     """
@@ -403,7 +403,7 @@ def _history(
     of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
     settled = earlier & (frame["fetched_at"] - frame["interval_end"] >= pd.Timedelta(days=account.attribution_days))
     settled &= of_report & (frame["interval_start"] != before.bounds(account.timezone)[0])
-    asked = frame.loc[settled, row_keys(frame)]  # oldest asking first
+    asked = frame.loc[settled, row_keys(frame)]  # oldest request first
     between = asked.duplicated(keep="first") & asked.duplicated(keep="last")
     of_report[between.index[between]] = False
     return frame[of_report].reset_index(drop=True)

@@ -15,7 +15,7 @@ from flowperf_helpers.frames.formats import short_name
 from flowperf_helpers.report.html import fill
 from flowperf_helpers.report.memory import Memory
 
-__all__ = ["CHART", "Digest", "check_condition", "make_digest", "notice", "reason_to_send", "told"]
+__all__ = ["CHART", "Digest", "check_condition", "contents", "make_digest", "notice", "reason_to_send"]
 
 CHART = "flowperf-weeks"
 """Content id of the chart inside the mail."""
@@ -114,7 +114,7 @@ def make_digest(
     mail : bool
         Whether HTML and chart are made; a chat needs neither.
     """
-    said = told(headline, memory, link=link, reason=reason)
+    said = contents(headline, memory, link=link, reason=reason)
     parts = {"subject": said["subject"], "report_name": report_name, "chat": _chat(said, report_name)}
     if not mail:
         return Digest(text="", **parts)
@@ -122,7 +122,7 @@ def make_digest(
     return Digest(text=_text(said), html=_html(said, words if chart else ""), chart=chart, **parts)
 
 
-def told(headline: Mapping[str, Any], memory: Memory, *, link: str = "", reason: str = "") -> dict[str, Any]:
+def contents(headline: Mapping[str, Any], memory: Memory, *, link: str = "", reason: str = "") -> dict[str, Any]:
     """Return what every shape of a week's message says, as texts.
 
     Parameters

@@ -29,6 +29,7 @@ __all__ = [
     "divisor_sentences",
     "files",
     "headline",
+    "json_bytes",
     "named",
     "provenance",
     "save",
@@ -36,8 +37,6 @@ __all__ = [
     "tidy",
     "title",
     "versions",
-    "write_headline",
-    "write_parquet",
 ]
 
 
@@ -48,47 +47,14 @@ __all__ = [
 # `WeeklyReport.tables`.
 
 
-def _full(path: Path, error: Exception) -> StorageError:
-    reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
-    return StorageError(f"{path.name} could not be written ({reason}): free some space and run it again.", path=path)
-
-
-def write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame with its dtypes and its ``attrs``.
-
-    Raises
-    ------
-    StorageError
-        Full disk, no permission.
-    """
-    _write_bytes(path, _parquet(frame))
-
-
 def _parquet(frame: pd.DataFrame) -> bytes:
     made = io.BytesIO()
     frame.to_parquet(made, index=False)
     return made.getvalue()
 
 
-def _write_bytes(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise _full(path, error) from error
-
-
-def write_headline(values: Mapping[str, Any], path: Path) -> None:
-    """Write JSON that every reader takes: UTF-8, no NaN.
-
-    Raises
-    ------
-    StorageError
-        Full disk, no permission.
-    """
-    _write_bytes(path, _json(values))
-
-
-def _json(values: Mapping[str, Any]) -> bytes:
+def json_bytes(values: Mapping[str, Any]) -> bytes:
+    """JSON that every reader takes: UTF-8, no NaN."""
     return (json.dumps(_finite(values), ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
 
 
@@ -104,7 +70,7 @@ def _finite(value: Any) -> Any:
 
 # The report's numbers in the shapes that other programs read.
 
-WEEKS_TOLD = 26
+HEADLINE_WEEKS = 26
 HEADLINE_VERSION = 1
 """Of the JSON file; raised when a field goes or changes its meaning, not when one is added."""
 
@@ -256,11 +222,11 @@ def _weeks(weekly: pd.DataFrame) -> list[dict[str, Any]]:
     """The account's last weeks in order, the reported one last: what a small chart elsewhere draws."""
     counted = ["conversion_value", "delivered"]
     by_week = weekly.reindex(columns=["interval_start", "is_provisional", *counted]).groupby("interval_start")
-    sums = by_week[counted].sum(min_count=1).astype("float64").tail(WEEKS_TOLD)
-    told = sums.astype(object).where(sums.notna(), None)
-    told.insert(0, "first_day", [f"{start:%Y-%m-%d}" for start in told.index])
-    told["is_provisional"] = by_week["is_provisional"].any().astype(bool)
-    return [{str(key): value for key, value in row.items()} for row in told.to_dict("records")]
+    sums = by_week[counted].sum(min_count=1).astype("float64").tail(HEADLINE_WEEKS)
+    listed = sums.astype(object).where(sums.notna(), None)
+    listed.insert(0, "first_day", [f"{start:%Y-%m-%d}" for start in listed.index])
+    listed["is_provisional"] = by_week["is_provisional"].any().astype(bool)
+    return [{str(key): value for key, value in row.items()} for row in listed.to_dict("records")]
 
 
 def title(answers: WeekData) -> str:
@@ -284,7 +250,7 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
         "effects": named(numbers.effects, flows, messages),
         "signals": named(to_frame(numbers.signals), flows),
         "weeks": named(numbers.strips, flows),
-        "without numbers": numbers.honest,
+        "without numbers": numbers.coverage,
         "changed since": numbers.restated,
         "settling": numbers.settling.curve,
         "answers that disagree": numbers.reconciled,
@@ -299,7 +265,7 @@ def files(numbers: WeekNumbers) -> dict[str, bytes]:
     return {
         "data.parquet": _parquet(tidy(numbers.answers)),
         "data.xlsx": sheets.workbook(tables(numbers), title(numbers.answers), currency, WeekView(numbers)),
-        "headline.json": _json(headline(numbers)),
+        "headline.json": json_bytes(headline(numbers)),
     }
 
 
@@ -313,5 +279,11 @@ def save(numbers: WeekNumbers, folder: Path) -> list[str]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files(numbers).items():
-        _write_bytes(folder / name, content)
+        try:
+            (folder / name).write_bytes(content)
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise StorageError(
+                f"{name} could not be written ({why}): free some space and run it again.", path=folder / name
+            ) from error
     return sorted(path.name for path in folder.iterdir())

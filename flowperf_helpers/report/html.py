@@ -11,7 +11,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -132,9 +132,9 @@ def bare_part(html: str) -> str:
     return _NOTEBOOK_STYLE.sub("", html)
 
 
-def find_browser(names: Sequence[str] = BROWSERS) -> str | None:
+def find_browser() -> str | None:
     """Path of an installed Chromium, or None."""
-    return next((found for name in names if (found := shutil.which(name))), None)
+    return next((found for name in BROWSERS if (found := shutil.which(name))), None)
 
 
 def installed_browser() -> str:
@@ -154,7 +154,7 @@ def installed_browser() -> str:
     return browser
 
 
-def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: float = 120.0) -> None:
+def print_pdf(page: Path, pdf: Path, *, timeout: float = 120.0) -> None:
     """Print an HTML file into a PDF.
 
     Raises
@@ -166,7 +166,7 @@ def print_pdf(page: Path, pdf: Path, *, browser: str | None = None, timeout: flo
     StorageError
         It ran and left no file.
     """
-    browser = browser or installed_browser()
+    browser = installed_browser()
     name = Path(browser).name
     with tempfile.TemporaryDirectory(prefix="flowperf-print-", ignore_cleanup_errors=True) as profile:
         command = [browser, *_BROWSER_FLAGS, f"--user-data-dir={profile}", f"--print-to-pdf={pdf}", page.as_uri()]

@@ -82,14 +82,14 @@ def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame |
     return roll_up(frame.assign(everything="all"), by=["everything"])
 
 
-def rate_counts(frame: pd.DataFrame, rates: Sequence[str] = RATES) -> dict[str, tuple[float, float]]:
+def rate_counts(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
     from flowperf_helpers.stats.rate_parts import find_denominators, sum_rate_parts
 
     parts = find_denominators(frame)
     everything = frame.assign(everything="all")
     found = {}
-    for rate in rates:
+    for rate in RATES:
         if rate in parts and len(frame):
             counts = sum_rate_parts(everything, rate, parts[rate], ["everything"], what=rate).counts
             found[rate] = (float(counts["numerator"].iloc[0]), float(counts["denominator"].iloc[0]))

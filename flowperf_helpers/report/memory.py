@@ -1,6 +1,6 @@
 """What earlier weeks already said: which findings are new, which still hold, which are gone.
 
-Reports are compared by what each week's file says for itself, never by what was told when it was made. So the same
+Reports are compared by what each week's file says for itself, never by what was said when it was made. So the same
 files give the same text whatever the order in which the weeks were run, and however often.
 """
 

@@ -58,7 +58,7 @@ class WeekNumbers:
         their first signal, else the click rate.
     strips : DataFrame
         12 weeks per flow.
-    honest : DataFrame
+    coverage : DataFrame
         Flows and messages without a number, each with the reason.
     restated, restated_weeks : DataFrame
         Numbers that changed since they were last asked for: message by message, and summed per week.
@@ -85,7 +85,7 @@ class WeekNumbers:
     messages: pd.DataFrame
     effects: pd.DataFrame
     strips: pd.DataFrame
-    honest: pd.DataFrame
+    coverage: pd.DataFrame
     restated: pd.DataFrame
     restated_weeks: pd.DataFrame
     settling: Settling
@@ -148,7 +148,7 @@ def compute(answers: WeekData) -> WeekNumbers:
         messages=measures.week_table(current, before, by=["flow_id", "flow_message_id", "send_channel"]),
         effects=measures.effects(before, current, _rates_shown(flows, signals)),
         strips=measures.strips(weekly, last=last_week),
-        honest=measures.unsent(answers),
+        coverage=measures.unsent(answers),
         restated=measures.restated(*earlier),
         restated_weeks=measures.restated_weeks(*earlier),
         settling=settled,

@@ -136,8 +136,8 @@ def notes(view: WeekView) -> dict[str, Any]:
         else:
             settling += (f": {count_text(found.so_far)} now, about {count_text(found.final)} in the end "
                          f"({count_text(found.low)} to {count_text(found.high)}).")  # fmt: skip
-    flows = numbers.honest["flow_id"].nunique() if len(numbers.honest) else 0
-    live = numbers.honest[numbers.honest["flow_status"].eq("live")]["flow_id"].nunique() if flows else 0
+    flows = numbers.coverage["flow_id"].nunique() if len(numbers.coverage) else 0
+    live = numbers.coverage[numbers.coverage["flow_status"].eq("live")]["flow_id"].nunique() if flows else 0
     without = "None: every known message was sent this week."
     if flows:
         without = (
@@ -162,7 +162,7 @@ def notes(view: WeekView) -> dict[str, Any]:
     return {
         "view": view, "stack": pictures.stack(view), "settling": settling, "curve": _curve(view), "without": without,
         "changed": changed, "source": f"Klaviyo’s reporting API, {asked}; {metrics}.",
-        "unsent": tables.unsent_table(numbers.honest, numbers.names),
+        "unsent": tables.unsent_table(numbers.coverage, numbers.names),
         "restated": tables.restated_table(weeks, currency),
         "disagreements": tables.disagreement_table(numbers.reconciled, numbers.names, currency),
         "definitions": export.definitions(), "divisors": export.divisor_sentences(numbers.denominators),

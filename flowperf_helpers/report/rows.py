@@ -210,8 +210,8 @@ class _Evidence:
         self.view, numbers = view, view.numbers
         weekly = numbers.answers.weekly
         usual_rows = weekly[weekly["interval_start"].isin(view.starts[-9:-1])]
-        self.told = {flow_id: self._rate(flow_id) for flow_id in view.order[: view.detailed]}
-        rates = {flow_id: rate.statistic if rate else "click_rate" for flow_id, rate in self.told.items()}
+        self.shown_rates = {flow_id: self._rate(flow_id) for flow_id in view.order[: view.detailed]}
+        rates = {flow_id: rate.statistic if rate else "click_rate" for flow_id, rate in self.shown_rates.items()}
         split = measures.effects(usual_rows, numbers.answers.current, rates)
         self.split = dict(list(split.groupby("flow_id", sort=False)))
         table = numbers.messages
@@ -225,7 +225,7 @@ class _Evidence:
     def of(self, flow_id: str) -> Evidence:
         view = self.view
         found = view.signals.get(flow_id, [])
-        rate = self.told[flow_id]
+        rate = self.shown_rates[flow_id]
         statistic = rate.statistic if rate else "click_rate"
         split = self.split.get(flow_id, pd.DataFrame())
         messages = self._messages(flow_id, statistic, split, rate)

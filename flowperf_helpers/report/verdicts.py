@@ -86,8 +86,8 @@ def share_words(share: float) -> str:
     >>> share_words(0.26), share_words(0.31), share_words(0.85).replace("\xa0", " ")
     ('a quarter', 'a third', '85 %')
     """
-    near = min(_SHARES, key=lambda known: abs(known - share))
-    return _SHARES[near] if abs(near - share) <= 0.025 else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+    closest = min(_SHARES, key=lambda known: abs(known - share))
+    return _SHARES[closest] if abs(closest - share) <= 0.025 else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def channel_word(channel: object) -> str:
@@ -205,19 +205,19 @@ def _change_title(flow: str, events: str, up: bool, times: float, change: float)
 
 
 def _cause(message: str, share: float, kind: str, row: Mapping[str, Any]) -> str:
-    told = _text(row, "cause_text")
-    if kind == "message" or not (told or message):
+    words = _text(row, "cause_text")
+    if kind == "message" or not (words or message):
         return ""
     if message and share >= 0.9:
-        return f"All of it in “{message}”{_between(told)}; the other messages show no such change."
+        return f"All of it in “{message}”{_between(words)}; the other messages show no such change."
     if message:
-        return f"{100 * share:.0f} % of it in “{message}”{_between(told)}."
-    return f"Most of it: {told}." if told else ""
+        return f"{100 * share:.0f} % of it in “{message}”{_between(words)}."
+    return f"Most of it: {words}." if words else ""
 
 
-def _between(told: str) -> str:
+def _between(words: str) -> str:
     """Rates of the message, before and now, out of the cause's words."""
-    found = re.search(r"\(([^()]*→[^()]*)\)", told)
+    found = re.search(r"\(([^()]*→[^()]*)\)", words)
     return f" ({found[1]})" if found else ""
 
 
@@ -235,8 +235,8 @@ def _silent(
 ) -> Verdict:
     message = _text(row, "flow_message_id")
     who = f"“{message_name(messages.get(message, message), flow)}” of {flow}" if message else flow
-    told = _text(row, "text")
-    dates, counts = re.search(r"since (\d{4}-\d\d-\d\d)", told), re.search(r"about ([\d,.]+) recipients", told)
+    words = _text(row, "text")
+    dates, counts = re.search(r"since (\d{4}-\d\d-\d\d)", words), re.search(r"about ([\d,.]+) recipients", words)
     day = pd.Timestamp(dates[1]) if dates else None
     since = "" if day is None else f" since {day:%A}" if day.date() >= week else f" since {day:%-d %B}"
     usual = float(counts[1].replace(",", "")) if counts else float("nan")

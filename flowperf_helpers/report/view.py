@@ -18,9 +18,7 @@ __all__ = ["MONEY", "PER_RECIPIENT", "SHOWN_FLOWS", "WeekView", "anchor_of"]
 
 SHOWN_FLOWS = 12
 """Rows of the picture and of the table until a reader asks for more."""
-LAYERS = 7
 MONEY, PER_RECIPIENT = "conversion_value", "revenue_per_recipient"
-NAMED_DAYS = {(1, 1): "New Year", (2, 14): "Valentine’s Day", (11, 11): "Singles’ Day", (12, 25): "Christmas"}
 
 
 def anchor_of(flow_id: str, number: int) -> str:

@@ -26,7 +26,7 @@ __all__ = [
 
 # Counts known only at some ages: the chance of each age of arrival, its errors, and how far days scatter around it.
 #
-# What arrived between two askings is interval-censored, and nothing of an interval is seen beyond its last asking
+# What arrived between two snapshots is interval-censored, and nothing of an interval is seen beyond its last snapshot
 # (right truncation). The estimate is the one of maximum likelihood (Turnbull, JRSS B 38, 1976), found by EM; ages
 # are given by their place in a sorted list, the last of which is final.
 
@@ -36,9 +36,9 @@ _STEPS, _CLOSE = 5000, 1e-9
 
 
 def linked_ages(pairs: npt.NDArray[np.int64], final: int) -> list[int]:
-    """Ages that a chain of askings ties to the final age, sorted; of any other age nothing can be learned.
+    """Ages that a chain of snapshots ties to the final age, sorted; of any other age nothing can be learned.
 
-    ``pairs`` [pair, 2] are the ages of consecutive askings of some interval.
+    ``pairs`` [pair, 2] are the ages of consecutive snapshots of some interval.
     """
     links = {(int(a), int(b)) for a, b in pairs}
     tied, grown = {final}, True
@@ -59,7 +59,7 @@ def arrival_chances(cells: npt.NDArray[np.int64], seen: Floats, truncated: Float
     seen : array of float64 [span]
         How much arrived in each span.
     truncated : array of float64 [age]
-        How much was seen in all of intervals whose oldest asking was at that age: later arrivals cannot have been seen.
+        How much was seen in all of intervals whose oldest snapshot had that age: later arrivals cannot be in it.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def arrival_chances(cells: npt.NDArray[np.int64], seen: Floats, truncated: Float
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = np.where(seen > 0, seen / inside, 0.0)
             beyond = np.where(truncated > 0, truncated / known, 0.0)
-        unseen = np.concatenate([[0.0], np.cumsum(beyond)[:-1]])  # of intervals whose last asking was younger
+        unseen = np.concatenate([[0.0], np.cumsum(beyond)[:-1]])  # of intervals whose last snapshot was younger
         better = mass * (weight @ member + unseen)
         better /= better.sum()
         moved = np.abs(better - mass).max()
@@ -117,9 +117,9 @@ def overdispersion(
     return max(1.0, float((((days["arrived"] - expected) ** 2)[used] / expected[used]).sum() / freedom))
 
 
-# Settling: how much of a day's final conversions is in after 0, 1, 2 … days, learned from askings at several ages.
+# Settling: how much of a day's final conversions is in after 0, 1, 2 … days, learned from snapshots at several ages.
 #
-# Each asking shows how many conversions of a day's sends had arrived by then. Two askings of one day tell how many
+# Each snapshot shows how many conversions of a day's sends had arrived by then. Two snapshots of one day tell how many
 # arrived between two ages; after the last one nothing is seen. The curve is the maximum-likelihood estimate for
 # such counts (`flowperf_helpers.stats.conversion_lag`). Where each day was asked every day it equals the chain
 # ladder of insurance (Mack, ASTIN Bulletin 23, 1993): development factors pooled over days. Where it was not (a
@@ -150,7 +150,7 @@ def completeness_curve(
     ----------
     history : DataFrame
         Rows of series frames with ``fetched_at`` (the moment they were asked), ``interval_start`` and ``interval_end``;
-        any order, any moments of asking. Of intervals of several lengths, the shortest whole days are used.
+        any order, any moment of the request. Of intervals of several lengths, the shortest whole days are used.
     statistic : str, optional
         A column that may be summed over messages.
     by : sequence of str, optional
@@ -163,12 +163,12 @@ def completeness_curve(
     DataFrame
         ``by`` columns, ``age_days`` (int64, 0 to ``attribution_days``), ``share, low, high`` (fractions, 95 %; NaN
         where nobody knows), ``intervals`` (int64: how many were asked at that age and again; 0: interpolated),
-        ``age_exact`` (float64: mean age in days of those askings), ``overdispersion`` (float64)::
+        ``age_exact`` (float64: mean age in days of those snapshots), ``overdispersion`` (float64)::
 
               age_days     share       low      high  intervals  age_exact  overdispersion
             0        0  0.382391  0.371804  0.393087         40       0.25             1.1
 
-        ``attrs``: ``statistic, attribution_days, interval_days, snapshots`` (askings used) and ``note``, which says why
+        ``attrs``: ``statistic, attribution_days, interval_days, snapshots`` (how many were used) and ``note``: why
         shares are missing, or is None.
 
     Raises
@@ -198,7 +198,7 @@ def completeness_curve(
         curve.attrs["note"] = (
             f"Too few snapshots: the share of {statistic} is not known for {unknown} of {len(curve)} ages. The same "
             f"days have to be asked young and again {attribution_days} days after their end, with {_FEWEST:.0f} "
-            f"{statistic} or more in all; so far there are {curve.attrs['snapshots']} askings."
+            f"{statistic} or more in all; so far there are {curve.attrs['snapshots']} snapshots."
         )
     return curve
 
@@ -228,7 +228,7 @@ def forecast(recent: pd.DataFrame, curve: pd.DataFrame, *, statistic: str | None
     Raises
     ------
     ArgumentError
-        Columns that are missing, no moment of asking, or intervals of another length than the curve's.
+        Columns that are missing, no moment of the request, or intervals of another length than the curve's.
     """
     from scipy.special import gammaincinv
 
@@ -257,7 +257,7 @@ def forecast(recent: pd.DataFrame, curve: pd.DataFrame, *, statistic: str | None
     final = count / share
     known = np.flatnonzero(np.isfinite(final) & (share < 1))
     c, s, e, phi = count[known] + dispersion[known] / 2, share[known], error[known], dispersion[known]
-    # what is still to come: negative binomial round the curve (half a count more, as a zero is no proof), as a gamma
+    # what is still to come: negative binomial round the curve (half a count more, as a zero is not proof), as a gamma
     to_come = c * (1 - s) / s
     variance = phi * to_come / s + (c / s**2 * e) ** 2
     shape, scale = to_come**2 / variance, variance / to_come
@@ -275,7 +275,7 @@ def forecast(recent: pd.DataFrame, curve: pd.DataFrame, *, statistic: str | None
 
 
 def at_equal_age(history: pd.DataFrame, age_days: float) -> pd.DataFrame:
-    """Rows as they stood at one age, so that two periods are compared on equal footing.
+    """Rows as they stood at one age, so that two periods are compared on equal terms.
 
     Taken is the answer nearest to that age, if it was given within two hours of it. Otherwise each number is
     interpolated between the last answer before and the first after, if these are two days or less apart: conversions
@@ -317,14 +317,14 @@ def at_equal_age(history: pd.DataFrame, age_days: float) -> pd.DataFrame:
     then = then.drop(columns=["code", "apart"])
     bounds = ["interval_start", "interval_end"]
     missed = len(history.drop_duplicates(bounds)) - len(then.drop_duplicates(bounds))
-    told = f"{missed} interval{' was' if missed == 1 else 's were'} not asked about at {age_days:g} days"
-    note = f"{told}, nor just before and after." if missed else None
+    missing = f"{missed} interval{' was' if missed == 1 else 's were'} not asked about at {age_days:g} days"
+    note = f"{missing}, nor just before and after." if missed else None
     then.attrs = {**history.attrs, "note": note}
     return then
 
 
 def _between(earlier: pd.DataFrame, later: pd.DataFrame, age_days: float) -> pd.DataFrame:
-    """Numbers on the line between two answers; whatever is no number is the earlier one's."""
+    """Numbers on the line between two answers; whatever is not a number is the earlier one's."""
     part = (-earlier["apart"] / (later["apart"] - earlier["apart"])).to_numpy()
     made = earlier.assign(age_days=age_days, is_interpolated=True)
     made["fetched_at"] = earlier["fetched_at"] + (later["fetched_at"] - earlier["fetched_at"]) * part
@@ -337,7 +337,7 @@ def _between(earlier: pd.DataFrame, later: pd.DataFrame, age_days: float) -> pd.
     return made.reset_index(names="code")
 
 
-# --- from askings to arrivals -------------------------------------------------------------------------------------
+# --- from snapshots to arrivals -------------------------------------------------------------------------------------
 
 
 def _length_days(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
@@ -347,7 +347,7 @@ def _length_days(frame: pd.DataFrame) -> npt.NDArray[np.int64]:
 
 
 def _ages(frame: pd.DataFrame) -> Floats:
-    """Age at asking in days; negative while the interval runs."""
+    """Age at the request in days; negative while the interval runs."""
     if "fetched_at" in frame.columns:
         asked = frame["fetched_at"]
     elif frame.attrs.get("fetched_at"):
@@ -361,9 +361,9 @@ def _ages(frame: pd.DataFrame) -> Floats:
 
 
 def _links(history: pd.DataFrame, statistic: str, by: list[str], window: int) -> pd.DataFrame:
-    """One row per group, interval and asking that has a neighbour: what had arrived since the one before.
+    """One row per group, interval and snapshot that has a neighbour: what had arrived since the one before.
 
-    Columns ``start`` (interval), ``since`` (age of the asking before, −1 for none), ``age, last`` (oldest age asked),
+    Columns ``start`` (interval), ``since`` (age of the snapshot before, −1 for none), ``age, last`` (oldest age asked),
     ``count``, ``arrived``, ``exact``, and ``by``.
     """
     exact = _ages(history)
@@ -404,7 +404,7 @@ def _curve(links: pd.DataFrame, window: int) -> pd.DataFrame:
     upper, last = (links[c].map(place).to_numpy(dtype=np.int64) for c in ("age", "last"))
     arrived = links["arrived"].to_numpy(dtype=np.float64)
     cells, cell = np.unique(np.stack([lower, upper]), axis=1, return_inverse=True)
-    seen: Floats = np.clip(np.bincount(cell.ravel(), arrived, cells.shape[1]), 0, None)  # a correction is no arrival
+    seen: Floats = np.clip(np.bincount(cell.ravel(), arrived, cells.shape[1]), 0, None)  # corrections are not arrivals
     first = lower == -1
     totals = links.groupby("code")["count"].last().to_numpy()
     truncated: Floats = np.clip(np.bincount(last[first], totals, len(nodes)), 0, None)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.errors import ApiError, ArgumentError, ScopeError
-from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS, VALUE_STATISTICS
+from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.frames.columns import group_keys, keep_names, numbers, require_columns, row_keys, statistics_of
 from flowperf_helpers.stats.rollup import roll_up
 
 __all__ = [
-    "REASONS",
     "coverage_table",
     "merge_answers",
     "reconcile",
@@ -47,7 +46,7 @@ def merge_answers(history: pd.DataFrame, *, by: Collection[str] = ()) -> pd.Data
     Returns
     -------
     DataFrame
-        One row per moment of asking, conversion metric, flow, message, channel and interval (or window); the columns
+        One row per request time, conversion metric, flow, message, channel and interval (or window); the columns
         of ``history`` without variations and tags, its order kept.
     """
     if history.empty or not {"flow_id", "flow_message_id"} <= set(history.columns):
@@ -157,8 +156,8 @@ def reconcile(values: pd.DataFrame, series: pd.DataFrame, *, tolerance: float = 
     found["values"], found["series_sum"] = v, s
     found["difference"] = s - v
     room = np.array([_SMALLEST.get(STATISTICS[n].unit, 0.0) for n in found["statistic"]], dtype=float)
-    near = np.abs(s - v) <= np.fmax(room, tolerance * np.fmax(np.abs(v), np.abs(s)))
-    found["agrees"] = near | (np.isnan(v) & ~(s > room)) | (np.isnan(s) & ~(v > room))
+    close = np.abs(s - v) <= np.fmax(room, tolerance * np.fmax(np.abs(v), np.abs(s)))
+    found["agrees"] = close | (np.isnan(v) & ~(s > room)) | (np.isnan(s) & ~(v > room))
     found["reasons"] = _explained(found, values, series, inside)
     return found
 
@@ -197,12 +196,12 @@ def _explained(found: pd.DataFrame, values: pd.DataFrame, series: pd.DataFrame, 
     zones = {f.attrs.get("timezone") for f in (values, series)} - {None}
     weighed = [
         (0 if young and not same_moment else None if young is False or same_moment else 1,
-         "recent intervals were still filling between the two askings"),
+         "recent intervals were still filling between the two requests"),
         (0 if cut else None if cut is False else 1,
          "the intervals do not cover the window exactly, or are cut at an edge"),
         (0 if split else None, "variations or tags split or repeat rows in one of the two"),
         (0 if len(zones) > 1 else None if zones else 2, "the two were read in different time zones"),
-        (None if same_moment else 2, "conversions were attributed anew between the two askings"),
+        (None if same_moment else 2, "conversions were attributed anew between the two requests"),
         (3, "Klaviyo counts the two reports differently"),
     ]  # fmt: skip
     ranked = [text for rank, text in sorted((w for w in weighed if w[0] is not None), key=lambda w: w[0] or 0)]
@@ -214,18 +213,6 @@ def _explained(found: pd.DataFrame, values: pd.DataFrame, series: pd.DataFrame, 
 
 # What an answer leaves out, contradicts or takes back: rows with a reason, two reports held together, restatements.
 
-REASONS = (
-    "sent",
-    "no sends in the window",
-    "draft",
-    "archived",
-    "metric refuses values",
-    "not permitted",
-    "request failed",
-)
-"""Why a row of `coverage_table` has the numbers it has, or none."""
-
-_REFUSAL = "does not support querying for values"
 _PEOPLE = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "send_channel"]
 
 
@@ -236,9 +223,6 @@ def coverage_table(
     flows: pd.DataFrame,
     messages: pd.DataFrame,
     answer: pd.DataFrame,
-    *,
-    failures: Mapping[str | None, BaseException] | None = None,
-    refused_values: bool | Collection[str] = False,
 ) -> pd.DataFrame:
     """Join what was discovered to what was answered: every flow and message has a row, and each row a reason.
 
@@ -252,17 +236,14 @@ def coverage_table(
         ``flow_id, flow_message_id, flow_message_name, send_channel`` and, if known, ``action_status``.
     answer : DataFrame
         A values frame; its rows that discovery does not know are kept.
-    failures : mapping, optional
-        ``flow_id`` → the error its request ended in; None as the key stands for all flows.
-    refused_values : bool or collection of str, optional
-        Whether the conversion metric refused the statistics that need values, or the ids of the metrics that did.
 
     Returns
     -------
     DataFrame
         ``flow_id, flow_name, flow_message_id, flow_message_name, send_channel``, other groupings of the answer,
-        ``flow_status, action_status`` (str), ``is_discovered`` (bool), ``reason`` (one of `REASONS`), then the other
-        columns of the answer. Flows in the order of discovery, unknown ones last.
+        ``flow_status, action_status`` (str), ``is_discovered`` (bool), ``reason`` (``sent``, ``no sends in the
+        window``, ``draft`` or ``archived``), then the other columns of the answer. Flows in the order of discovery,
+        unknown ones last.
 
     Raises
     ------
@@ -297,9 +278,9 @@ def coverage_table(
     from_flows = rows["flow_id"].map(known_flows["flow_name"]).astype("str")
     from_messages = known_messages["flow_message_name"].astype("str").reset_index(drop=True).reindex(position)
     for name, discovered in (("flow_name", from_flows), ("flow_message_name", from_messages)):
-        told = rows[name].astype("str") if name in rows.columns else pd.Series(pd.NA, index=rows.index, dtype="str")
-        rows[name] = told.where(told.notna(), pd.Series(discovered.array, index=rows.index))
-    rows["reason"] = _reasons(rows, has_numbers, known_flows, failures or {}, refused_values)
+        own_name = rows[name].astype("str") if name in rows.columns else pd.Series(pd.NA, index=rows.index, dtype="str")
+        rows[name] = own_name.where(own_name.notna(), pd.Series(discovered.array, index=rows.index))
+    rows["reason"] = _reasons(rows, has_numbers, known_flows)
     extra = [c for c in answer.columns if c in GROUPINGS and c not in _PEOPLE]
     head = [*_PEOPLE, *extra, "flow_status", "action_status", "is_discovered", "reason"]
     if "send_channel" not in rows.columns:
@@ -329,53 +310,26 @@ def _rank(flow_ids: pd.Series, known: pd.Index) -> np.ndarray:
     return np.where(position < 0, len(known), position)
 
 
-def _reasons(
-    rows: pd.DataFrame,
-    has_numbers: np.ndarray,
-    flows: pd.DataFrame,
-    failures: Mapping[str | None, BaseException],
-    refused_values: bool | Collection[str],
-) -> pd.Series:
-    told = {flow: _failure_reason(error) for flow, error in failures.items()}
-    failed = rows["flow_id"].map({k: v for k, v in told.items() if k is not None}).astype("object")
-    if None in told:
-        failed = failed.where(failed.notna(), told[None])
+def _reasons(rows: pd.DataFrame, has_numbers: np.ndarray, flows: pd.DataFrame) -> pd.Series:
     archived = rows["flow_id"].map(flows["archived"]).astype("boolean").fillna(False).to_numpy(dtype=bool)
     draft = (rows["flow_status"].eq("draft") | rows["action_status"].eq("draft")).to_numpy(dtype=bool, na_value=False)
     nothing = np.zeros(len(rows), dtype=bool)
     if "recipients" in rows.columns:
         nothing = numbers(rows, "recipients") == 0
-    refused: Any
-    if isinstance(refused_values, bool):
-        refused = np.full(len(rows), refused_values)
-    else:
-        require_columns(rows, ["conversion_metric_id"], "coverage_table (answer)")
-        refused = rows["conversion_metric_id"].isin(list(refused_values)).to_numpy()
-    valued = [c for c in VALUE_STATISTICS if c in rows.columns]
-    refused = refused & rows[valued].isna().all(axis=1).to_numpy()
+    unsent = "no sends in the window"
     reason = np.select(
-        [has_numbers & nothing, has_numbers & refused, has_numbers, failed.notna().to_numpy(), archived, draft],
-        ["no sends in the window", "metric refuses values", "sent", failed.fillna("").to_numpy(), "archived", "draft"],
-        "no sends in the window",
+        [has_numbers & nothing, has_numbers, archived, draft], [unsent, "sent", "archived", "draft"], unsent
     )
     return pd.Series(reason, index=rows.index).astype("str")
-
-
-def _failure_reason(error: BaseException) -> str:
-    if isinstance(error, ScopeError):
-        return "not permitted"
-    if isinstance(error, ApiError) and _REFUSAL in f"{error.detail or ''} {error}".lower():
-        return "metric refuses values"
-    return "request failed"
 
 
 # --- numbers taken back -------------------------------------------------------------------------------------------
 
 
 def restatements(history: pd.DataFrame, *, statistics: Sequence[str] | None = None) -> pd.DataFrame:
-    """Find the numbers that changed from one asking to the next: same group, same interval, same statistic.
+    """Find the numbers that changed from one snapshot to the next: same group, same interval, same statistic.
 
-    A number that became known or unknown is a change; a row that one asking lacks is none: it may not have been asked.
+    A number that became known or unknown is a change; a row that one snapshot lacks is not: it may not have been asked.
 
     Parameters
     ----------
@@ -387,10 +341,10 @@ def restatements(history: pd.DataFrame, *, statistics: Sequence[str] | None = No
     Returns
     -------
     DataFrame
-        Groupings (with names as last told), ``interval_start``, ``interval_end`` where known, ``statistic`` (str),
+        Groupings (with names as last seen), ``interval_start``, ``interval_end`` where known, ``statistic`` (str),
         ``before, after, change`` (float64; NaN where not known), ``asked_before, asked_after`` (datetime),
-        ``days_between`` (float64), ``was_provisional`` (boolean: the first number was not final yet, NA if not told).
-        Sorted by group, interval, statistic and asking; empty where nothing changed.
+        ``days_between`` (float64), ``was_provisional`` (boolean: the first number was not final yet, NA if unknown).
+        Sorted by group, interval, statistic and snapshot; empty where nothing changed.
 
     Raises
     ------
@@ -404,7 +358,7 @@ def restatements(history: pd.DataFrame, *, statistics: Sequence[str] | None = No
     code = history.groupby(keys, dropna=False, sort=True, observed=True).ngroup().to_numpy()
     asked = pd.DatetimeIndex(history["fetched_at"])
     order = np.lexsort((asked.asi8, code))
-    # the same moment twice is one asking that came in two answers: its last row counts
+    # the same moment twice is one snapshot that came in two answers: its last row counts
     last = np.append((np.diff(code[order]) != 0) | (np.diff(asked.asi8[order]) != 0), True)[: len(order)]
     order = order[last]
     follows = np.flatnonzero(np.diff(code[order]) == 0)
@@ -419,7 +373,7 @@ def restatements(history: pd.DataFrame, *, statistics: Sequence[str] | None = No
         before.append(a[differs])
         after.append(b[differs])
     at = np.concatenate(rows) if rows else np.zeros(0, dtype=int)
-    order = np.argsort(at, kind="stable")  # pairs are sorted by group, interval and asking already
+    order = np.argsort(at, kind="stable")  # pairs are sorted by group, interval and snapshot already
     at = at[order]
     shown = [k for key in keys for k in (key, *keep_names(history, [key]))]
     found = history[shown].iloc[new[at]].reset_index(drop=True)
@@ -431,5 +385,5 @@ def restatements(history: pd.DataFrame, *, statistics: Sequence[str] | None = No
     young: Any = history["is_provisional"].iloc[old[at]] if "is_provisional" in history.columns else [None] * len(at)
     found["was_provisional"] = pd.array(young, dtype="boolean")
     found = found.sort_values([*keys, "statistic", "asked_after"], kind="stable", ignore_index=True)
-    found.attrs = {"askings": int(asked.nunique())}
+    found.attrs = {"snapshots": int(asked.nunique())}
     return found

@@ -9,7 +9,7 @@ of its own, so that it does not widen all others.
 ``τ`` differs from flow to flow. Its distribution over the flows is estimated from all of them (empirical Bayes:
 nonparametric maximum likelihood on a grid, Kiefer & Wolfowitz, Ann. Math. Stat. 27, 1956, steadied by a prior worth
 `PRIOR_ROWS` flows), and each flow has a posterior of its own. Where the history is short, the posterior is the others'
-and the prior's; `Spread.informed` says so.
+and the prior's; the verdicts' ``is_informed`` says so.
 
 **The common move.** What all flows do in a week (a holiday, a mail client, the weather) is their robust mean log ratio
 (Huber, Ann. Math. Stat. 35, 1964). It is taken out, for each flow without that flow's own share in it, in the past
@@ -130,32 +130,25 @@ class Spread:
         """Root of the mean square, per row."""
         return np.sqrt(self.chance @ self.sd**2)
 
-    @property
-    def informed(self) -> Bools:
-        """Whether a row's own history is long enough to speak; else the others' or the prior speaks for it."""
-        return self.weeks >= INFORMED_WEEKS
 
-
-def log_ratios(successes: Floats, trials: Floats, *, baseline: int = BASELINE_WEEKS) -> Ratios:
-    """Hold every week against the ``baseline`` weeks before it.
+def log_ratios(successes: Floats, trials: Floats) -> Ratios:
+    """Hold every week against the `BASELINE_WEEKS` weeks before it.
 
     Parameters
     ----------
     successes, trials : array of float64 [row, week]
         Weekly sums, oldest first; NaN counts as nothing.
-    baseline : int
-        Weeks of the baseline; at the beginning of the history it is shorter, but never under four.
     """
     x, n = np.nan_to_num(successes), np.nan_to_num(trials)
     n = np.where(n > 0, n, 0.0)
-    x_before, n_before, n_square = (weeks_before(v, baseline) for v in (x, n, n**2))
+    x_before, n_before, n_square = (weeks_before(v, BASELINE_WEEKS) for v in (x, n, n**2))
     with np.errstate(divide="ignore", invalid="ignore"):
         pooled = (x + x_before) / (n + n_before)
         variance = (1 - pooled) / pooled * (1 / n + 1 / n_before)
         log = np.log((x + 0.5) / n) - np.log((x_before + 0.5) / n_before)
         weight = 1 + n_square / n_before**2
         usable = (n * pooled >= _LEAST_WEEK) & (x_before >= _LEAST_BASELINE)
-    old_enough = np.arange(x.shape[1]) >= min(_SHORTEST, baseline)
+    old_enough = np.arange(x.shape[1]) >= _SHORTEST
     usable &= old_enough & np.isfinite(log) & np.isfinite(variance) & (variance > 0)
     return Ratios(log, variance, np.where(n_before > 0, weight, 2.0), usable)
 
@@ -167,7 +160,7 @@ def weeks_before(values: Floats, weeks: int) -> Floats:
     return np.asarray(total[:, last] - total[:, np.maximum(last - weeks, 0)])
 
 
-def common_move(ratios: Ratios, spread: Floats, *, least: int = LEAST_FLOWS) -> CommonMove:
+def common_move(ratios: Ratios, spread: Floats) -> CommonMove:
     """Find what all rows did together in each week.
 
     Parameters
@@ -176,8 +169,6 @@ def common_move(ratios: Ratios, spread: Floats, *, least: int = LEAST_FLOWS) -> 
         Of flows.
     spread : array of float64 [row]
         Standard deviation between weeks, as far as known.
-    least : int
-        Rows with enough events below which there is no common move.
     """
     variance = np.where(ratios.usable, ratios.variance + spread[:, None] ** 2 * ratios.weight, np.inf)
     # no row is more than a third of the mean
@@ -196,7 +187,7 @@ def common_move(ratios: Ratios, spread: Floats, *, least: int = LEAST_FLOWS) -> 
     rows = ratios.usable.sum(axis=0)
     total, moment = weight.sum(axis=0), (weight * log).sum(axis=0)
     spent = weight**2 * np.where(ratios.usable, variance, 0.0)
-    enough, enough_without = rows >= least, rows - ratios.usable >= least - 1
+    enough, enough_without = rows >= LEAST_FLOWS, rows - ratios.usable >= LEAST_FLOWS - 1
     enough_without &= enough
     with np.errstate(divide="ignore", invalid="ignore"):
         without = np.where(enough_without, (moment - weight * log) / (total - weight), 0.0)

@@ -16,7 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import betaincinv
 
-__all__ = ["RANKED_WEEKS", "shrunken_ranking"]
+from flowperf_helpers.stats.rate_parts import parts_of, sum_rate_parts
+
+__all__ = ["RANKED_WEEKS", "rank_rates", "shrunken_ranking"]
 
 RANKED_WEEKS = 12
 """Weeks that a ranking looks at."""
@@ -81,6 +83,46 @@ def shrunken_ranking(successes: Any, trials: Any, *, weeks: int = RANKED_WEEKS) 
         "mean": mean, "spread": float("nan") if spread is None else float(np.sqrt(spread)),
         "week_sd": float(np.sqrt(week_variance)), "is_shrunk": spread is not None,
     }  # fmt: skip
+    return table
+
+
+def rank_rates(weekly: pd.DataFrame, *, rate: str, by: str = "flow_id", weeks: int = RANKED_WEEKS) -> pd.DataFrame:
+    """Rank flows or messages of a weekly series, best first.
+
+    Parameters
+    ----------
+    weekly : DataFrame
+        Of a series report; unfinished weeks are left out.
+    rate : str
+        A rate of the catalogue.
+    by : str
+        Id column: ``flow_id`` or ``flow_message_id``.
+    weeks : int
+        How many of the last weeks count.
+
+    Returns
+    -------
+    DataFrame
+        ``by`` and its name, and the columns and ``attrs`` of `shrunken_ranking`; rows without sends are left out.
+
+    Raises
+    ------
+    ArgumentError
+        No rate, or columns that are missing.
+    """
+    sums = sum_rate_parts(
+        weekly, rate, parts_of(weekly, rate, "The ranking"), [by, "interval_start"], what="rank_rates"
+    )
+    wide = sums.counts.pivot_table(index=by, columns="interval_start", values=["numerator", "denominator"], sort=True)
+    if wide.empty:
+        none = shrunken_ranking(np.empty((0, weeks)), np.empty((0, weeks)))
+        return none.assign(**{by: pd.Series(dtype="str")})
+    table = shrunken_ranking(wide["numerator"], wide["denominator"], weeks=weeks)
+    attrs = weekly.attrs | table.attrs | {"rate": rate, "weeks": min(weeks, wide["denominator"].shape[1])}
+    table.insert(0, by, wide.index.to_numpy())
+    names = sums.names.drop(columns="interval_start").drop_duplicates(by, keep="last")
+    table = names.merge(table[table["trials"] > 0], on=by).sort_values("rank", kind="stable", ignore_index=True)
+    table.attrs = attrs
     return table
 
 

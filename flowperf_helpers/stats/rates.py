@@ -142,13 +142,13 @@ def _counts(given: dict[str, Any]) -> list[Floats]:
     arrays = {name: _floats(name, value) for name, value in given.items()}
     lengths = {name: len(a) for name, a in arrays.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {n}" for name, n in lengths.items())
-        raise ArgumentError(f"Successes and trials must be of equal length, but are: {told}.")
+        given_lengths = ", ".join(f"{name} {n}" for name, n in lengths.items())
+        raise ArgumentError(f"Successes and trials must be of equal length, but are: {given_lengths}.")
     names = list(arrays)
     for name, array in arrays.items():
         with np.errstate(invalid="ignore"):
-            _refuse(name, array, (array < 0) | np.isinf(array), "is no count: counts are 0 or more")
-            _refuse(name, array, array != np.where(np.isnan(array), array, np.floor(array)), "is no whole number")
+            _refuse(name, array, (array < 0) | np.isinf(array), "is not a count: counts are 0 or more")
+            _refuse(name, array, array != np.where(np.isnan(array), array, np.floor(array)), "is not a whole number")
     for successes, trials in zip(names[::2], names[1::2], strict=True):
         with np.errstate(invalid="ignore"):
             over = arrays[successes] > arrays[trials]
@@ -161,7 +161,7 @@ def _floats(name: str, value: Any) -> Floats:
         column = pd.Series(value if pd.api.types.is_list_like(value) else [value])
         return np.asarray(column.astype("Float64").to_numpy(np.float64, na_value=np.nan), dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ArgumentError(f"{name} holds something that is no number: give counts.") from error
+        raise ArgumentError(f"{name} holds something that is not a number: give counts.") from error
 
 
 def _refuse(name: str, array: Floats, bad: npt.NDArray[np.bool_], why: str) -> None:

@@ -47,7 +47,7 @@ _PARTS_OVER_TIME = "its numerator counts people, and those cannot be added over 
 def roll_up(frame: pd.DataFrame, by: Sequence[str] | str, *, values: pd.DataFrame | None = None) -> pd.DataFrame:
     """One row per group: counts summed, rates rebuilt from the sums.
 
-    - Counts and money: the sum of what is known; NA where nothing is. A sum that lacks parts is told in
+    - Counts and money: the sum of what is known; NA where nothing is. A sum that lacks parts is named in
       ``attrs["missing_parts"]`` (null is not zero, so it is a lower bound).
     - Unique counts: summed over messages; over several intervals NA, unless ``values`` has them for the whole period.
     - Rates and ratios: from the sums of their parts, over the rows whose channel and numerator carry them. Rates that

@@ -338,8 +338,8 @@ def _told(found: pd.DataFrame) -> pd.DataFrame:
 def _stops(daily: pd.DataFrame, weekly: pd.DataFrame | None, last_days: int) -> pd.DataFrame:
     """Flows that fell silent lately, and messages of flows that did not.
 
-    Days tell soonest; weeks tell of those who send too seldom to have a history in the days at hand. Whom the days have
-    told of, now or in their time, the weeks do not tell of again.
+    Days tell soonest; weeks tell of those who send too seldom to have a history in the days at hand. What the days
+    report, now or earlier, the weeks do not repeat.
     """
     flows, silent = _lately(daily, weekly, ["flow_id"], last_days)
     messages, _ = _lately(daily, weekly, list(_WHO), last_days)
@@ -372,9 +372,9 @@ def _lately(
     if weekly is not None and len(weekly) and "recipients" in statistics_of(weekly):
         weeks = stopped_flows(weekly, by=by)
         silent |= set(weeks["flow_id"])
-        told = pd.MultiIndex.from_frame(weeks[by]).isin(pd.MultiIndex.from_frame(days[by]))
+        by_days = pd.MultiIndex.from_frame(weeks[by]).isin(pd.MultiIndex.from_frame(days[by]))
         late = weeks["silent_intervals"] - weeks["needed_intervals"]
-        news.append(weeks[~told & (late < -(-last_days // 7) + _WEEKS_OF_NEWS)])
+        news.append(weeks[~by_days & (late < -(-last_days // 7) + _WEEKS_OF_NEWS)])
     filled = [part for part in news if len(part)]
     return (pd.concat(filled, ignore_index=True) if filled else news[0]), silent
 

@@ -14,7 +14,7 @@ boundary turned round.
 the margin* where it excludes the margin, and otherwise not known: no evidence of harm is not evidence of none.
 
 **May I stop?** The expected loss of keeping the leading variation (Stucchio, 2015): what is given up on average if it
-is not the best. It is no claim about which is better.
+is not the best. It is not a claim about which is better.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ _CONCENTRATION = 100.0
 _MOST_WEEKS = 260
 
 Floats = npt.NDArray[np.float64]
-Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

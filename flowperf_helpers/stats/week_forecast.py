@@ -106,7 +106,7 @@ def forecast_week(
     a, g = a[known], (f - a)[known]
     growth = _growth(a, g)
     expected = float((growth * now).sum())
-    # half an arrival more, as none so far is no proof
+    # half an arrival more, as none so far is not proof
     fitted = np.maximum((a * growth).sum(axis=1), 0.5)
     variance = fitted * (1 + fitted / np.maximum(a.sum(axis=1), 1.0))
     phi = max(1.0, float(((g.sum(axis=1) - fitted) ** 2 / variance).sum() / (weeks - 1)))

@@ -24,6 +24,7 @@ _HOMES = {
     "lenient": "lenient_account",
     "metric_picker": "pickers",
     "picture_picker": "pickers",
+    "report_answers": "notebook",
     "row_pickers": "pickers",
     "same_basis": "notebook",
     "select_rows": "selection",

@@ -128,7 +128,7 @@ class Board(w.VBox):
         self.message = w.HTML()
         self._offers = offers
         self._every = {name: list(p.options) for name, p in self.pickers.items() if isinstance(p, w.Dropdown)}
-        left = w.VBox([*self.pickers.values()], layout={"flex": "0 1 340px", "min_width": "280px"})
+        left = w.VBox([*self.pickers.values()], layout={"flex": "0 0 342px"})
         right = w.VBox([self.message, self.picture], layout={"flex": "1 1 420px", "min_width": "0"})
         row = w.HBox([left, right], layout={"flex_flow": "row wrap", "align_items": "flex-start", "grid_gap": "16px"})
         super().__init__([row])

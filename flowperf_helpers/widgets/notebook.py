@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,14 +16,14 @@ from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.errors import ArgumentError, FlowperfError
 from flowperf_helpers.report.data import WeekData
-from flowperf_helpers.report.evidence import at_this_age
+from flowperf_helpers.report.evidence import KNOWN_WEEKS, at_this_age
 from flowperf_helpers.report.measures import before_at_equal_age
-from flowperf_helpers.stats.ab_tests import TEST_WEEKS
 
 __all__ = [
     "COMPARED_STATISTICS",
     "PER_VARIATION",
     "comparison_queries",
+    "report_answers",
     "same_basis",
     "versions_frame",
     "week_window",
@@ -84,8 +85,8 @@ def comparison_queries(account: Account, conversion_metric: str, *, window: Any,
 
 
 def weeks_of_tests(window: Window) -> Window:
-    """Return the weeks, up to the end of a window, within which the beginning of running tests is looked for."""
-    return Window(window.last - timedelta(days=7 * TEST_WEEKS - 1), window.last)
+    """Return the weeks up to the end of a window by which the weekly report judges it, its tests included."""
+    return Window(window.last - timedelta(days=7 * KNOWN_WEEKS - 1), window.last)
 
 
 def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
@@ -115,6 +116,44 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
     marked = before.copy(deep=False)
     marked.attrs = {**before.attrs, "basis": basis}
     return marked
+
+
+def report_answers(
+    account: Account | Any, after: pd.DataFrame, before: pd.DataFrame, recent: pd.DataFrame
+) -> WeekData | None:
+    """Bring what was fetched, and what the store knows, into the shape that the weekly report judges.
+
+    Sends nothing. None where the window is not a whole week from Monday to Sunday, or nothing was sent: the report
+    judges such weeks only.
+
+    Parameters
+    ----------
+    account : Account
+    after, before : DataFrame
+        Values of a week and of the one before.
+    recent : DataFrame
+        The weekly series of `weeks_of_tests`.
+    """
+    if after.empty or recent.empty or after["window_end"].isna().any():
+        return None
+    first, end = after["window_start"].min(), after["window_end"].max()
+    if first.weekday() or (end.tz_localize(None) - first.tz_localize(None)).days != 7:
+        return None
+    try:
+        found = _answers(account, after, before)
+    except FlowperfError:  # nothing is kept, or it cannot be read
+        return None
+    here = recent["interval_start"] == first
+    known = found.history
+    days = known  # of this week, if a weekly report asked for them: they tell which flows stopped in it
+    if len(known):
+        is_day = known["interval_end"] - known["interval_start"] < timedelta(days=2)
+        asked = known.loc[is_day & (known["interval_start"] >= first) & (known["interval_start"] < end), "fetched_at"]
+        days = known[is_day & (known["fetched_at"] == asked.max())]
+        known = known[~is_day & (known["interval_start"] >= first - timedelta(days=57))]
+    return replace(
+        found, weekly=recent[~here], daily=days if len(days) else recent[here], history=known.reset_index(drop=True)
+    )
 
 
 def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) -> WeekData:

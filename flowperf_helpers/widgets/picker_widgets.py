@@ -15,7 +15,7 @@ from flowperf_helpers.errors import ArgumentError
 __all__ = ["FIELD_STYLE", "FIELD_WIDTH", "SearchPicker", "WindowPicker", "window_presets"]
 
 FIELD_STYLE = {"description_width": "90px"}
-FIELD_WIDTH = "340px"
+FIELD_WIDTH = "330px"
 
 Choice = tuple[str, str]
 
@@ -68,12 +68,16 @@ class SearchPicker(w.VBox):
             description=noun.capitalize(), rows=min(8, max(3, len(choices))), style=FIELD_STYLE,
             layout={"width": FIELD_WIDTH}, tooltip="Arrows move, Shift adds the next, Ctrl (or ⌘) and click one more",
         )  # fmt: skip
-        self.quick_button = w.Button(description=quick_label, tooltip=f"Choose {quick_label.lower()} {noun}")
-        self.clear_button = w.Button(description="Choose none", tooltip=f"Clear the choice of {noun}")
+        self.quick_button = w.Button(
+            description=quick_label, tooltip=f"Choose {quick_label.lower()} {noun}", layout={"width": "auto"}
+        )
+        self.clear_button = w.Button(
+            description="Choose none", tooltip=f"Clear the choice of {noun}", layout={"width": "auto"}
+        )
         self.count = w.HTML()
-        buttons = w.HBox([self.quick_button, self.clear_button, self.count])
-        buttons.layout.margin = "0 0 0 98px"
-        super().__init__([self.search, self.listing, buttons])
+        buttons = w.HBox([self.quick_button, self.clear_button])
+        buttons.layout.margin = self.count.layout.margin = "0 0 0 98px"
+        super().__init__([self.search, self.listing, buttons, self.count])
         self._show()
         self.search.observe(lambda change: self._show(), "value")
         self.listing.observe(self._picked, "value")

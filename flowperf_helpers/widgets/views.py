@@ -18,13 +18,16 @@ from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.figure import plural
 from flowperf_helpers.plots.flows import plot_volume
 from flowperf_helpers.plots.tables import Column, comparison_table, make_table
+from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.decomposition import decompose
+from flowperf_helpers.stats.ranking import rank_rates
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
 from flowperf_helpers.widgets.lenient_account import explanation_picture, or_explanation
+from flowperf_helpers.widgets.level_changes import level_changes
 from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_rows
 
 __all__ = [
@@ -201,7 +204,7 @@ _INTERVALS = ["weekly", "daily"]
 
 def values_offers(*, picture: str, **others: Any) -> dict[str, list[str]]:
     """Return the statistics that go with a picture of `view_values`: what is tested or split has to be a rate."""
-    is_tested = picture in ("before", "effects", "variations", "table")
+    is_tested = picture in ("before", "effects", "variations", "table", "ranking")
     return {"statistic": [name for name, known in STATISTICS.items() if not is_tested or known.kind == "rate"]}
 
 
@@ -242,6 +245,7 @@ def _forecast(frame: pd.DataFrame, statistic: str, history: pd.DataFrame | None)
 
 VALUES_VIEWS = {
     "beside each other": "levels",
+    "ranked over twelve weeks": "ranking",
     "against the window before": "before",
     "from recipient to conversion": "funnel",
     "where the change came from": "effects",
@@ -255,12 +259,22 @@ _TESTS = (
     "one looks."
 )
 
+_BY_ONE_WINDOW = (
+    "Judged by the window before alone, as if a rate never moved by itself: the weekly report, which knows how much "
+    "each rate moves from week to week, would claim less."
+)
+_RANKING = (
+    "Hollow dots are rates as counted, and the best of many small ones is mostly the luckiest. Filled dots are drawn "
+    "towards the mean of all as far as their own twelve weeks say little: rank by these."
+)
+
 
 @or_explanation
 def view_values(
     after: pd.DataFrame,
     before: pd.DataFrame,
     recent: pd.DataFrame | None = None,
+    answers: WeekData | None = None,
     *,
     statistic: str = "click_rate",
     picture: str = "levels",
@@ -276,7 +290,10 @@ def view_values(
         Values of a window and of the one before it, per message and variation; ``before.attrs["basis"]``, where it is
         there, is said under each comparison.
     recent : DataFrame, optional
-        A weekly series, for the tests: they are judged since they began. Left out: by the window alone.
+        A weekly series, for the ranking and the tests: they are judged since they began. Left out: by the window alone.
+    answers : WeekData, optional
+        Of `flowperf_helpers.widgets.report_answers`: changes are judged as in the weekly report. Left out, or where the
+        report judges no such change: by the window before alone, and a sentence says so.
     statistic : str
         For all pictures but the funnel; the comparisons need a rate.
     picture : str
@@ -299,6 +316,12 @@ def view_values(
         return plots.plot_values(after, statistic=statistic, by=by)
     if picture == "funnel":
         return plots.plot_funnel(after, by=by)
+    if picture == "ranking":
+        if recent is None:
+            return explanation_picture("A ranking needs a weekly series: it looks at twelve weeks.", after.attrs)
+        rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
+        ranked = rank_rates(rows, rate=statistic, by=by.replace("_name", "_id"))
+        return [plots.plot_ranking(ranked, by=by), _RANKING]
     if picture == "variations":
         if recent is None:
             return plots.plot_variations(_with_source(compare_variations(after, rate=statistic), after), rate=statistic)
@@ -311,7 +334,12 @@ def view_values(
     if picture == "effects":
         split = _with_source(decompose(before, after, rate=statistic, by=keys[-2]), after)
         return [plots.plot_effects(split, rate=statistic), *basis]
-    compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
+    compared = level_changes(answers, rate=statistic, by=by, channel=channel)
+    if compared is None:
+        compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
+        basis.append(_BY_ONE_WINDOW)
+    else:  # judged together with all flows, as the report does; shown are the chosen ones
+        compared, basis = select_rows(compared, flow_ids=flow_ids), [compared.attrs["basis"]]
     if picture == "table":
         return [comparison_table(compared, rate=statistic), *basis]
     return [plots.plot_comparison(compared, rate=statistic, by=by), *basis]

@@ -6,7 +6,6 @@ import json
 import os
 import threading
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import fsspec
@@ -17,7 +16,7 @@ import pytest
 from flowperf_helpers import connect
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.report import WeeklyReport, fetch_week
-from flowperf_helpers.report.export import write_headline, write_parquet
+from flowperf_helpers.report.export import json_bytes
 from flowperf_helpers.report.run.delivery import check_target, deliver, workplace
 from flowperf_helpers.report.sheets import workbook
 
@@ -98,31 +97,26 @@ def test_sheet_names_are_made_acceptable(tmp_path: Path) -> None:
     assert 2 == len(openpyxl.load_workbook(tmp_path / "a.xlsx").sheetnames)
 
 
-def test_parquet_keeps_dtypes(tmp_path: Path) -> None:
-    """What is read back has the dtypes of the frames' contract."""
-    write_parquet(_table(), tmp_path / "a.parquet")
-    back = pd.read_parquet(tmp_path / "a.parquet")
-    pd.testing.assert_frame_equal(_table(), back)
+def test_parquet_keeps_dtypes(report: WeeklyReport, tmp_path: Path) -> None:
+    """What is read back has the dtypes of the report's own rows."""
+    report.save(tmp_path)
+    rows, back = report.tidy(), pd.read_parquet(tmp_path / "data.parquet")
+    pd.testing.assert_frame_equal(rows, back, check_dtype=False)
+    assert list(map(str, rows.dtypes)) == list(map(str, back.dtypes))
 
 
-def test_headline_is_json_for_everybody(tmp_path: Path) -> None:
+def test_headline_is_json_for_everybody() -> None:
     """NaN and infinity become null: other languages refuse them."""
-    write_headline({"a": float("nan"), "b": [float("inf"), 1.5], "c": "ø"}, tmp_path / "a.json")
-    assert {"a": None, "b": [None, 1.5], "c": "ø"} == json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+    made = json_bytes({"a": float("nan"), "b": [float("inf"), 1.5], "c": "ø"})
+    assert {"a": None, "b": [None, 1.5], "c": "ø"} == json.loads(made)
 
 
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda path: write_headline({"a": "x" * 100_000}, path),
-        lambda path: write_parquet(_table(), path),
-    ],
-    ids=["json", "parquet"],
-)
-def test_full_disk_is_one_sentence(write: Callable[[Path], None]) -> None:
+@pytest.mark.parametrize("name", ["data.parquet", "data.xlsx", "headline.json"])
+def test_full_disk_is_one_sentence(report: WeeklyReport, name: str, tmp_path: Path) -> None:
     """A full disk ends in our error, which says so."""
-    with pytest.raises(StorageError, match="could not be written"):
-        write(Path("/dev/full"))
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(StorageError, match=f"{name} could not be written"):
+        report.save(tmp_path)
 
 
 def test_delivery_replaces_whole_files(tmp_path: Path) -> None:
@@ -270,10 +264,16 @@ def test_any_currency_and_title_makes_a_readable_file(currency: str, tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> openpyxl.Workbook:
+def report(tmp_path_factory: pytest.TempPathFactory) -> WeeklyReport:
+    """Make the report of the sandbox's week."""
+    return WeeklyReport(fetch_week(connect("sandbox", home=tmp_path_factory.mktemp("home"))))
+
+
+@pytest.fixture(scope="module")
+def book(report: WeeklyReport, tmp_path_factory: pytest.TempPathFactory) -> openpyxl.Workbook:
     """Make the spreadsheet of the sandbox's week."""
     folder = tmp_path_factory.mktemp("book")
-    WeeklyReport(fetch_week(connect("sandbox", home=folder / "home"))).save(folder)
+    report.save(folder)
     return openpyxl.load_workbook(folder / "data.xlsx")
 
 

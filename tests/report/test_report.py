@@ -302,17 +302,17 @@ def test_effects_add_up_to_the_change(report: WeeklyReport) -> None:
 
 def test_nothing_known_is_missing(report: WeeklyReport) -> None:
     """Each flow of discovery is either in the table or among those without numbers, with a reason."""
-    shown = set(report.flows["flow_id"]) | set(report.honest["flow_id"])
+    shown = set(report.flows["flow_id"]) | set(report.coverage["flow_id"])
     assert set(report.answers.flows["flow_id"]) <= shown
-    assert report.honest["reason"].notna().all()
-    assert {"draft", "archived"} <= set(report.honest["reason"])
+    assert report.coverage["reason"].notna().all()
+    assert {"draft", "archived"} <= set(report.coverage["reason"])
 
 
 def test_vanished_flow_is_named(report: WeeklyReport) -> None:
     """A flow that sent in the last year and is in the account no more stands among those without numbers."""
     gone = STORIES[0].flow_id
     flows = report.answers.flows[report.answers.flows["flow_id"] != gone].reset_index(drop=True)
-    rows = WeeklyReport(replace(report.answers, flows=flows)).honest
+    rows = WeeklyReport(replace(report.answers, flows=flows)).coverage
     assert "deleted since it last sent" in rows.set_index("flow_id").loc[gone, "reason"]
 
 
@@ -581,7 +581,7 @@ def _tables(found: WeeklyReport) -> dict[str, tuple[pd.DataFrame, Table]]:
     """Every table of the notes with the frame that feeds it, made by the function that feeds it."""
     weeks, currency = found.restated_weeks, found.answers.account["currency"]
     return {
-        "unsent": (found.honest, unsent_table(found.honest, found.names, limit=999)),
+        "unsent": (found.coverage, unsent_table(found.coverage, found.names, limit=999)),
         "restated": (weeks, restated_table(weeks, currency, limit=999)),
         "disagreements": (found.reconciled, disagreement_table(found.reconciled, found.names, currency)),
         "variations": (found.family.tests, variations_table(found.family.tests)),

@@ -23,7 +23,7 @@ import yaml
 from headlines import headline
 
 from flowperf_helpers.errors import OverdueError
-from flowperf_helpers.report.run.due import check_last
+from flowperf_helpers.report.run.archive import check_last
 
 ROOT = Path(__file__).parents[2]
 SCHEDULES = ROOT / ".github" / "schedules"

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flowperf_helpers import connect
-from flowperf_helpers.errors import ApiError, ArgumentError, ScopeError, TransportError
+from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.sandbox import SANDBOX_NOW
-from flowperf_helpers.stats.data_quality import REASONS, coverage_table, reconcile, restatements
+from flowperf_helpers.stats.data_quality import coverage_table, reconcile, restatements
 
 ZONE = "Europe/Copenhagen"
 
@@ -63,7 +63,6 @@ def test_every_message_has_a_row_and_a_reason() -> None:
     assert ["live", "live", "live", "draft", "archived", "bare", "gone"] == found["flow_id"].tolist()
     assert [False] == found.loc[found["flow_id"] == "gone", "is_discovered"].tolist()
     assert found.loc[found["flow_id"] != "gone", "is_discovered"].all()
-    assert set(found["reason"]) <= set(REASONS)
 
 
 def test_absent_is_na_and_sent_stays() -> None:
@@ -73,25 +72,6 @@ def test_absent_is_na_and_sent_stays() -> None:
     assert "Int64" == str(found["recipients"].dtype)
     assert found.loc[["m2", "m3", "m4", "m5"], ["recipients", "opens", "conversion_value"]].isna().all(axis=None)
     assert ("One", "Live") == (found.loc["m1", "flow_message_name"], found.loc["m1", "flow_name"])
-
-
-def test_failures() -> None:
-    """A refused or failed request is the reason of the rows it would have brought, before any status."""
-    refusal = ApiError("no", status=400, detail="Metric does not support querying for values data")
-    found = coverage_table(FLOWS, MESSAGES, ANSWER, failures={"live": ScopeError("no"), "draft": refusal})
-    assert "sent" == reasons(found)["m1"]
-    assert "not permitted" == reasons(found)["m2"]
-    assert "metric refuses values" == reasons(found)["m4"]
-    everything = coverage_table(FLOWS, MESSAGES, ANSWER, failures={None: TransportError("cut", url="u")})
-    assert {"request failed"} == set(everything.loc[everything["recipients"].isna(), "reason"])
-
-
-@pytest.mark.parametrize("refused", [True, {"M"}])
-def test_refused_values(refused: bool | set[str]) -> None:
-    """Rows without values say so where the metric refuses them; rows that have values were sent."""
-    assert "metric refuses values" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m1"]
-    assert "sent" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values=refused))["m9"]
-    assert "sent" == reasons(coverage_table(FLOWS, MESSAGES, ANSWER, refused_values={"other"}))["m1"]
 
 
 def test_zero_recipients() -> None:
@@ -212,7 +192,7 @@ def asked(counts: list[int | None], when: str, **columns: object) -> pd.DataFram
     return frame.assign(fetched_at=pd.Timestamp(when, tz="UTC").as_unit("us"), flow_message_name="A")
 
 
-def test_changes_between_consecutive_askings() -> None:
+def test_changes_between_consecutive_snapshots() -> None:
     """Each change between neighbours in time is one row, NA to a number too; equal numbers are none."""
     history = pd.concat(
         [
@@ -228,7 +208,7 @@ def test_changes_between_consecutive_askings() -> None:
     assert [2.0, 5.0] == found.loc[1, ["after", "days_between"]].tolist()
     assert [True, False] == found["was_provisional"].tolist()
     assert ["A", "A"] == found["flow_message_name"].tolist()
-    assert 3 == found.attrs["askings"]
+    assert 3 == found.attrs["snapshots"]
 
 
 def test_renamed_messages_and_other_lengths() -> None:
@@ -244,18 +224,18 @@ def test_renamed_messages_and_other_lengths() -> None:
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=6), st.randoms(use_true_random=False)
 )
 @settings(max_examples=40, deadline=None)
-def test_changes_add_up(askings: list[tuple[int, int]], random: Random) -> None:
+def test_changes_add_up(snapshots: list[tuple[int, int]], random: Random) -> None:
     """All changes of a bucket add up to last less first, whatever the order of rows."""
-    parts = [asked(list(c), f"2026-12-{i + 1:02d}T06:00") for i, c in enumerate(askings)]
+    parts = [asked(list(c), f"2026-12-{i + 1:02d}T06:00") for i, c in enumerate(snapshots)]
     random.shuffle(parts)  # type: ignore[attr-defined]
     found = restatements(pd.concat(parts))
     for place, day in enumerate((16, 17)):
         change = found.loc[found["interval_start"].dt.day == day, "change"].sum()
-        assert askings[-1][place] - askings[0][place] == change
+        assert snapshots[-1][place] - snapshots[0][place] == change
 
 
 def test_no_history() -> None:
-    """No askings, one asking and unchanged askings give an empty frame with its columns."""
+    """No snapshots, one snapshot and unchanged snapshots give an empty frame with its columns."""
     one = asked([1, 2], "2026-11-23T06:00")
     for history in (one.head(0), one, pd.concat([one, asked([1, 2], "2026-11-24T06:00")])):
         found = restatements(history)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from worlds import flows_by_rate
 
-from flowperf_helpers.stats.ranking import shrunken_ranking
+from flowperf_helpers.plots import alt_text, plot_ranking
+from flowperf_helpers.stats.ranking import rank_rates, shrunken_ranking
 
 
 def test_the_best_are_named_and_not_the_luckiest() -> None:
@@ -46,3 +48,21 @@ def test_two_rows_are_not_shrunk_and_it_says_so() -> None:
     table = shrunken_ranking(np.array([[5.0], [9.0]]), np.array([[100.0], [100.0]]))
     assert not table.attrs["is_shrunk"]
     assert (table["shrunk"] == table["raw"]).all()
+
+
+def test_flows_of_a_series_are_ranked_by_what_is_known_of_them() -> None:
+    """A tiny flow with the highest rate as counted stands below a large one whose rate is known, and both are shown."""
+    weeks = pd.date_range("2026-08-31", periods=12, freq="7D", tz="UTC")
+    flows = {"tiny": (1, 2), "large": (300, 1_000), "middle": (200, 1_000), "low": (100, 1_000)}
+    rows = [
+        {"flow_id": flow, "flow_name": flow.title(), "flow_message_id": f"{flow}1", "send_channel": "email",
+         "interval_start": week, "interval_end": week + pd.Timedelta(days=7), "is_partial": False,
+         "delivered": n if flow != "tiny" or week == weeks[0] else 0,
+         "clicks_unique": x if flow != "tiny" or week == weeks[0] else 0}
+        for flow, (x, n) in flows.items() for week in weeks
+    ]  # fmt: skip
+    ranked = rank_rates(pd.DataFrame(rows), rate="click_rate")
+    assert ["Large", "Tiny"] == list(ranked["flow_name"].head(2))
+    tiny = ranked.set_index("flow_id").loc["tiny"]
+    assert (1, 2) == (tiny["raw_rank"], tiny["rank"])
+    assert "1 could be as good" in alt_text(plot_ranking(ranked))

@@ -75,7 +75,7 @@ def test_limits_cover() -> None:
     assert np.mean(inside) >= 0.9
 
 
-def test_complete_askings_are_the_chain_ladder() -> None:
+def test_complete_snapshots_are_the_chain_ladder() -> None:
     """Where each day was asked every day, the shares are the pooled development factors."""
     asked = history(finals(40, 100), np.arange(40) + 0.25)
     table = asked.assign(age=(asked["fetched_at"] - asked["interval_end"].dt.tz_convert("UTC")).dt.days)

@@ -61,6 +61,6 @@ def test_a_shared_curve_is_not_seven_curves() -> None:
     assert seven[2] - seven[1] > 6 * (one[2] - one[1])
 
 
-def test_late_growth_counts_what_both_askings_know() -> None:
+def test_late_growth_counts_what_both_snapshots_know() -> None:
     """Intervals that were asked once take no part."""
     assert late_growth([10, 20, np.nan], [11, 20, 40]) == (1.0, 30.0)

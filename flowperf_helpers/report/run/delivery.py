@@ -168,8 +168,8 @@ def deliver(
             f"The report could not be written into {target} ({reason}): {what} untouched.", path=folder
         ) from error
     finally:
-        for near in waiting.values():
-            near.unlink(missing_ok=True)
+        for beside in waiting.values():
+            beside.unlink(missing_ok=True)
     return placed
 
 

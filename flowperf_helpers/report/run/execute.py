@@ -1,7 +1,7 @@
 """Run one notebook from its first cell to its last: a deadline for all of it, and our own errors out of its kernel.
 
 papermill does the work. This room adds what a run without a spectator needs: one deadline over all cells, a kernel
-that is not waited for when it is told to stop, errors that keep their exit code, and a file that tells nothing of the
+that is not waited for when it is asked to stop, errors that keep their exit code, and a file that tells nothing of the
 machine it ran on.
 """
 

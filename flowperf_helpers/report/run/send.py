@@ -90,7 +90,7 @@ def operator_hears(operator: Target | None, account: str, say: Callable[[str], N
             try:
                 send(operator, notice(f"flowperf, account {account}: exit code {code}", f"{text} (exit code {code})"))
             except DeliveryError as failure:
-                say(f"the operator was not told. {failure}")
+                say(f"the operator was not informed. {failure}")
         raise
 
 
@@ -228,12 +228,12 @@ def _heard() -> Iterator[list[str]]:
 
 def _reason(log: Sequence[str]) -> str:
     """Why a message did not arrive, in our words: what the log says may hold the address."""
-    told = " ".join(log)
-    if status := _STATUS.search(told):
+    output = " ".join(log)
+    if status := _STATUS.search(output):
         return f"refused it ({status[1]})"
-    if "CERTIFICATE_VERIFY_FAILED" in told:
+    if "CERTIFICATE_VERIFY_FAILED" in output:
         return "has a certificate that is not trusted"
-    if "timed out" in told.lower():
+    if "timed out" in output.lower():
         return "did not answer in time"
     return "cannot be reached"
 

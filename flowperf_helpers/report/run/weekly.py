@@ -36,7 +36,7 @@ from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scr
 from flowperf_helpers.report.run.send import post
 from flowperf_helpers.report.run.targets import find_targets
 
-__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "make_page", "run_weekly"]
+__all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "run_weekly"]
 
 NOTEBOOK = "05_weekly_report.ipynb"
 LONGEST_RUN = 604_800
@@ -133,7 +133,7 @@ def run_weekly(
         Deadline in seconds of the whole run: names, waiting, notebook, page, PDF and delivery. What was made by then
         is brought to ``out`` in a few seconds more, or kept in a temporary folder; the error names it.
     send : sequence of str, optional
-        Targets of ``accounts.toml`` that get a message; one that does not arrive is told in the manifest.
+        Targets of ``accounts.toml`` that get a message; one that does not arrive is named in the manifest.
     send_if : str, optional
         ``"always"``, ``"signal"`` or ``"change:PCT"``; see `flowperf_helpers.report.digest.reason_to_send`.
     say : callable, optional
@@ -374,24 +374,6 @@ def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
         and "notebook-only" not in cell["metadata"].get("tags", [])
         and bool(cell["outputs"])
     )
-
-
-def make_page(executed: str | Path, html: str | Path) -> Path:
-    """Make the page of a notebook that something else executed (papermill's own command, a scheduler's operator).
-
-    Parameters
-    ----------
-    executed, html : path
-        The executed notebook; the page to write.
-    """
-    from flowperf_helpers.report.html import notebook_page
-
-    page = Path(html)
-    try:
-        page.write_text(notebook_page(scrub_notebook(read_notebook(executed)), title=page.stem), encoding="utf-8")
-    except OSError as error:
-        raise StorageError(f"The page {page.name} could not be written ({error.strerror}).", path=page) from error
-    return page
 
 
 def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path, bundle: Path) -> NotebookError:
