@@ -92,8 +92,8 @@ def run_command(
         if plan.to_ask:
             with open_workers(workers or os.cpu_count() or 1, scheduler) as pool:
                 outcomes = fleet.run(plan, pool)
-        places = write_summary(summarise(outcomes, label, folder), folder)
         _tell_failed(outcomes, say)
+        places = write_summary(summarise(outcomes, label, folder), folder)
         for place in places:
             tell(f"{folder.rstrip('/')}/{place}")
         done = sum(outcome.status != "failed" for outcome in outcomes)

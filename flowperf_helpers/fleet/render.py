@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,12 +34,15 @@ class Task:
         Of the package that sends it.
     with_page : bool
         Whether the page is made here; not where the notebook makes it.
+    earlier : sequence of mapping
+        Headlines of the account's other weeks, as far as `flowperf_helpers.report.memory.remember` needs them.
     """
 
     answers: WeekData
     facts: pd.DataFrame
     version: str = __version__
     with_page: bool = True
+    earlier: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def render(task: Task) -> Rendered:
         "json": made["headline.json"],
     }
     if task.with_page:
-        contents["html"] = report_page(report).encode()
+        contents["html"] = report_page(report, task.earlier).encode()
     rows = results.flow_rows(report, task.facts)
     summary = {
         "title": report.headline()["account"]["title"],
@@ -112,16 +116,21 @@ def render(task: Task) -> Rendered:
     return Rendered(contents, results.to_parquet(rows), summary, time.process_time() - started)
 
 
-def report_page(report: Any) -> str:
+def report_page(report: Any, earlier: Sequence[Mapping[str, Any]] = ()) -> str:
     """The page that `flowperf weekly` makes of the stock notebook, without a kernel.
 
     Parameters
     ----------
     report : WeeklyReport
+    earlier : sequence of mapping
+        As `Task` has them.
     """
     from flowperf_helpers.report.html import bare_part
+    from flowperf_helpers.report.memory import memory_part, remember
 
-    parts = [bare_part(part.html) for part in report.parts()]
+    first, *others = (part.html for part in report.parts())
+    said = memory_part(remember(report.headline(), earlier))
+    parts = [bare_part(part) for part in (first, said, *others) if part]
     mark = "SANDBOX: " if report.answers.account["sandbox"] else ""
     head, *between = _shell(len(parts))
     title = f"{mark}{report.headline()['account']['title']}, week {report.answers.week}"

@@ -7,6 +7,7 @@ run, the next one keeps what is done, finds what was answered in the store, and 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -37,8 +38,9 @@ from flowperf_helpers.fleet.workers import Workers
 from flowperf_helpers.frames.columns import text_column
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import Limit, limits_of
-from flowperf_helpers.klaviyo.storage import flowperf_home
+from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
 from flowperf_helpers.report.data import fetch_week, plan_week
+from flowperf_helpers.report.run.archive import read_headlines, series_of
 from flowperf_helpers.report.run.weekly import file_names
 
 __all__ = ["ASKED_AT_ONCE", "Fleet", "FleetPlan", "Outcome", "exit_code", "fleet_week", "week_facts"]
@@ -46,6 +48,8 @@ __all__ = ["ASKED_AT_ONCE", "Fleet", "FleetPlan", "Outcome", "exit_code", "fleet
 ASKED_AT_ONCE = 32
 """Accounts that are asked at the same time; each of them mostly waits."""
 SOME_FAILED = 6
+_LOCK = ".fleet.lock"
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 _PLANNED = {
     "account": "str", "requests": "Int64", "minutes": "float64", "share_of_day": "float64", "problem": "str",
 }  # fmt: skip
@@ -184,34 +188,43 @@ class Fleet:
         self._refresh = refresh
         self._limits = limits
         self._home = flowperf_home(environ)
+        self._full = ""
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the output folder for this run.
+        """Hold the output for this run: a folder against everyone, an address against other runs with this home.
 
         Raises
         ------
         StorageError
             Another fleet is at work there, or nothing can be written there.
         """
-        if not self.target.is_local:
-            yield
-            return
         import filelock
 
-        folder = Path(self.target.root)
-        lock = filelock.FileLock(folder / ".fleet.lock", timeout=0)
+        place = Path(self.target.root) / _LOCK
+        if not self.target.is_local:
+            try:
+                self.target.put(_LOCK, b"")  # before anything is asked
+            except StorageError as error:
+                reason = type(error.__cause__).__name__
+                raise StorageError(
+                    f"Nothing can be written into {self.out} ({reason}): check its permissions, or give another --out.",
+                    path=self.out,
+                ) from error
+            mark = hashlib.blake2b(self.out.encode(), digest_size=8).hexdigest()
+            place = private_folder(self._home / "locks") / f"fleet-{mark}.lock"
+        lock = filelock.FileLock(place, timeout=0)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            place.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except filelock.Timeout as error:
             raise StorageError(
-                f"Another fleet writes into {self.out}: wait for its end, or give another --out.", path=folder
+                f"Another fleet writes into {self.out}: wait for its end, or give another --out.", path=self.out
             ) from error
         except OSError as error:
             raise StorageError(
                 f"Nothing can be written into {self.out} ({error.strerror}): give another folder with --out.",
-                path=folder,
+                path=self.out,
             ) from error
         try:
             yield
@@ -266,9 +279,13 @@ class Fleet:
             self.progress.reset()
 
     def _surely(self, work: Callable[[str], Any], name: str) -> Any:
+        if self._full:  # an answer that cannot be kept would only cost the account's quota
+            return Outcome(name, "failed", f"Not asked, as the disk is full: {self._full}", StorageError.exit_code)
         try:
             return work(name)
         except Exception as error:  # one account's trouble, of whatever kind, is its own
+            if isinstance(error, StorageError) and getattr(error.__cause__, "errno", None) in _FULL:
+                self._full = str(error)
             code = error.exit_code if isinstance(error, FlowperfError) else 1
             return Outcome(name, "failed", reason_of(error), code, isinstance(error, AuthenticationError))
 
@@ -331,7 +348,8 @@ class Fleet:
         started = time.monotonic()
         account = self._account(name)
         answers = fetch_week(account, week=self.week, refresh=self._refresh)
-        task = Task(answers, week_facts(account), with_page=not self._notebooks)
+        earlier = [] if self._notebooks else self._earlier(name)
+        task = Task(answers, week_facts(account), with_page=not self._notebooks, earlier=earlier)
         asked = time.monotonic()
         rendered = workers.render(task)
         files = self._written(name, rendered)
@@ -354,6 +372,12 @@ class Fleet:
         content = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
         self.target.put(self._manifest_place(name), content.encode())
         return Outcome(name, "done", requests=answers.requests, manifest=manifest)
+
+    def _earlier(self, name: str) -> list[dict[str, Any]]:
+        """What the account's weeks before this one found, from their own files."""
+        weeks = series_of(read_headlines(f"{self.out}/reports/{name}"), f"weekly-{name}")
+        wanted = ("week", "account", "signals")
+        return [{k: week[k] for k in wanted if k in week} for week in weeks if week["week"] < self.week]
 
     def _written(self, name: str, rendered: Rendered) -> list[dict[str, Any]]:
         names = file_names(name, self.week)

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowperf_helpers.account.timeframes import iso_week
 
-__all__ = ["Memory", "remember"]
+__all__ = ["Memory", "memory_part", "remember"]
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -76,6 +76,16 @@ def remember(headline: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]]) 
         ended=[signal for key, signal in (last or {}).items() if key not in now],
         known=last is not None,
     )
+
+
+def memory_part(memory: Memory) -> str:
+    """The part of the page that says which findings are old news and which are gone; empty where there are none."""
+    from flowperf_helpers.report.html import render
+
+    if not memory.still and not memory.ended:
+        return ""
+    still = [(words, signal["text"]) for signal, words in memory.still]
+    return str(render("memory", still=still, ended=[signal["text"] for signal in memory.ended]).html)
 
 
 def _key(signal: Signal) -> tuple[str, ...]:

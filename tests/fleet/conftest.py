@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,12 @@ class Counted:
 def here() -> Workers:
     """Workers of this process, which are there at once."""
     return Workers(lambda: ThreadPoolExecutor(1), 1)
+
+
+def earlier_week(headline: Mapping[str, Any], week: str) -> dict[str, Any]:
+    """A week that found what a later one finds, and one thing more, which the later one no longer has."""
+    gone = {"kind": "change", "flow_id": "gone", "statistic": "click_rate", "text": f"Gone since {week}."}
+    return {**headline, "week": week, "signals": [*headline["signals"], gone]}
 
 
 def small_fleet() -> list[simulate.Shop]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
 import runpy
+import shutil
 import subprocess
 import sys
 import types
@@ -12,13 +15,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import duckdb
+import fsspec
 import pytest
 from click.testing import CliRunner, Result
-from fleet.conftest import WEEK, Ran
+from fleet.conftest import WEEK, Ran, here
+from fsspec.implementations.memory import MemoryFileSystem
 
 from flowperf_helpers import cli
 from flowperf_helpers.errors import AuthenticationError
 from flowperf_helpers.fleet import results
+from flowperf_helpers.fleet.run import Fleet
 
 pytestmark = pytest.mark.xdist_group("fleet")
 ROOT = Path(__file__).parents[2]
@@ -109,6 +115,72 @@ def test_the_sandbox_serves_a_fleet_for_trying(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_full_disk_half_way_is_a_row_and_the_next_run_finishes(ran: Ran, tmp_path: Path) -> None:
+    """A page that no longer fits fails its account in a sentence; what is done stays, and nothing is asked again."""
+    asked, out = len(ran.app.reports), tmp_path / "out"  # type: ignore[attr-defined]
+    shutil.copytree(ran.out / "manifests", out / "manifests", ignore=shutil.ignore_patterns("*shop-0007*"))
+    shutil.copytree(ran.out / "reports" / "shop-0001", out / "reports" / "shop-0001")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    names = "shop-0001,shop-0007"
+    done = subprocess.run(
+        [str(BIN / "flowperf"), "fleet", "--week", WEEK, "--out", "out", "--workers", "1", "--accounts", names],
+        cwd=tmp_path, env={**ran.environ, "FLOWPERF_PACING": "off"}, capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000)),
+    )  # fmt: skip
+    assert 6 == done.returncode, done.stderr
+    said = (
+        r"shop-0007: reports/shop-0007/weekly\S+html could not be written into out \(File too large\): free some space"
+    )
+    assert re.search(said, done.stderr), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(out.rglob("*.part"))
+    assert ["account=shop-0001.json"] == [path.name for path in out.glob("manifests/*/*")]
+    again = ran.fleet(out, *names.split(","))
+    plan = again.plan()
+    states = [(one.account, one.status, one.requests) for one in again.run(plan, here())]
+    assert [("shop-0001", "kept", 0), ("shop-0007", "done", 0)] == states
+    assert before == {path: path.read_bytes() for path in before}
+    assert asked == len(ran.app.reports)  # type: ignore[attr-defined]
+
+
+def test_files_of_the_fleet_that_cannot_be_written_are_a_sentence(
+    typed: object, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where only the index cannot take its place, the run ends with 7 and says so, after who failed."""
+    shutil.copytree(ran.out / "manifests", "out/manifests")
+    Path("out/index.html").mkdir()
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLOWPERF_PACING", "off")
+    done = typed("fleet", "--out", "out", "--week", WEEK, "--accounts", "shop-0001,shop-0002")  # type: ignore[operator]
+    assert 7 == done.exit_code, done.output
+    assert "index.html could not be written into out (Is a directory)" in done.output
+    assert "shop-0002: This customer has to reconnect" in done.output
+
+
+class _Denied(MemoryFileSystem):
+    """A bucket that may be read and not written."""
+
+    protocol = "denied"
+
+    def pipe_file(self, *_: object, **__: object) -> None:
+        raise PermissionError("Access Denied")
+
+
+def test_an_address_without_permission_is_refused_before_anything_is_asked(
+    typed: object, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An output address that may not be written is code 7 and a sentence, before any account is asked."""
+    fsspec.register_implementation("denied", _Denied, clobber=True)
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    with monkeypatch.context() as patch:
+        patch.setattr(Fleet, "plan", lambda self: pytest.fail("it was asked"))
+        done = typed("fleet", "--out", "denied://bucket/fleet")  # type: ignore[operator]
+    assert 7 == done.exit_code, done.output
+    assert "Nothing can be written into denied://bucket/fleet (PermissionError): check its permissions" in done.output
+
+
 def test_the_recipe_queries_the_dataset(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     """README's DuckDB query runs on what a fleet left, and its rates are those of the dataset."""
     monkeypatch.chdir(ran.out.parent)
@@ -192,3 +264,69 @@ def test_the_airflow_recipe_makes_one_task_per_account(
     assert 0 == done.returncode, done.stderr
     states = {row["account"]: row["status"] for row in json.loads((tmp_path / "fleet.json").read_text())["accounts"]}
     assert ("kept", "failed") == (states["shop-0001"], states["shop-0002"])
+
+
+def test_the_dagster_recipe_makes_one_step_per_account(
+    ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job's file has at most 30 lines, maps over the sections, and an account that fails does not stop the rest."""
+    dagster = types.ModuleType("dagster")
+    vars(dagster).update(
+        Definitions=_Operator, DynamicOut=object, DynamicOutput=lambda value, key: (key, value), RetryRequested=_Again,
+        ScheduleDefinition=_Operator, job=lambda **_: lambda make: make, op=_op,
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "dagster", dagster)
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLOWPERF_REPORTS", str(tmp_path))
+    monkeypatch.setenv("FLOWPERF_PACING", "off")
+    monkeypatch.setenv("PATH", f"{BIN}:{os.environ['PATH']}")
+    file = ROOT / ".github" / "schedules" / "dagster_fleet.py"
+    assert 30 >= len(file.read_text(encoding="utf-8").splitlines())
+    recipe = runpy.run_path(str(file))
+    (schedule,) = recipe["definitions"].settings["schedules"]
+    assert ("17 6 * * 1", recipe["fleet"]) == (schedule.settings["cron_schedule"], schedule.settings["job"])
+    given = recipe["names"]().made
+    assert [(str(place), shop.name) for place, shop in enumerate(ran.shops)] == given
+    said: list[str] = []
+    context = types.SimpleNamespace(retry_number=0, log=types.SimpleNamespace(error=said.append))
+    with pytest.raises(_Again):
+        recipe["account"](context, given[1][1])
+    context.retry_number = 2
+    recipe["account"](context, given[0][1])
+    recipe["account"](context, given[1][1])
+    assert [True] == ["has to reconnect" in line or "does not accept" in line for line in said], said
+    with pytest.raises(subprocess.CalledProcessError, match="exit status 6"):
+        recipe["together"](None)
+    states = {row["account"]: row["status"] for row in json.loads((tmp_path / "fleet.json").read_text())["accounts"]}
+    assert ("kept", "failed") == (states["shop-0001"], states["shop-0002"])
+    recipe["fleet"]()
+
+
+class _Again(Exception):
+    """Dagster's request for another try."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(str(settings))
+
+
+class _Steps(list[Any]):
+    """What an op gives inside of a job."""
+
+    @property
+    def made(self) -> list[Any]:
+        return list(self)
+
+    def map(self, step: Any) -> _Steps:
+        assert callable(step)
+        return self
+
+    def collect(self) -> _Steps:
+        return self
+
+
+def _op(function: Any = None, **_: Any) -> Any:
+    """As much of Dagster's op as the recipe uses: with or without settings, around a function."""
+    if function is None:
+        return _op
+    return lambda *given: _Steps(function() if not given else [])

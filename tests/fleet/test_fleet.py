@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import threading
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import openpyxl
 import pandas as pd
 import pytest
-from fleet.conftest import WEEK, Ran, here
+from fleet.conftest import WEEK, Ran, earlier_week, here
 
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.fleet import results, simulate
@@ -81,6 +83,22 @@ def test_what_was_answered_is_not_asked_for_another_folder(ran: Ran, tmp_path: P
     assert ("done", 0) == (outcome.status, outcome.requests)
     assert before == len(ran.app.reports)  # type: ignore[attr-defined]
     pd.testing.assert_frame_equal(results.read(str(ran.out), accounts=[GOOD[0]]), results.read(str(tmp_path / "other")))
+
+
+def test_pages_remember_the_weeks_before(ran: Ran, tmp_path: Path) -> None:
+    """The page says what the account's week before had found; weeks after it and other accounts do not count."""
+    folder = tmp_path / "out" / "reports" / GOOD[0]
+    folder.mkdir(parents=True)
+    headline = json.loads((ran.out / "reports" / GOOD[0] / f"weekly-{GOOD[0]}-{WEEK}.json").read_bytes())
+    for week in ("2026-W46", "2026-W48"):
+        (folder / f"weekly-{GOOD[0]}-{week}.json").write_text(json.dumps(earlier_week(headline, week)))
+    fleet = ran.fleet(tmp_path / "out", GOOD[0])
+    assert ["2026-W46"] == [week["week"] for week in fleet._earlier(GOOD[0])]
+    fleet.run(fleet.plan(), here())
+    page = (folder / f"weekly-{GOOD[0]}-{WEEK}.html").read_text(encoding="utf-8")
+    assert ("Gone since 2026-W46." in page, "Gone since 2026-W48." in page) == (True, False)
+    assert page.count("Still so, second week:") == len(headline["signals"])
+    assert "Since the last report" not in (ran.out / "reports" / GOOD[0] / f"weekly-{GOOD[0]}-{WEEK}.html").read_text()
 
 
 def test_the_dataset_holds_what_klaviyo_counted(ran: Ran) -> None:
@@ -154,6 +172,35 @@ def test_a_place_without_permission_is_a_sentence(ran: Ran, tmp_path: Path) -> N
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match="Nothing can be written into"), ran.fleet(tmp_path / "file" / "x").locked():
         pass
+
+
+def test_two_fleets_do_not_write_to_one_address(ran: Ran) -> None:
+    """On one machine an address is held like a folder."""
+    first, second = ran.fleet("memory://held", GOOD[0]), ran.fleet("memory://held", GOOD[0])
+    with first.locked(), pytest.raises(StorageError, match="Another fleet writes into memory://held"), second.locked():
+        pass
+    with second.locked():
+        pass
+
+
+def test_a_full_disk_asks_nobody_else(ran: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once the disk is full, accounts that were not begun are not asked, each with the reason; all codes are 7."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("flowperf_helpers.fleet.run.ASKED_AT_ONCE", 1)
+    fleet = ran.fleet(tmp_path / "out", *GOOD)
+    plan = fleet.plan()
+    with monkeypatch.context() as patch:
+        patch.setattr("flowperf_helpers.fleet.files._replace", full)
+        outcomes = fleet.run(plan, here())
+    assert 7 == exit_code(outcomes)
+    assert "could not be written" in outcomes[0].reason
+    assert "No space left on device" in outcomes[0].reason
+    assert outcomes[1].reason.startswith("Not asked, as the disk is full: reports/shop-0001/")
+    again = ran.fleet(tmp_path / "out", *GOOD)
+    assert [("done", 0)] * 2 == [(one.status, one.requests) for one in again.run(again.plan(), here())]
 
 
 def test_an_address_holds_the_same_files(ran: Ran) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from bs4 import BeautifulSoup
 from distributed import LocalCluster
-from fleet.conftest import WEEK, Ran
+from fleet.conftest import WEEK, Ran, earlier_week
 
 from flowperf_helpers import connect
 from flowperf_helpers.errors import ArgumentError, FlowperfError
@@ -124,7 +124,10 @@ def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch: pytest.Mo
 
 @pytest.mark.notebook
 def test_the_notebook_gives_the_same_page_and_numbers(task: render.Task, ran: Ran, tmp_path: Path) -> None:
-    """The page without a kernel is the notebook's page, and every number in every file is the same."""
+    """The page without a kernel is the notebook's page with what it remembers, and all numbers are the same."""
+    before = earlier_week(WeeklyReport(task.answers).headline(), "2026-W46")
+    (tmp_path / f"weekly-{NAME}-2026-W46.json").write_text(json.dumps(before), encoding="utf-8")
+    made = render.render(replace(task, earlier=[before]))
     os.environ.update({k: v for k, v in ran.environ.items() if k.endswith("_KLAVIYO_KEY") or k.startswith("FLOWPERF")})
     try:
         manifest = run_weekly(NAME, out=tmp_path, week=WEEK, environ=ran.environ)
@@ -133,9 +136,9 @@ def test_the_notebook_gives_the_same_page_and_numbers(task: render.Task, ran: Ra
             if name.endswith("_KLAVIYO_KEY") or name.startswith("FLOWPERF"):
                 os.environ.pop(name, None)
     files = {file.kind: Path(file.path).read_bytes() for file in manifest.files}
-    made = render.render(task)
     assert json.loads(files["json"]) == json.loads(made.files["json"])
     assert files["parquet"] == made.files["parquet"]
+    assert b"Not found any more:" in made.files["html"]
     assert _words(files["html"]) == _words(made.files["html"])
     report = WeeklyReport(task.answers)
     assert made.rows == results.to_parquet(results.flow_rows(report, task.facts))

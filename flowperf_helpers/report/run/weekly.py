@@ -27,7 +27,7 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.report.digest import check_condition
-from flowperf_helpers.report.memory import Memory, remember
+from flowperf_helpers.report.memory import Memory, memory_part, remember
 from flowperf_helpers.report.run.archive import Headlines, read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.deadline import Deadline
@@ -357,12 +357,9 @@ def _listed(kept: Sequence[Delivered]) -> str:
 
 def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
     """Say behind the first screen of the page which findings are old news, and which are gone."""
-    from flowperf_helpers.report.html import render
-
-    if not memory.still and not memory.ended:
+    html = memory_part(memory)
+    if not html:
         return clean
-    still = [(words, signal["text"]) for signal, words in memory.still]
-    html = render("memory", still=still, ended=[signal["text"] for signal in memory.ended]).html
     shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
     since: dict[str, Any] = {"cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": ""}
     since["outputs"] = [shown]
