@@ -129,13 +129,13 @@ def test_compare_values_in_jupyterlab(lab: str, page: Any) -> None:
     assert "open rate" in changed(page, board, lambda: board.get_by_label("Statistic").select_option("Open rate"))
     assert "messages" in changed(page, board, lambda: board.get_by_label("Rows").select_option("per message"))
     board.get_by_label("Picture").select_option("table with verdicts")
-    board.get_by_text("no evidence of a change").first.wait_for()
+    board.locator(".fp-table").get_by_text("no change larger than").first.wait_for()
     board.get_by_label("Picture").select_option("beside each other")
     board.locator("img").first.wait_for(state="visible")
     changed(page, board, lambda: board.get_by_role("button", name="All live").click())
     changed(page, board, lambda: board.get_by_label("Channel").select_option("email"))
     page.get_by_label("Window", exact=True).select_option("last 4 complete weeks")
-    button = page.get_by_role("button", name="Ask Klaviyo (2)")  # the four weeks of the tests are here already
+    button = page.get_by_role("button", name="Ask Klaviyo (2)")  # the weeks of the tests are here already
     button.wait_for()
     changed(page, board, button.click)
     page.get_by_text("3 answers are here").wait_for()
