@@ -109,14 +109,18 @@ def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
                     color=COLORS["vermillion"], fontweight="bold", zorder=6)  # fmt: skip
 
 
+def _when(start: pd.Timestamp, step: pd.Timedelta) -> str:
+    """An interval as a sentence names it: in a week or month, on a day."""
+    return f"{'in' if step > pd.Timedelta(days=2) else 'on'} {interval_name(start, step)}"
+
+
 def signal_words(limits: pd.DataFrame, step: pd.Timedelta, statistic: str, currency: str | None) -> str:
     """The latest signal in words, and how many there are."""
     flagged = limits[limits["is_signal"].fillna(False).astype(bool)]
     if not len(flagged):
         return "nothing outside the control limits"
     last, column = flagged.iloc[-1], _value_column(limits)
-    when = interval_name(wall_times(pd.DatetimeIndex([last["interval_start"]]))[0], step)
-    when = f"{'in' if step > pd.Timedelta(days=2) else 'on'} {when}"
+    when = _when(wall_times(pd.DatetimeIndex([last["interval_start"]]))[0], step)
     side = "above" if float(last[column]) > float(last["centre"]) else "below"
     others = f", the latest of {len(flagged)} signals" if len(flagged) > 1 else ""
     usual = statistic_text(last["centre"], statistic, currency)
@@ -192,11 +196,10 @@ def plot_series(
         notes.append(f"{plural(others, f'smaller {noun}')} not drawn")
     elif others > 0:
         notes.append(f"pale: {plural(others, f'other {noun}')}" + (", cut at the top" if is_cut else ""))
-    finding, alt = line_words(lines, statistic, currency, noun, signals)
-    if limits is None:
-        finding = _farthest({statistic: lines}, currency)
+    name = short_name(lines.labels[lines.table.columns[0]], 40)
+    finding = f"{name}: {signals}" if limits is not None else _farthest({statistic: lines}, currency)
     headline(ax, finding, " · ".join(notes), attrs, hang=44)
-    put_alt(ax, alt, attrs)
+    put_alt(ax, line_words(lines, statistic, currency, noun, signals), attrs)
     return ax
 
 
@@ -212,8 +215,8 @@ def _limits_of_one(limits: pd.DataFrame, lines: Lines) -> pd.DataFrame:
     return limits.sort_values("interval_start")
 
 
-def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> tuple[str, str]:
-    """The finding and the text alternative of some lines, about the largest group."""
+def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> str:
+    """The text alternative of some lines, about the largest group."""
     label = statistic_label(statistic)
     first = lines.table.columns[0]
     name, final = lines.labels[first], lines.table[first][~lines.table.index.isin(lines.soft)].dropna()
@@ -221,19 +224,13 @@ def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, si
     start, end = (statistic_text(known.iloc[i], statistic, currency) for i in (0, -1))
     opening, closing = (interval_name(known.index[i], lines.step) for i in (0, -1))
     span = f"from {start} ({opening}) to {end} ({closing})"
-    finding = f"{name}: {label.lower()} {span}" if len(known) > 1 else f"{name}: {label.lower()} {end} ({closing})"
-    if signals:
-        finding = f"{short_name(name, 40)}: {signals}"
     groups = plural(len(lines.table.columns), noun)
     tail = f"; {signals}" if signals else ""
     soft = f"; the last {plural(len(lines.soft), 'interval')} are not final" if len(lines.soft) > 1 else (
         "; the last interval is not final" if len(lines.soft) else ""
     )  # fmt: skip
     went = f"{name} went {span}" if len(known) > 1 else f"{name} had {end} ({closing})"
-    return (
-        finding,
-        f"Lines of {label.lower()} for {groups} over {plural(len(lines.table), 'interval')}: {went}{tail}{soft}.",
-    )
+    return f"Lines of {label.lower()} for {groups} over {plural(len(lines.table), 'interval')}: {went}{tail}{soft}."
 
 
 # Several statistics over the same weeks or days, a panel each.
@@ -299,7 +296,7 @@ def plot_small_multiples(
         parts = parts_of(frame, statistic)
         label = axis_title(statistic, currency, denominator=parts[1] if parts else None)
         ax.set_title(label, loc="left", fontsize=10.5, fontweight="bold", color=INK)
-        put_alt(ax, line_words(lines, statistic, currency, noun, "")[1], frame.attrs)
+        put_alt(ax, line_words(lines, statistic, currency, noun, ""), frame.attrs)
     _legend(figure, len(names) - len(looks), noun, any(len(lines.soft) for lines in shaped.values()))
     finding = _farthest(shaped, currency) or f"No {noun} has numbers here"
     _heading(figure, finding, sandbox=bool(frame.attrs.get("sandbox")))
@@ -307,11 +304,14 @@ def plot_small_multiples(
 
 
 def _farthest(shaped: dict[str, Lines], currency: str | None) -> str:
-    """The line whose last final value is farthest from its median, measured by its median distance from it."""
+    """The line whose last final value is farthest from its median, measured by its median distance from it.
+
+    Where no interval is final yet, the last value as it stands.
+    """
     best, words = -1.0, ""
     for statistic, lines in shaped.items():
-        final = lines.table[~lines.table.index.isin(lines.soft)]
-        for column, values in final.items():
+        is_final = ~lines.table.index.isin(lines.soft)
+        for column, values in lines.table[is_final if is_final.any() else ~is_final].items():
             known = values.dropna()
             if not len(known):
                 continue
@@ -319,10 +319,9 @@ def _farthest(shaped: dict[str, Lines], currency: str | None) -> str:
             spread = float((known - usual).abs().median())
             far = abs(last - usual) / spread if spread else 0.0
             if far > best:
-                when = interval_name(known.index[-1], lines.step)
                 now, then = (statistic_text(value, statistic, currency) for value in (last, usual))
-                label = statistic_label(statistic).lower()
-                best, words = far, f"{lines.labels[column]}: {label} {now} in {when}, farthest from its median ({then})"
+                seen = f"{lines.labels[column]}: {statistic_label(statistic).lower()} {now}"
+                best, words = far, f"{seen} {_when(known.index[-1], lines.step)}, farthest from its median ({then})"
     return words
 
 

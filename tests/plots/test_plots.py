@@ -594,6 +594,19 @@ def test_small_multiples_share_colours_and_figure() -> None:
     assert 1 == alt_text(panels).count("invented numbers")
 
 
+def test_lines_without_a_final_interval_have_a_title_all_the_same() -> None:
+    """Where every interval still settles, the title tells the last value as it stands, and on which day."""
+    frame = series(2, 3).assign(is_provisional=True)
+    panels = plot_small_multiples(frame, statistics=["recipients", "click_rate"])
+    heading = panels[0].get_figure()._suptitle.get_text()
+    assert "in W44, farthest from its median" in heading
+    ax = plot_series(frame, statistic="click_rate")
+    assert "in W44, farthest from its median" in ax.get_title(loc="left").replace("\n", " ")
+    days = frame.assign(interval_start=pd.date_range("2026-11-20", periods=3, tz="Europe/Copenhagen").repeat(2))
+    ax = plot_series(days.assign(flow_id=["a", "b"] * 3, flow_name=["A", "B"] * 3), statistic="click_rate")
+    assert "on 22 Nov, farthest" in ax.get_title(loc="left").replace("\n", " ")
+
+
 def test_small_multiples_say_what_is_not_known() -> None:
     """A panel without numbers holds a sentence; the others are drawn."""
     frame = series(2).assign(open_rate=np.nan)
