@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from flowperf_helpers.plots.figure import canvas, headline, label_rows, nothing_to_draw, plural, put_alt
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, label_names, styled
 
-__all__ = ["plot_volume"]
+__all__ = ["flow_states", "plot_volume"]
 
 _LOOKS = {
     "live": ("o", COLORS["blue"]), "manual": ("^", COLORS["orange"]), "draft": ("s", COLORS["purple"]),
@@ -19,7 +19,8 @@ _LOOKS = {
 }  # fmt: skip
 
 
-def _states(frame: pd.DataFrame) -> pd.Series:
+def flow_states(frame: pd.DataFrame) -> pd.Series:
+    """A flow's status as pictures and tables show it: ``archived`` above all, ``unknown`` where Klaviyo sent none."""
     archived = frame["archived"].fillna(False).astype(bool)
     return (
         frame["flow_status"].astype("object").where(frame["flow_status"].notna(), "unknown").mask(archived, "archived")
@@ -57,7 +58,7 @@ def plot_volume(
         nobody = f"Nothing was sent by {plural(len(overview), 'flow')} in {_window(overview)}."
         return nothing_to_draw(ax, nobody, overview.attrs)
     ids = set(overview["flow_id"] if chosen is None else chosen)
-    states = _states(shown)
+    states = flow_states(shown)
     for y, (flow_id, state, sent) in enumerate(zip(shown["flow_id"], states, shown["recipients"], strict=True)):
         marker, color = _LOOKS.get(state, _LOOKS["unknown"])
         face = color if flow_id in ids else "white"

@@ -18,6 +18,7 @@ from flowperf_helpers.stats.claims import LASTING_WEEKS
 __all__ = [
     "Sentence",
     "Signal",
+    "account_changes",
     "claim_signals",
     "common_sentence",
     "five_sentences",
@@ -190,8 +191,8 @@ def _silence(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Te
     return f"{where[0].upper()}{where[1:]} {clause}.", f"{where} {clause}"
 
 
-def common_sentence(claims: Claims) -> str:
-    """What the account did as a whole, once; empty where nothing of it changed."""
+def account_changes(claims: Claims) -> tuple[list[str], list[str]]:
+    """What changed in the account as a whole: what all flows share, and what shows over all of them only."""
     common = {} if claims.common.empty else claims.common.set_index("statistic")[["low", "high"]].to_dict("index")
     together: list[str] = []
     alone: list[str] = []
@@ -200,7 +201,12 @@ def common_sentence(claims: Claims) -> str:
         move = common.get(row["statistic"], {"low": float("nan"), "high": float("nan")})
         shared = move["high"] < 0 if row["direction"] == "down" else move["low"] > 0
         (together if shared else alone).append(str(row["text"]))
-    heads = (("all flows moved together", together), ("over all flows", alone))
+    return together, alone
+
+
+def common_sentence(claims: Claims) -> str:
+    """What the account did as a whole, once; empty where nothing of it changed."""
+    heads = zip(("all flows moved together", "over all flows"), account_changes(claims), strict=True)
     return "; ".join(f"{head}: {', '.join(texts)}" for head, texts in heads if texts)
 
 

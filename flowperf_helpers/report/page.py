@@ -8,7 +8,7 @@ import pandas as pd
 
 from flowperf_helpers.frames.formats import count_text, money_text, percent_text
 from flowperf_helpers.report import export, pictures, tables
-from flowperf_helpers.report.findings import common_sentence
+from flowperf_helpers.report.findings import account_changes, common_sentence
 from flowperf_helpers.report.rows import flow_rows, total_row
 from flowperf_helpers.report.verdicts import Verdict
 from flowperf_helpers.report.view import MONEY, WeekView
@@ -34,15 +34,10 @@ def first_screen(view: WeekView) -> dict[str, Any]:
     common = common_sentence(view.numbers.family)
     if common and not shown and not view.is_first:
         text = f"{common[0].upper()}{common[1:]}. Single flows are judged without what they share."
-        shown = [
-            Verdict(
-                "", "account", "", "●", "", "", "The account moved as a whole", text, "was there a holiday or a sale?"
-            )
-        ]
-    elif common.startswith("all flows"):
-        also.append(
-            ("All flows together:", f"{common.partition(';')[0].partition(': ')[2]}; judged apart from it.", "")
-        )
+        title, action = "The account moved as a whole", "was there a holiday or a sale?"
+        shown = [Verdict("", "account", "", "●", "", "", title, text, action)]
+    elif together := account_changes(view.numbers.family)[0]:
+        also.append(("All flows together:", f"{', '.join(together)}; judged apart from it.", ""))
     if not shown:
         shown, heading, aside = (_first_week(view), "What can be said already", "first report") if view.is_first else (
             _quiet(view), heading, aside)  # fmt: skip

@@ -16,7 +16,7 @@ from flowperf_helpers import plots
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.figure import plural
-from flowperf_helpers.plots.flows import plot_volume
+from flowperf_helpers.plots.flows import flow_states, plot_volume
 from flowperf_helpers.plots.tables import Column, comparison_table, make_table
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
@@ -70,8 +70,7 @@ def view_triggers(
     rows = triggers[triggers["metric_id"].isin(known["metric_id"])].assign(flows=1)
     if rows.empty:
         return explanation_picture(f"None of {plural(len(known), 'metric')} triggers a flow.", metrics.attrs)
-    archived = rows["archived"].fillna(False).astype(bool)
-    rows["state"] = rows["flow_status"].astype("object").fillna("unknown").mask(archived, "archived")
+    rows["state"] = flow_states(rows)
     listed = rows.pivot_table(index="metric_id", columns="state", values="flows", aggfunc="sum", fill_value=0)
     listed.insert(0, "flows", listed.sum(axis=1))
     listed["names"] = rows.sort_values("flow_name").groupby("metric_id")["flow_name"].agg(", ".join)
