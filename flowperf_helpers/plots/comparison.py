@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -62,7 +63,7 @@ def plot_comparison(
     ----------
     compared : DataFrame
         Of `compare_rates` or `level_changes`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping
-        columns.
+        columns; the two sides are called as ``attrs["labels"]`` says.
     rate : str, optional
         The statistic that was compared; left out: ``attrs["rate"]``.
     by : str, optional
@@ -77,11 +78,19 @@ def plot_comparison(
     require_columns(compared, ["rate_before", "rate_after", "difference", "low", "high", "verdict"], "plot_comparison")
     by = label_column(compared, by, "plot_comparison")
     noun, label = noun_of(by), statistic_label(rate)
+    labelled = "labels" in attrs
+    sides = (
+        [printable(str(word)) for word in attrs["labels"]]
+        if labelled
+        else [str(attrs.get(side, side)) for side in ("before", "after")]
+    )
+    change = "difference" if labelled else "change"
     known = compared[compared["rate_before"].notna() & compared["rate_after"].notna()]
     if not len(known):
         return nothing_to_draw(
             canvas(ax, height=2.2),
-            f"No {noun} has a {label.lower()} in both periods: there is nothing to compare.",
+            f"No {noun} has a {label.lower()} in both {' and '.join(sides) if labelled else 'periods'}: "
+            "there is nothing to compare.",
             attrs,
         )
     known = _ranked(known)
@@ -101,19 +110,18 @@ def plot_comparison(
     few_ticks(ax)
     ax.xaxis.set_major_formatter(tick_format(rate, None))
     ax.set_xlabel(axis_title(rate, denominator=compared.attrs.get("denominator")), color=MUTED)
-    _legend(ax, [str(v) for v in shown["verdict"]], hang, str(attrs.get("before", "before")))
+    _legend(ax, [str(v) for v in shown["verdict"]], hang, sides[0], change)
     name = full_name(known.iloc[0], by)
-    finding = _finding(known, name, label, noun)
+    finding = _finding(known, name, label, noun, sides if labelled else None)
     left = len(known) - len(shown)
     unknown = len(compared) - len(known)
-    sides = [str(attrs.get(side, side)) for side in ("before", "after")]
     notes = [
-        f"{label} by {noun}, {sides[0]} → {sides[1]}; bar: 95 % interval of the change",
+        f"{label} by {noun}, {sides[0]} → {sides[1]}; bar: 95 % interval of the {change}",
         f"{plural(left, f'other {noun}')} not shown" if left else "",
-        f"{plural(unknown, noun)} in one period only" if unknown else "",
+        f"{plural(unknown, noun)} in {'one of them' if labelled else 'one period'} only" if unknown else "",
     ]
     headline(ax, finding, " · ".join(n for n in notes if n), attrs, hang=hang)
-    put_alt(ax, _alt(known, name, rate, noun), attrs)
+    put_alt(ax, _alt(known, name, rate, noun, sides if labelled else None), attrs)
     return ax
 
 
@@ -145,40 +153,50 @@ def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str) -> None:
                 fontweight="bold" if verdict in REAL else "normal")  # fmt: skip
 
 
-def _legend(ax: Axes, verdicts: list[str], hang: float, before: str) -> None:
+def _legend(ax: Axes, verdicts: list[str], hang: float, before: str, change: str) -> None:
     """Say in words what the markers mean, for those verdicts that occur."""
     handles = [Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor=MUTED, label=before)]
     verdicts = ["no change larger than x" if v.startswith("no change larger") else v for v in verdicts]
     for verdict, (marker, color) in VERDICT_LOOKS.items():
         if verdict in verdicts:
             size = 8 if verdict in REAL else 6
-            handles.append(Line2D([], [], marker=marker, ls="", color=color, markersize=size, label=verdict))
+            handles.append(Line2D([], [], marker=marker, ls="", color=color, markersize=size,
+                                  label=verdict.replace("change", change)))  # fmt: skip
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=5,
               bbox_transform=below(ax, 38, hang=hang),
               handletextpad=0.2, columnspacing=1.2, borderaxespad=0, labelcolor=MUTED)  # fmt: skip
 
 
-def _finding(known: pd.DataFrame, name: str, label: str, noun: str) -> str:
+def _finding(known: pd.DataFrame, name: str, label: str, noun: str, labels: Sequence[str] | None) -> str:
     real = known[known["verdict"].isin(REAL)]
+    if not len(real) and labels:
+        return f"No {noun}’s {label.lower()} differs beyond chance between {labels[0]} and {labels[1]}"
     if not len(real):
         return f"No {noun}’s {label.lower()} moved beyond chance"
     first = real.iloc[0]
+    if labels:
+        numbers = f"{percent_text(first['rate_after'])} against {percent_text(first['rate_before'])}"
+        more = f" (+{len(real) - 1} more)" if len(real) > 1 else ""
+        return f"{name}: {label.lower()} of {labels[1]} is {first['verdict']} than of {labels[0]}, {numbers}{more}"
     word = "rose" if first["verdict"] == "higher" else "fell"
     change = f"{percent_text(first['rate_before'])} → {percent_text(first['rate_after'])}"
     more = f" (+{len(real) - 1} more)" if len(real) > 1 else ""
     return f"{name}: {label.lower()} {word} beyond chance, {change}{more}"
 
 
-def _alt(known: pd.DataFrame, name: str, rate: str, noun: str) -> str:
+def _alt(known: pd.DataFrame, name: str, rate: str, noun: str, labels: Sequence[str] | None) -> str:
     label = statistic_label(rate).lower()
+    what, moved, change = f"Before and after of {label}", "moved", "change"
+    if labels:
+        what, moved, change = f"{statistic_label(rate)} of {labels[0]} and {labels[1]}", "differs", "difference"
     up, down = (int((known["verdict"] == verdict).sum()) for verdict in REAL)
     if not up + down:
-        return f"Before and after of {label} for {plural(len(known), noun)}: none moved beyond chance."
+        return f"{what} for {plural(len(known), noun)}: none {moved} beyond chance."
     first = known.iloc[0]
     ends = [difference_text(first[end], rate) for end in ("low", "high")]
-    precise = "" if MISSING in ends else f", 95 % interval of the change {ends[0]} to {ends[1]}"
+    precise = "" if MISSING in ends else f", 95 % interval of the {change} {ends[0]} to {ends[1]}"
     return (
-        f"Before and after of {label} for {plural(len(known), noun)}: {up} higher and {down} lower beyond chance, "
+        f"{what} for {plural(len(known), noun)}: {up} higher and {down} lower beyond chance, "
         f"most of all {name} from {statistic_text(first['rate_before'], rate)} to "
         f"{statistic_text(first['rate_after'], rate)}{precise}."
     )

@@ -378,12 +378,17 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     reach = 2 * shown[["low", "high"]].astype("float64").abs().max(axis=1).quantile(0.75)
     who = [column for column in _WHO if {*column.sources} & {*shown.columns}]
     notes = [str(note) for note in compared.attrs.get("notes") or []]
-    title = f"{formats.statistic_label(rate)}, before and now"
+    labels = compared.attrs.get("labels")
+    title = f"{formats.statistic_label(rate)}, {' and '.join(labels) if labels else 'before and now'}"
     if compared.attrs.get("sandbox"):
         title += " · SANDBOX · invented numbers"
     if shown.empty:
-        notes.append("There is nothing to compare: no group is in both periods.")
+        notes.append(f"There is nothing to compare: no group is in both {'of them' if labels else 'periods'}.")
     last = Column("Rests on", "sample", "words") if "sample" in shown else Column("In words", "text", "words")
-    first = [replace(COMPARISON[0], head=str(compared.attrs.get("before", "before")).capitalize())]
-    columns = [*who, *first, *COMPARISON[1:], last]
+    heads = labels or [str(compared.attrs.get("before", "before")).capitalize(), COMPARISON[1].head]
+    sides = [replace(column, head=head) for column, head in zip(COMPARISON[:2], heads, strict=True)]
+    change = replace(COMPARISON[2], head="Difference") if labels else COMPARISON[2]
+    if labels:
+        shown["verdict"] = shown["verdict"].str.replace("change", "difference")
+    columns = [*who, *sides, change, *COMPARISON[3:], last]
     return make_table(shown.assign(reach=reach), columns, limit=top, title=title, notes=notes)

@@ -16,6 +16,7 @@ from flowperf_helpers.stats.rates import q_values, rate_difference, verdicts
 
 __all__ = ["check_comparable", "compare_rates"]
 
+_PERIODS = ("before", "after")
 _ATTRIBUTION_DAYS = 5
 """Klaviyo's default, for frames whose account is not known."""
 
@@ -84,8 +85,9 @@ def compare_rates(
     rate: str = "click_rate",
     by: Sequence[str] | str | None = None,
     allow_unequal: bool = False,
+    labels: tuple[str, str] = ("before", "after"),
 ) -> pd.DataFrame:
-    """Hold the rates of two periods against each other, one row per group of either.
+    """Hold the rates of two periods, or of any two sets of rows, against each other, one row per group of either.
 
     Rows are summed per group first (`sum_rate_parts`), groups matched by ids; names are those of the later period.
     Partial intervals are left out, provisional ones marked in the result.
@@ -100,6 +102,9 @@ def compare_rates(
         Group columns; left out: all groupings that both frames have.
     allow_unequal : bool
         Whether windows of different length may be compared; rates bear it, but weekdays then differ.
+    labels : tuple of str
+        What the two are called in ``sample``, in `plot_comparison` and in `comparison_table`, such as
+        ``("email", "SMS")``. Two channels share no message: compare them by ``["flow_id", "flow_name"]``.
 
     Returns
     -------
@@ -108,13 +113,14 @@ def compare_rates(
         low, high`` (fractions), ``p_value, q_value`` (over all rows), ``verdict`` (one of `VERDICTS`), ``sample``
         (words), ``is_provisional`` (bool). A group of one period only, or with counts that cannot be (more successes
         than trials), keeps its numbers and is "too few to say". ``attrs``: ``rate, numerator, denominator, evidence,
-        notes``.
+        notes``, and ``labels`` where they are not periods.
 
     Raises
     ------
     ArgumentError
-        Missing columns, no rate, or windows of different length.
+        Missing columns, no rate, windows of different length, or labels that are not two different words.
     """
+    labels = _labels(labels)
     notes = check_comparable(before, after, allow_unequal)
     columns = _columns(before, after, by)
     parts = _parts(rate, before, after)
@@ -125,19 +131,28 @@ def compare_rates(
     ]
     joined = sides[0].counts.merge(sides[1].counts, on=keys, how="outer", suffixes=("_before", "_after"), sort=False)
     young = joined[["is_provisional_before", "is_provisional_after"]].fillna(False).astype(bool).any(axis=1)
-    table = _judged(joined, notes).assign(is_provisional=young.to_numpy())
+    table = _judged(joined, notes, labels).assign(is_provisional=young.to_numpy())
     names = pd.concat([sides[1].names, sides[0].names], ignore_index=True).drop_duplicates(keys)
     table = joined[keys].merge(names, on=keys, how="left").join(table)
     table = table[[*columns, *(c for c in table.columns if c not in names.columns)]]
     notes = [*after.attrs.get("notes", []), *notes, *sides[0].notes, *sides[1].notes]
     table.attrs = after.attrs | {"rate": rate, "notes": notes, **parts.to_dict()}
+    if labels != _PERIODS:
+        table.attrs["labels"] = list(labels)
     return table
 
 
 # --- steps --------------------------------------------------------------------------------------------------------
 
 
-def _judged(joined: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+def _labels(labels: tuple[str, str]) -> tuple[str, str]:
+    words = [] if isinstance(labels, str) else [str(label).strip() for label in labels]
+    if len(words) != 2 or not all(words) or words[0] == words[1]:
+        raise ArgumentError(f'labels is {labels!r}: give two different words, such as labels=("email", "SMS").')
+    return words[0], words[1]
+
+
+def _judged(joined: pd.DataFrame, notes: list[str], labels: tuple[str, str]) -> pd.DataFrame:
     """Differences, q-values over all rows, verdicts and the sample in words."""
     x1, n1, x2, n2 = (
         joined[c].to_numpy(dtype=float)
@@ -166,7 +181,7 @@ def _judged(joined: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
             "verdict": pd.array(
                 verdicts(found["difference"], found["low"], found["high"], q, pooled).astype(object), dtype="str"
             ),
-            "sample": pd.array([f"before {s}; after {t}" for s, t in zip(*texts, strict=True)], dtype="str"),
+            "sample": pd.array([f"{labels[0]} {s}; {labels[1]} {t}" for s, t in zip(*texts, strict=True)], dtype="str"),
         },
         index=joined.index,
     )  # fmt: skip

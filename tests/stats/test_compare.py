@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from frames_by_hand import messages
 
 from flowperf_helpers.errors import ArgumentError
+from flowperf_helpers.plots import alt_text, plot_comparison
+from flowperf_helpers.plots.tables import comparison_table
 from flowperf_helpers.stats.ab_tests import compare_variations, probability_best
 from flowperf_helpers.stats.compare import compare_rates
 
@@ -32,6 +36,38 @@ def test_verdicts_of_a_week() -> None:
     assert COLUMNS == list(found.columns[-len(COLUMNS) :])
     assert found["difference"]["m0"] == pytest.approx(-0.03)
     assert found["low"]["m0"] < -0.03 < found["high"]["m0"] < 0
+
+
+def test_two_channels_are_compared_in_their_own_words() -> None:
+    """With labels, the sample, the table, the picture's finding, legend and alternative text name the two channels."""
+    email, sms = messages([6_000, 6_000], [300, 300]), messages([6_000, 6_000], [480, 290])
+    found = compare_rates(email, sms, labels=("email", "SMS"))
+    assert "email 300 of 6,000; SMS 480 of 6,000" == found["sample"].iloc[0]
+    text = comparison_table(found)._repr_html_()
+    assert not [head for head in (">Before<", ">Now<", ">Change<") if head in text]
+    assert "Click rate, email and SMS" in text
+    assert "no evidence of a difference" in text
+    ax = plot_comparison(found)
+    finding = " ".join(ax.get_title(loc="left").split())
+    assert "click rate of SMS is higher than of email, 8.00 % against 5.00 %" in finding.replace("\u202f", " ")
+    legend = ax.get_legend()
+    assert legend is not None
+    assert ["email", "higher", "no evidence of a difference"] == [entry.get_text() for entry in legend.get_texts()]
+    words = finding + alt_text(ax)
+    assert "Click rate of email and SMS" in alt_text(ax)
+    assert not [word for word in ("before", "Before", "rose", "change", "period") if word in words]
+    same = compare_rates(email, email, labels=("email", "SMS"))
+    assert "differs beyond chance between email and SMS" in " ".join(
+        plot_comparison(same).get_title(loc="left").split()
+    )
+
+
+@pytest.mark.parametrize("labels", ["ab", ("email",), ("email", "email"), ("email", " "), ("a", "b", "c")])
+def test_labels_are_two_different_words(labels: Any) -> None:
+    """Anything else is refused with an example."""
+    frame = messages([100], [10])
+    with pytest.raises(ArgumentError, match='labels=\\("email", "SMS"\\)'):
+        compare_rates(frame, frame, labels=labels)
 
 
 def test_groups_of_one_period_stay() -> None:
