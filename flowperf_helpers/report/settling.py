@@ -72,7 +72,7 @@ def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
     note = str(curve.attrs.get("note") or "")
     ahead = _whole_week(answers, then)
     if ahead is None and curve["share"].notna().any() and so_far is not None:
-        ahead = _by_days(days, curve)
+        ahead = _by_days(days, history, curve)
     if ahead is None:
         note = note or "No forecast: this account was not asked before on this machine."
         return Settling(open_days, curve, so_far, None, None, None, "", note)
@@ -128,10 +128,39 @@ def _grown_late(answers: WeekData) -> tuple[float, float]:
     return late_growth(numbers(pair, "conversions_first"), numbers(pair, "conversions"))
 
 
-def _by_days(days: pd.DataFrame, curve: pd.DataFrame) -> WeekForecast | None:
-    """The week's forecast from a curve that its days share; None where the curve does not know an age."""
-    from flowperf_helpers.stats.conversion_lag import forecast
+def _by_days(days: pd.DataFrame, history: pd.DataFrame, curve: pd.DataFrame) -> WeekForecast | None:
+    """The week's forecast from curves that its days share; None where none knows an age.
+
+    An order from a text comes sooner than one from an email: a channel has its own curve where its history is enough
+    for one, and the account's otherwise.
+    """
+    from flowperf_helpers.stats.conversion_lag import completeness_curve
     from flowperf_helpers.stats.week_forecast import WeekForecast, shared_curve_interval
+
+    window = curve.attrs["attribution_days"]
+    parts = []
+    for channel, rows in days.groupby("send_channel", observed=True, dropna=False):
+        its = history[history["send_channel"] == channel]
+        ahead = _ahead(rows, completeness_curve(its, attribution_days=window)) if len(its) else None
+        parts.append((str(channel), rows, ahead))
+    rest = [rows for _, rows, ahead in parts if ahead is None]
+    found = [ahead.assign(curve=channel) for channel, _, ahead in parts if ahead is not None]
+    if rest:
+        shared = _ahead(pd.concat(rest), curve)
+        if shared is None:
+            return None
+        found.append(shared.assign(curve=""))
+    ahead = pd.concat(found, ignore_index=True)
+    seen = numbers(ahead, "conversions")
+    final, low, high = shared_curve_interval(
+        seen, ahead["share"], ahead["error"], ahead["spread"], curves=ahead["curve"]
+    )
+    return WeekForecast(float(seen.sum()), final, low, high, 0, float(ahead["spread"].mean()))
+
+
+def _ahead(days: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame | None:
+    """Per day: conversions, share, its error and spread; None where the curve does not know an age."""
+    from flowperf_helpers.stats.conversion_lag import forecast
 
     per_day = days.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum()
     per_day.attrs = dict(days.attrs)
@@ -142,9 +171,7 @@ def _by_days(days: pd.DataFrame, curve: pd.DataFrame) -> WeekForecast | None:
     age = ahead["age_days"].clip(upper=known.index.max())
     error = ((known["high"] - known["low"]) / (2 * 1.96)).reindex(age).fillna(0.0)
     spread = known["overdispersion"].reindex(age).fillna(1.0)
-    seen = numbers(ahead, "conversions")
-    final, low, high = shared_curve_interval(seen, ahead["share"], error, spread)
-    return WeekForecast(float(seen.sum()), final, low, high, 0, float(spread.mean()))
+    return ahead.assign(error=error.to_numpy(), spread=spread.to_numpy())
 
 
 def _daily(history: pd.DataFrame) -> pd.DataFrame:

@@ -153,17 +153,19 @@ def unusual_score(seen_before: Floats, recipients_before: Floats, seen: float, r
 
 
 def shared_curve_interval(
-    seen: Any, share: Any, share_error: Any, overdispersion: Any, *, confidence: float = 0.95
+    seen: Any, share: Any, share_error: Any, overdispersion: Any, *, curves: Any = None, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Sum of days that settle by one curve: for accounts with snapshots of days, but not of enough weeks.
+    """Sum of days that settle by one curve or a few: for accounts with snapshots of days, but not of enough weeks.
 
-    What the days' own arrivals are uncertain by adds up in squares; what the curve is uncertain by is every day's, so
-    it adds up as it stands.
+    What the days' own arrivals are uncertain by adds up in squares; what a curve is uncertain by is the same for every
+    day on it, so it adds up as it stands, and in squares between curves.
 
     Parameters
     ----------
     seen, share, share_error, overdispersion : array-like [day]
         So far; share of the final count at that age, its standard error, and the days' overdispersion.
+    curves : array-like [day], optional
+        Which curve each day is on; left out: all on one.
 
     Returns
     -------
@@ -174,8 +176,9 @@ def shared_curve_interval(
     count, s, error, phi = (np.asarray(v, dtype=np.float64) for v in (seen, share, share_error, overdispersion))
     expected = (count + 0.5 * (s < 1)) * (1 - s) / s
     own = (phi * expected / s).sum()
-    shared = ((count / s**2) * error).sum()
-    half = float(ndtri((1 + confidence) / 2)) * float(np.sqrt(own + shared**2))
+    _, curve = np.unique(np.zeros(len(count)) if curves is None else np.asarray(curves), return_inverse=True)
+    shared = np.bincount(curve, (count / s**2) * error)
+    half = float(ndtri((1 + confidence) / 2)) * float(np.sqrt(own + (shared**2).sum()))
     total = float((count / s).sum())
     return total, max(float(count.sum()), float(np.floor(total - half))), float(np.ceil(total + half))
 

@@ -22,6 +22,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from simulated_week import NO_STOPS, simulated_week
+from two_channels import two_channels
 from worlds import (
     MONEY_WORLDS,
     RATES,
@@ -40,7 +41,9 @@ from flowperf_helpers import connect
 from flowperf_helpers.report import compute, fetch_week
 from flowperf_helpers.report.claims import make_claims
 from flowperf_helpers.report.evidence import gather
+from flowperf_helpers.report.settling import _by_days
 from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, MoneyWeeks, RateWeeks, SplitTest, judge_week
+from flowperf_helpers.stats.conversion_lag import completeness_curve
 from flowperf_helpers.stats.level_change import compare_levels
 from flowperf_helpers.stats.ranking import shrunken_ranking
 from flowperf_helpers.stats.rates import q_values, rate_difference
@@ -356,6 +359,16 @@ def forecasts() -> None:
             inside += not told.warning and told.low <= known.final <= told.high
         share = (inside + warned) / 150
         row(f"forecast holds or warns: {name} (warned: {warned / 150:.0%})", "≥ 90 %", f"{share:.0%}", share >= 0.9)
+    inside = one = 0
+    for seed in range(150):
+        history, week, final = two_channels(np.random.default_rng([SEED, 9, seed]))
+        curve = completeness_curve(history)
+        for own in (True, False):
+            ahead = _by_days(week, history if own else history.assign(send_channel="none"), curve)
+            held = ahead is not None and ahead.low <= final <= ahead.high
+            inside, one = inside + (held and own), one + (held and not own)
+    row(f"forecast holds: texts tripled, a curve per channel (one curve: {one / 150:.0%})", "≥ 90 %",
+        f"{inside / 150:.0%}", inside >= 135)  # fmt: skip
 
 
 def ranking() -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from two_channels import two_channels
 from worlds import SETTLING_WORLDS, week_as_asked
 
+from flowperf_helpers.report.settling import _by_days
+from flowperf_helpers.stats.conversion_lag import completeness_curve
 from flowperf_helpers.stats.week_forecast import forecast_week, late_growth, shared_curve_interval
 
 
@@ -64,3 +67,37 @@ def test_a_shared_curve_is_not_seven_curves() -> None:
 def test_late_growth_counts_what_both_snapshots_know() -> None:
     """Intervals that were asked once take no part."""
     assert late_growth([10, 20, np.nan], [11, 20, 40]) == (1.0, 30.0)
+
+
+def test_a_curve_per_channel_holds_where_the_mix_of_channels_shifts() -> None:
+    """Texts tripled: their own curve keeps the truth inside, the account's one curve expects far too much."""
+    inside = {"own": 0, "one": 0}
+    for seed in range(20):
+        history, week, final = two_channels(np.random.default_rng([7, seed]))
+        curve = completeness_curve(history)
+        own = _by_days(week, history, curve)
+        one = _by_days(week, history.assign(send_channel="push"), curve)  # no channel's own past is known
+        assert own is not None
+        assert one is not None
+        assert own.seen == one.seen == week["conversions"].sum()
+        inside["own"] += own.low <= final <= own.high
+        inside["one"] += one.low <= final <= one.high
+    assert 18 <= inside["own"]
+    assert inside["one"] <= 4
+
+
+def test_a_young_channel_settles_by_the_accounts_curve() -> None:
+    """A channel whose past is too short for a curve of its own takes part by the account's."""
+    history, week, _ = two_channels(np.random.default_rng(1))
+    few = history["send_channel"].eq("sms") & (history["fetched_at"] < history["fetched_at"].max())
+    curve = completeness_curve(history)
+    found = _by_days(week, history[~few], curve)
+    own = _by_days(week, history, curve)
+    assert found is not None
+    assert own is not None
+    email = _by_days(week[week["send_channel"] == "email"], history, curve)
+    sms = _by_days(week[week["send_channel"] == "sms"], history.assign(send_channel="push"), curve)
+    assert email is not None
+    assert sms is not None
+    assert found.final == pytest.approx(email.final + sms.final)
+    assert found.final != pytest.approx(own.final)
