@@ -1,5 +1,5 @@
 # Every verb makes .venv first when it is missing or older than what it is made from.
-.PHONY: setup report fleet test check lab bench
+.PHONY: setup report fleet test check lab bench airflow
 .DEFAULT_GOAL := report
 
 BIN := .venv/bin
@@ -31,6 +31,14 @@ check: $(STAMP)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+# Airflow, apart from our environment as it pins what we do not: the tests then load the DAGs in it
+airflow: .venv/airflow/bin/airflow
+
+.venv/airflow/bin/airflow: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/airflow
+	$(BIN)/uv pip install --quiet --python .venv/airflow/bin/python apache-airflow==3.3.2 --editable .
+	@touch $@
 
 lab: $(STAMP)
 	$(BIN)/jupyter lab notebooks
