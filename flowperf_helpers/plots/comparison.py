@@ -37,6 +37,7 @@ from flowperf_helpers.plots.figure import (
     put_alt,
     tick_format,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, PALE, VERDICT_LOOKS, printable, styled, text_width
 
 __all__ = [
@@ -98,7 +99,7 @@ def plot_comparison(
     labels = labels_of(shown, by)
     ax = canvas(ax, height=1.75 + 0.33 * len(shown))
     for row, values in enumerate(shown.to_dict("records")):
-        _dumbbell(ax, row, values, rate)
+        _dumbbell(ax, row, values, rate, sides, change)
     hang = label_rows(ax, labels)
     edges = [
         shown["rate_before"], shown["rate_after"],
@@ -134,19 +135,24 @@ def _ranked(known: pd.DataFrame) -> pd.DataFrame:
     return known.loc[order.sort_values(["real", "size"], ascending=False, kind="stable").index]
 
 
-def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str) -> None:
+def _dumbbell(
+    ax: Axes, row: int, values: dict[Any, Any], rate: str, sides: Sequence[str], change: str
+) -> None:  # fmt: skip
     before, after = float(values["rate_before"]), float(values["rate_after"])
     low, high = float(values["low"]), float(values["high"])
     verdict = str(values["verdict"])
     marker, color = VERDICT_LOOKS.get(verdict, ("o", MUTED))
     if low == low and high == high:
-        ax.plot([max(before + low, 0), before + high], [row, row], color=PALE, linewidth=7, alpha=0.55,
-                solid_capstyle="butt", zorder=1)  # fmt: skip
+        (bar,) = ax.plot([max(before + low, 0), before + high], [row, row], color=PALE, linewidth=7, alpha=0.55,
+                         solid_capstyle="butt", zorder=1)  # fmt: skip
+        tell(bar, [f"95 % interval of the {change} {difference_text(low, rate)} to {difference_text(high, rate)}"])
     ax.plot([before, after], [row, row], color=color, linewidth=1.6, zorder=2,
             linestyle="-" if verdict in REAL else (0, (2, 2)))  # fmt: skip
-    ax.plot([before], [row], "o", markersize=6.5, markerfacecolor="white", markeredgecolor=MUTED, zorder=3)
+    ax.plot(
+        [before], [row], "o", markersize=6.5, markerfacecolor="white", markeredgecolor=MUTED, zorder=3, label=sides[0]
+    )
     ax.plot([after], [row], marker=marker, markersize=8.5 if verdict in REAL else 6, color=color,
-            markeredgecolor="white", zorder=4)  # fmt: skip
+            markeredgecolor="white", zorder=4, label=sides[1])  # fmt: skip
     text = f"{VERDICT_SYMBOLS.get(verdict, '•')} {difference_text(values['difference'], rate)}"
     ax.annotate(text, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
                 va="center", fontsize=9, color=INK if verdict in REAL else MUTED,

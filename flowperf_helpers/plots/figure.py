@@ -20,7 +20,8 @@ from matplotlib.transforms import ScaledTranslation, Transform
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import NAMES, require_columns
-from flowperf_helpers.frames.formats import NO_NAME, money_text, short_name, statistic_label, unit_of
+from flowperf_helpers.frames.formats import NO_NAME, money_text, short_name, statistic_label, statistic_text, unit_of
+from flowperf_helpers.plots.hover import layer
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, dress, label_names, printable, text_width, wrapped
 
 __all__ = [
@@ -175,10 +176,13 @@ def tick_format(statistic: str, currency: str | None) -> Formatter:
     """Percent for rates, currency for money, thousands set apart for counts."""
     unit = unit_of(statistic)
     if unit == "fraction":
-        return FuncFormatter(lambda value, _: f"{_plain(100 * value)}\N{NO-BREAK SPACE}%")
-    if unit == "money":
-        return FuncFormatter(lambda value, _: money_text(value, currency, compact=True))
-    return FuncFormatter(lambda value, _: _plain(value))
+        form = FuncFormatter(lambda value, _: f"{_plain(100 * value)}\N{NO-BREAK SPACE}%")
+    elif unit == "money":
+        form = FuncFormatter(lambda value, _: money_text(value, currency, compact=True))
+    else:
+        form = FuncFormatter(lambda value, _: _plain(value))
+    form.exact = lambda value: statistic_text(value, statistic, currency)  # type: ignore[attr-defined]
+    return form
 
 
 def _plain(value: float) -> str:
@@ -342,9 +346,11 @@ def _picture(figure: Figure) -> str:
     figure.set_dpi(DPI)
     FigureCanvasAgg(figure).print_png(file)  # draws once; savefig draws a second time for its layout
     wide, high = (round(inches * DPI) for inches in figure.get_size_inches())
+    hover = layer(figure)
     plt.close(figure)
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    return (
+    image = (
         f'<img src="data:image/png;base64,{data}" alt="{alt}" width="{wide}" height="{high}" '
         'style="max-width:100%;height:auto;display:block">'
     )
+    return f'<div style="position:relative;width:{wide}px;max-width:100%">{image}{hover}</div>' if hover else image

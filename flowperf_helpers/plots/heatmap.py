@@ -25,6 +25,7 @@ from flowperf_helpers.plots.figure import (
     put_alt,
     tick_format,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import GRID, HATCH, INK, MUTED, styled
 from flowperf_helpers.plots.time_axis import Lines, interval_name, lines_of, runs_of
 
@@ -73,6 +74,11 @@ def plot_heatmap(
     mesh = ax.pcolormesh(
         np.ma.masked_invalid(values), cmap=RAMP, vmin=least, vmax=most, edgecolors="white", linewidth=1.2
     )
+    weeks = [interval_name(start, lines.step) for start in lines.table.index]
+    tell(mesh, [
+        f"{label}, {when}: {statistic_text(value, statistic, currency)}"
+        for label, row in zip(labels, values, strict=True) for when, value in zip(weeks, row, strict=True)
+    ])  # fmt: skip
     hang = label_rows(ax, labels)
     ax.set_yticks(np.arange(len(labels)) + 0.5, labels=labels, parse_math=False)
     ax.set_ylim(len(labels), 0)

@@ -14,6 +14,7 @@ from matplotlib.patches import Rectangle
 
 from flowperf_helpers.frames.formats import statistic_text, unit_of
 from flowperf_helpers.plots.figure import few_ticks, identity, labels_of, one_row_each, tick_format
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import HATCH, LINES, MARKERS, MUTED, PALE, SERIES, TEXT
 
 __all__ = [
@@ -191,7 +192,8 @@ def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
         place = looks[column]
         values = lines.table[column].to_numpy()
         color, marker = SERIES[place], MARKERS[place]
-        ax.plot(times, values, color=color, linestyle=LINES[place], zorder=3, label=lines.labels[column])
+        (line,) = ax.plot(times, values, color=color, linestyle=LINES[place], zorder=3, label=lines.labels[column])
+        tell(line, [f"{lines.labels[column]}, {interval_name(start, lines.step)}" for start in lines.table.index])
         sizes = 4.5 if len(times) <= 40 else 0.0
         _dots(ax, times, values, soft, color, marker, sizes)
 

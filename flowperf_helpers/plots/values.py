@@ -25,6 +25,7 @@ from flowperf_helpers.plots.figure import (
     few_ticks,
     full_name,
     headline,
+    identity,
     label_column,
     label_rows,
     labels_of,
@@ -83,7 +84,7 @@ def plot_values(
     known = rows[rows[statistic].notna()]
     if not len(known):
         return nothing_to_draw(canvas(ax, height=2.2), nothing_known(statistic, noun, rows), attrs)
-    known = with_interval(known, statistic).sort_values(statistic, ascending=False, kind="stable")
+    known = _with_own_interval(known, frame, statistic, by).sort_values(statistic, ascending=False, kind="stable")
     most = len(known) if len(known) == top + 1 else top  # a single row left over may as well be shown
     shown, rest = known.head(most), known.iloc[most:]
     labels = labels_of(shown, by) + ([plural(len(rest), f"other {noun}")] if len(rest) else [])
@@ -117,6 +118,17 @@ def plot_values(
     headline(ax, finding, " · ".join(note for note in notes if note), attrs, hang=hang)
     put_alt(ax, alt, attrs)
     return ax
+
+
+def _with_own_interval(rows: pd.DataFrame, frame: pd.DataFrame, statistic: str, by: str) -> pd.DataFrame:
+    """The interval of what the rate counts: a push among emails has no clicks, and is not in the flow's click rate."""
+    entry = STATISTICS.get(statistic)
+    if entry is None or not entry.channels or "send_channel" not in frame or {"low", "high"} <= set(rows.columns):
+        return with_interval(rows, statistic)
+    key = identity(frame, by)[0]
+    carried = one_row_each(frame[frame["send_channel"].isin(entry.channels)], by)
+    counted = with_interval(carried, statistic).drop_duplicates(key).set_index(key)
+    return rows.assign(low=rows[key].map(counted["low"]), high=rows[key].map(counted["high"]))
 
 
 @styled
