@@ -31,8 +31,6 @@ __all__ = [
 # What Klaviyo answered for one report, and which week a report is about.
 
 _YEAR_OF_WEEKS = 52 * 7
-LAST_YEAR_WEEKS = 26
-"""Weeks of the year before: as many as the picture of the weeks shows."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +66,6 @@ class WeekData:
         What was asked and what came from the store.
     requests : int
         Report requests that were sent.
-    last_year : DataFrame or None
-        Series by week of the same groups, 26 weeks that end with ``year_ago``.
     """
 
     account: dict[str, Any]
@@ -89,7 +85,6 @@ class WeekData:
     notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     requests: int = 0
-    last_year: pd.DataFrame | None = None
 
     @property
     def week(self) -> str:
@@ -147,27 +142,21 @@ def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = Fals
 #
 # 1. values of the week; 2. series by week, 51 weeks that end with it: the strips, and the previous week where
 # Klaviyo's weeks are ISO weeks; 3. series by day, 59 days that end with it: signals and settling; 4. values of the
-# series by week, 26 weeks that end with the same ISO week a year ago, where (2) held the previous week, else values of
-# the previous week.
+# same ISO week a year ago where (2) held the previous week, else values of the previous week.
 
 GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
 REPORT_STATISTICS = tuple(STATISTICS)
 
 
 def _first_queries(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> list[ReportQuery]:
-    return [
-        _query(window, metric, flow_ids),
-        _query(ending(window, WEEKS * 7), metric, flow_ids, "weekly"),
-        _query(ending(window, DAYS), metric, flow_ids, "daily"),
-    ]
+    def ask(timeframe: Window, interval: str | None = None) -> ReportQuery:
+        return ReportQuery(metric, timeframe, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
+
+    return [ask(window), ask(ending(window, WEEKS * 7), "weekly"), ask(ending(window, DAYS), "daily")]
 
 
-def _year_ago_query(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> ReportQuery:
-    return _query(ending(a_year_before(window), LAST_YEAR_WEEKS * 7), metric, flow_ids, "weekly")
-
-
-def _query(window: Window, metric: str, flow_ids: tuple[str, ...] | None, interval: str | None = None) -> ReportQuery:
-    return ReportQuery(metric, window, REPORT_STATISTICS, interval, flow_ids, group_by=GROUP_BY)
+def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) -> Any:
+    return ReportQuery(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
 
 
 def plan_week(
@@ -177,7 +166,7 @@ def plan_week(
     window = report_week(account.now(), week, allow_partial=allow_partial)
     wanted = []
     for metric, flow_ids in _subjects(account, integration, conversion_metric).pairs:
-        wanted += [*_first_queries(window, metric, flow_ids), _year_ago_query(window, metric, flow_ids)]
+        wanted += [*_first_queries(window, metric, flow_ids), _values_of(a_year_before(window), metric, flow_ids)]
     return account.plan(wanted)
 
 
@@ -226,10 +215,10 @@ def fetch_week(
             unknown["year_ago"] = (
                 "Klaviyo's weeks start on another day here, so the fourth request went to the week before"
             )
-            (before,) = account.run([_query(window.previous(), metric, flow_ids)], refresh=refresh)
+            (before,) = account.run([_values_of(window.previous(), metric, flow_ids)], refresh=refresh)
             fourth = ("previous", before)
         else:
-            (last_year,) = account.run([_year_ago_query(window, metric, flow_ids)], refresh=refresh)
+            (last_year,) = account.run([_values_of(a_year_before(window), metric, flow_ids)], refresh=refresh)
             fourth = ("year_ago", last_year)
             collected["previous"].append(before)
         answers = {"values": values, "weekly": weekly, "daily": daily, fourth[0]: fourth[1]}
@@ -241,11 +230,8 @@ def fetch_week(
     if values is None or frames["weekly"] is None or frames["daily"] is None:
         raise NoRowsError("No flow of this account can be asked about: none is triggered by the metrics chosen.")
     _refuse_empty(values, frames["weekly"], flows, window)
-    last_year, year_ago = frames["year_ago"], None
-    if last_year is not None:
-        year_ago = _bucket(last_year, a_year_before(window), account.timezone)
-    if last_year is not None and (year_ago is None or year_ago.empty):
-        year_ago = None
+    if frames["year_ago"] is not None and frames["year_ago"].empty:
+        frames["year_ago"] = None
         unknown["year_ago"] = "nothing was sent in that week, or Klaviyo's data do not reach back to it"
     if frames["previous"] is not None and frames["previous"].empty:
         frames["previous"] = None
@@ -259,8 +245,7 @@ def fetch_week(
         metrics=metrics,
         current=values,
         previous=frames["previous"],
-        year_ago=year_ago,
-        last_year=last_year,
+        year_ago=frames["year_ago"],
         weekly=frames["weekly"],
         daily=frames["daily"],
         flows=flows,

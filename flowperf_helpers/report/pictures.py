@@ -14,7 +14,6 @@ from markupsafe import Markup
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import count_text, money_text, percent_text, points_text, short_name
 from flowperf_helpers.plots.svg import Layer, axis_ticks, heat_strip, layered, marks, sparkline, stacked_weeks
-from flowperf_helpers.report.data import WeekData, a_year_before
 from flowperf_helpers.report.verdicts import about
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, WeekView
 
@@ -123,7 +122,9 @@ def stack(view: WeekView) -> Stack | None:
     total = np.nansum(np.array([layer.heights for layer in layers], dtype=float), axis=0)
     low, high = view.weeks("", MONEY, "low"), view.weeks("", MONEY, "high")
     band = (low, high) if step == 7 and np.isfinite(low).any() else None
-    last_year = _last_year(view.numbers.answers, len(starts)) if step == 7 else np.full(len(starts), np.nan)
+    last_year = np.full(len(starts), np.nan)
+    if view.tiles[MONEY].year_ago is not None and step == 7:
+        last_year[-1] = view.tiles[MONEY].year_ago
     targets = [float(t) for t in _targets(view.numbers.answers.account)]
     marked = events(view) if step == 7 else []
     expected = view.expected if step == 7 else None
@@ -151,17 +152,6 @@ def stack(view: WeekView) -> Stack | None:
         "; ".join(f"{text} ({day:%-d %b})" for _, text, day in marked), *_numbers(view, starts, layers, band, total),
         band is not None, bool(np.isfinite(last_year).any()), expected is not None, step,
     )  # fmt: skip
-
-
-def _last_year(answers: WeekData, count: int) -> Any:
-    """Revenue of the weeks a year before, in the order of the picture; NaN where nobody was mailed or nobody knows."""
-    if answers.last_year is None:
-        return np.full(count, np.nan)
-    sent = answers.last_year[answers.last_year["recipients"].fillna(0) > 0]
-    money = sent.groupby("interval_start")[MONEY].sum(min_count=1)
-    week, zone = a_year_before(answers.window), answers.account["timezone"]
-    starts = [week.shift(-7 * back).bounds(zone)[0] for back in range(count - 1, -1, -1)]
-    return money.reindex(starts).to_numpy(dtype=float, na_value=np.nan)
 
 
 def _days(view: WeekView, values: Mapping[str, Any]) -> tuple[list[pd.Timestamp], dict[str, Any], int]:
