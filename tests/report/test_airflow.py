@@ -47,7 +47,9 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return found
 
 
-pytestmark = pytest.mark.skipif(not AIRFLOW.exists(), reason="Airflow is not installed: `make airflow` does it")
+pytestmark = pytest.mark.skipif(
+    not AIRFLOW.with_name("airflow").exists(), reason="Airflow is not installed: `make airflow` does it"
+)
 
 
 def test_airflow_loads_every_dag_without_an_error(loaded: dict[str, Any]) -> None:
