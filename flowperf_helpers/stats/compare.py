@@ -145,9 +145,10 @@ def compare_rates(
 # --- steps --------------------------------------------------------------------------------------------------------
 
 
-def _labels(labels: tuple[str, str]) -> tuple[str, str]:
-    words = [] if isinstance(labels, str) else [str(label).strip() for label in labels]
-    if len(words) != 2 or not all(words) or words[0] == words[1]:
+def _labels(labels: Any) -> tuple[str, str]:
+    words = list(labels) if isinstance(labels, tuple | list) else []
+    words = [word.strip() for word in words if isinstance(word, str) and word.strip()]
+    if len(words) != 2 or len(labels) != 2 or words[0] == words[1]:
         raise ArgumentError(f'labels is {labels!r}: give two different words, such as labels=("email", "SMS").')
     return words[0], words[1]
 

@@ -62,7 +62,9 @@ def test_two_channels_are_compared_in_their_own_words() -> None:
     )
 
 
-@pytest.mark.parametrize("labels", ["ab", ("email",), ("email", "email"), ("email", " "), ("a", "b", "c")])
+@pytest.mark.parametrize(
+    "labels", ["ab", ("email",), ("email", "email"), ("email", " "), ("a", "b", "c"), None, 5, (1, 2), {"a", "b"}]
+)
 def test_labels_are_two_different_words(labels: Any) -> None:
     """Anything else is refused with an example."""
     frame = messages([100], [10])
