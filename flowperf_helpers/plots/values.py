@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import require_columns
+from flowperf_helpers.frames.columns import carries, require_columns
 from flowperf_helpers.frames.formats import (
     MISSING,
     axis_title,
@@ -122,12 +122,11 @@ def plot_values(
 
 def _with_own_interval(rows: pd.DataFrame, frame: pd.DataFrame, statistic: str, by: str) -> pd.DataFrame:
     """The interval of what the rate counts: a push among emails has no clicks, and is not in the flow's click rate."""
-    entry = STATISTICS.get(statistic)
-    if entry is None or not entry.channels or "send_channel" not in frame or {"low", "high"} <= set(rows.columns):
+    counts = carries(frame, statistic)
+    if counts.all() or {"low", "high"} <= set(rows.columns):
         return with_interval(rows, statistic)
     key = identity(frame, by)[0]
-    carried = one_row_each(frame[frame["send_channel"].isin(entry.channels)], by)
-    counted = with_interval(carried, statistic).drop_duplicates(key).set_index(key)
+    counted = with_interval(one_row_each(frame[counts], by), statistic).drop_duplicates(key).set_index(key)
     return rows.assign(low=rows[key].map(counted["low"]), high=rows[key].map(counted["high"]))
 
 

@@ -61,6 +61,16 @@ def test_a_push_among_emails_does_not_move_the_interval() -> None:
     assert low < 8 < high
 
 
+def test_a_channel_that_nobody_knows_counts_in_the_interval_as_in_the_rate() -> None:
+    """Klaviyo may send by a channel of which we have not heard: its clicks are in the dot, and so in the interval."""
+    three = messages([2_000, 2_000, 2_000], [160, 0, 480]).assign(flow_id="F", flow_name="Points")
+    three["send_channel"] = ["email", "push-notification", "carrier-pigeon"]
+    (interval, dot) = _told(plot_values(three, statistic="click_rate"))
+    assert "Points: 16.0 %" == dot
+    low, high = (float(number) for number in re.findall(r"([\d.]+) %", interval)[1:])
+    assert low < 16 < high
+
+
 def test_names_of_strangers_stay_text() -> None:
     """A name with markup is words in the layer, never an element."""
     frame = messages([2_000], [160]).assign(flow_message_name="<script>alert(1)</script>")
