@@ -80,11 +80,8 @@ def plot_comparison(
     by = label_column(compared, by, "plot_comparison")
     noun, label = noun_of(by), statistic_label(rate)
     labelled = "labels" in attrs
-    sides = (
-        [printable(str(word)) for word in attrs["labels"]]
-        if labelled
-        else [str(attrs.get(side, side)) for side in ("before", "after")]
-    )
+    sides = attrs.get("labels") or [str(attrs.get(side, side)) for side in ("before", "after")]
+    sides = [printable(side) for side in sides]
     change = "difference" if labelled else "change"
     known = compared[compared["rate_before"].notna() & compared["rate_after"].notna()]
     if not len(known):
@@ -179,14 +176,12 @@ def _finding(known: pd.DataFrame, name: str, label: str, noun: str, labels: Sequ
         return f"No {noun}’s {label.lower()} differs beyond chance between {labels[0]} and {labels[1]}"
     if not len(real):
         return f"No {noun}’s {label.lower()} moved beyond chance"
-    first = real.iloc[0]
+    first, more = real.iloc[0], f" (+{len(real) - 1} more)" if len(real) > 1 else ""
     if labels:
         numbers = f"{percent_text(first['rate_after'])} against {percent_text(first['rate_before'])}"
-        more = f" (+{len(real) - 1} more)" if len(real) > 1 else ""
         return f"{name}: {label.lower()} of {labels[1]} is {first['verdict']} than of {labels[0]}, {numbers}{more}"
     word = "rose" if first["verdict"] == "higher" else "fell"
     change = f"{percent_text(first['rate_before'])} → {percent_text(first['rate_after'])}"
-    more = f" (+{len(real) - 1} more)" if len(real) > 1 else ""
     return f"{name}: {label.lower()} {word} beyond chance, {change}{more}"
 
 

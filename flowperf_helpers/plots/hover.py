@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
@@ -40,26 +42,19 @@ def exact(formatter: Formatter, value: float) -> str:
     return str(words(value)) if words else str(formatter(value))
 
 
-def layer(figure: Figure, scale: float = 1.0) -> str:
-    """Draw the layer of a figure that has been drawn already; empty where no mark has words.
-
-    Parameters
-    ----------
-    figure : Figure
-    scale : float
-        Pixels of the page per pixel of the figure.
-    """
-    high = figure.bbox.height
+def layer(figure: Figure) -> str:
+    """Draw the layer of a figure that has been drawn already; empty where no mark has words."""
+    wide, high = figure.bbox.width, figure.bbox.height
     marks = [mark for ax in figure.axes for mark in _marks(ax)]
     if not 0 < len(marks) <= _MOST:
         return ""
     shapes = [
-        f'<rect x="{scale * x:.0f}" y="{scale * (high - top):.0f}" width="{scale * wide:.0f}" '
-        f'height="{scale * tall:.0f}"><title>{html.escape(words)}</title></rect>'
-        for x, top, wide, tall, words in marks
+        f'<rect x="{x:.0f}" y="{high - top:.0f}" width="{across:.0f}" height="{down:.0f}">'
+        f"<title>{html.escape(words)}</title></rect>"
+        for x, top, across, down, words in marks
     ]
     return (
-        f'<svg aria-hidden="true" viewBox="0 0 {scale * figure.bbox.width:.0f} {scale * high:.0f}" '
+        f'<svg aria-hidden="true" viewBox="0 0 {wide:.0f} {high:.0f}" '
         'style="position:absolute;inset:0;width:100%;height:100%" fill="transparent">' + "".join(shapes) + "</svg>"
     )
 
@@ -67,39 +62,69 @@ def layer(figure: Figure, scale: float = 1.0) -> str:
 def _marks(ax: Axes) -> Iterator[Mark]:
     """Boxes with words: intervals first, so that the marks on them are on top."""
     lines = [line for line in ax.lines if line.get_transform() == ax.transData]
+    rows = _Rows.of(ax)
+    if rows:
+        for line in lines:
+            if _is_interval(line):
+                yield _interval(ax, line, rows)
     for line in lines:
-        yield from _interval(ax, line)
-    for line in lines:
-        yield from _points(ax, line)
+        if not _is_interval(line):
+            yield from _points(ax, line, rows)
     for mesh in ax.collections:
         if isinstance(mesh, QuadMesh) and hasattr(mesh, "flowperf_words"):
             yield from _cells(ax, mesh)
 
 
-def _points(ax: Axes, line: Line2D) -> Iterator[Mark]:
-    data = np.asarray(line.get_xydata(), dtype=float)
+@dataclass(frozen=True)
+class _Rows:
+    """Names of an axes' rows, for a picture whose values run across."""
+
+    places: npt.NDArray[np.float64]
+    names: list[str]
+
+    @classmethod
+    def of(cls, ax: Axes) -> _Rows | None:
+        places = np.asarray(ax.yaxis.get_ticklocs(), dtype=np.float64)
+        if not len(places) or not isinstance(ax.yaxis.get_major_locator(), FixedLocator):
+            return None
+        return cls(places, [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()])
+
+    def words(self, y: float, value: str, label: str = "_") -> str:
+        """``Welcome, before: 4.8 %``: the row's name, the mark's where it has one, and the value."""
+        name = self.names[int(np.argmin(np.abs(self.places - y)))]
+        parts = [part for part in (name, "" if label.startswith("_") else label) if part]
+        return f"{', '.join(parts)}: {value}" if parts else value
+
+
+def _points(ax: Axes, line: Line2D, rows: _Rows | None) -> Iterator[Mark]:
     heads = getattr(line, "flowperf_words", None)
-    if _is_interval(line) or (heads is None and (str(line.get_marker()) in ("None", "", " ") or not _has_rows(ax))):
+    if heads is None and (rows is None or str(line.get_marker()) in ("None", "", " ")):
         return
     size = max(float(line.get_markersize()), 9.0) * ax.figure.dpi / 72
-    for i, (x, y) in enumerate(data):
+    across, up = ax.xaxis.get_major_formatter(), ax.yaxis.get_major_formatter()
+    for i, (x, y) in enumerate(np.asarray(line.get_xydata(), dtype=float)):
         if np.isfinite(x) and np.isfinite(y):
-            across, up = ax.transData.transform((x, y))
+            middle, height = ax.transData.transform((x, y))
             if heads is not None:
-                words = f"{heads[i]}: {exact(ax.yaxis.get_major_formatter(), y)}"
+                words = f"{heads[i]}: {exact(up, y)}"
             else:
-                words = _row(ax, y, exact(ax.xaxis.get_major_formatter(), x), str(line.get_label()))
-            yield across - size / 2, up + size / 2, size, size, words
+                assert rows is not None
+                words = rows.words(y, exact(across, x), str(line.get_label()))
+            yield middle - size / 2, height + size / 2, size, size, words
 
 
-def _interval(ax: Axes, line: Line2D) -> Iterator[Mark]:
-    if not _is_interval(line) or not _has_rows(ax):
-        return
+def _is_interval(line: Line2D) -> bool:
+    data = np.asarray(line.get_xydata(), dtype=float)
+    flat = len(data) == 2 and np.isfinite(data).all() and data[0, 1] == data[1, 1]
+    return bool(flat and line.get_linewidth() >= _BAR)
+
+
+def _interval(ax: Axes, line: Line2D, rows: _Rows) -> Mark:
     (low, y), (high, _) = np.asarray(line.get_xydata(), dtype=float)
     (left, up), (right, _) = ax.transData.transform([(low, y), (high, y)])
     form = ax.xaxis.get_major_formatter()
     told = getattr(line, "flowperf_words", [f"95 % interval {exact(form, low)} to {exact(form, high)}"])
-    yield left, up + 6, right - left, 12.0, _row(ax, y, told[0])
+    return left, up + 6, right - left, 12.0, rows.words(y, told[0])
 
 
 def _cells(ax: Axes, mesh: Any) -> Iterator[Mark]:
@@ -110,24 +135,3 @@ def _cells(ax: Axes, mesh: Any) -> Iterator[Mark]:
         if row < rows and words:
             (x0, y0), (x1, y1) = corners[row, column], corners[row + 1, column + 1]
             yield min(x0, x1), max(y0, y1), abs(x1 - x0), abs(y1 - y0), words
-
-
-def _has_rows(ax: Axes) -> bool:
-    """Whether the rows have names and the axis across has the values."""
-    return isinstance(ax.yaxis.get_major_locator(), FixedLocator)
-
-
-def _is_interval(line: Line2D) -> bool:
-    data = np.asarray(line.get_xydata(), dtype=float)
-    flat = len(data) == 2 and np.isfinite(data).all() and data[0, 1] == data[1, 1]
-    return bool(flat and line.get_linewidth() >= _BAR)
-
-
-def _row(ax: Axes, y: float, value: str, label: str = "_") -> str:
-    """``Welcome, before: 4.8 %``: the row's name, the mark's where it has one, and the value."""
-    places = np.asarray(ax.yaxis.get_ticklocs(), dtype=float)
-    names = [tick.get_text() for tick in ax.get_yticklabels()]
-    near = int(np.argmin(np.abs(places - y))) if len(places) else -1
-    name = names[near].replace("\n", " ") if 0 <= near < len(names) else ""
-    parts = [part for part in (name, "" if label.startswith("_") else label) if part]
-    return f"{', '.join(parts)}: {value}" if parts else value

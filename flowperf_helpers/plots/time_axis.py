@@ -188,12 +188,13 @@ def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
     if pale:  # one artist with gaps between the groups: hundreds of them take too long to draw
         heights = np.r_[lines.table[pale].to_numpy(), np.full((1, len(pale)), np.nan)].ravel(order="F")
         ax.plot(np.tile(np.r_[times, np.nan], len(pale)), heights, color=PALE, linewidth=1, zorder=1, label="_others")
+    when = [interval_name(start, lines.step) for start in lines.table.index]
     for column in (c for c in columns if c in looks):
         place = looks[column]
         values = lines.table[column].to_numpy()
         color, marker = SERIES[place], MARKERS[place]
         (line,) = ax.plot(times, values, color=color, linestyle=LINES[place], zorder=3, label=lines.labels[column])
-        tell(line, [f"{lines.labels[column]}, {interval_name(start, lines.step)}" for start in lines.table.index])
+        tell(line, [f"{lines.labels[column]}, {name}" for name in when])
         sizes = 4.5 if len(times) <= 40 else 0.0
         _dots(ax, times, values, soft, color, marker, sizes)
 

@@ -137,14 +137,14 @@ def _by_days(days: pd.DataFrame, history: pd.DataFrame, curve: pd.DataFrame) -> 
     from flowperf_helpers.stats.conversion_lag import completeness_curve
     from flowperf_helpers.stats.week_forecast import WeekForecast, shared_curve_interval
 
-    window = curve.attrs["attribution_days"]
-    parts = []
+    own = completeness_curve(history, by="send_channel", attribution_days=curve.attrs["attribution_days"])
+    found, rest = [], []
     for channel, rows in days.groupby("send_channel", observed=True, dropna=False):
-        its = history[history["send_channel"] == channel]
-        ahead = _ahead(rows, completeness_curve(its, attribution_days=window)) if len(its) else None
-        parts.append((str(channel), rows, ahead))
-    rest = [rows for _, rows, ahead in parts if ahead is None]
-    found = [ahead.assign(curve=channel) for channel, _, ahead in parts if ahead is not None]
+        ahead = _ahead(rows, own[own["send_channel"] == channel].drop(columns="send_channel"))
+        if ahead is None:
+            rest.append(rows)
+        else:
+            found.append(ahead.assign(curve=str(channel)))
     if rest:
         shared = _ahead(pd.concat(rest), curve)
         if shared is None:
