@@ -96,10 +96,10 @@ def test_status_shows_quota_and_snapshots(tmp_path: Path) -> None:
 
 
 def test_plan_shows_the_cost_and_sends_nothing(tmp_path: Path) -> None:
-    """--plan prints four requests and leaves no answer behind; it needs no --out."""
+    """--plan prints a first report's six requests and leaves no answer behind; it needs no --out."""
     done = flowperf("weekly", "--plan", cwd=tmp_path)
     assert 0 == done.returncode, done.stderr
-    assert "4 report requests" in done.stdout
+    assert "6 report requests" in done.stdout
     again = flowperf("weekly", "--plan", cwd=tmp_path)
     assert "0 already in store" in again.stdout
 
@@ -188,7 +188,7 @@ def test_weekly_prints_a_line_per_file(tmp_path: Path) -> None:
     assert [f"reports/weekly-sandbox-2026-W47.{kind}" for kind in kinds] == done.stdout.splitlines()
     assert all((tmp_path / line).is_file() for line in done.stdout.splitlines())
     assert "running 05_weekly_report.ipynb" in done.stderr
-    assert "4 report requests" in done.stderr
+    assert "6 report requests" in done.stderr
 
 
 @pytest.mark.notebook

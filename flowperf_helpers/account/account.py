@@ -441,6 +441,10 @@ class Account:
         kept = self._connection.store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
         return merge_answers(kept, by=filters)
 
+    def refuses_values(self, metric_id: str) -> bool:
+        """Whether Klaviyo has said, within the last 30 days, that this conversion metric carries no values."""
+        return metric_id in self._executor.without_values
+
     def __repr__(self) -> str:
         kind = "SANDBOX (invented numbers), " if self.is_sandbox else ""
         return f"<Account {self.name}: {kind}{self.settings.base_url}, revision {self.revision}>"

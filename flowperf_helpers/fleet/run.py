@@ -308,7 +308,7 @@ class Fleet:
         manifest = self._kept(name)
         if manifest is not None:
             return Outcome(name, "kept", manifest=manifest)
-        plan = plan_week(self._account(name), week=self.week)
+        plan = plan_week(self._account(name), week=self.week, last_year=False)
         return {
             "account": name,
             "requests": plan.requests,
@@ -347,7 +347,7 @@ class Fleet:
         """Ask one account, have its report computed, and write it, the manifest last."""
         started = time.monotonic()
         account = self._account(name)
-        answers = fetch_week(account, week=self.week, refresh=self._refresh)
+        answers = fetch_week(account, week=self.week, refresh=self._refresh, last_year=False)
         earlier = [] if self._notebooks else self._earlier(name)
         task = Task(answers, week_facts(account), with_page=not self._notebooks, earlier=earlier)
         asked = time.monotonic()

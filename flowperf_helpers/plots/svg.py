@@ -49,10 +49,10 @@ def axis_ticks(top: float, most: int = 4) -> list[float]:
     return [float(step * i) for i in range(int(top / step + 1e-9) + 1)]
 
 
-def _pen(heights: Numbers) -> str:
+def _pen(heights: Numbers, digits: int = 0) -> str:
     """A path through the known points; a missing one leaves a gap."""
     known = [math.isfinite(h) for h in heights]
-    return "".join(f"{' ' if i and known[i - 1] else 'M'}{i},{h:.0f}" for i, h in enumerate(heights) if known[i])
+    return "".join(f"{' ' if i and known[i - 1] else 'M'}{i},{h:.{digits}f}" for i, h in enumerate(heights) if known[i])
 
 
 def sparkline(
@@ -227,7 +227,7 @@ def stacked_weeks(
         line = f'x1="{i * step:.2f}%" x2="{(i + 1) * step:.2f}%" y1="{y(v):.2f}%" y2="{y(v):.2f}%"'
         out.append(f"<line class=halo {line} /><line class=ly {line} />")
     elif known:
-        path = _pen([y(v) for v in last_year])
+        path = _pen([y(v) for v in last_year], digits=1)
         out.append(
             f'<svg viewBox="-.5 0 {count} 100" preserveAspectRatio=none><path class=halo d="{path}"/>'
             f'<path class=ly d="{path}"/></svg>'

@@ -13,8 +13,8 @@ from flowperf_helpers.account.discovery import REVENUE
 from flowperf_helpers.account.history import DAYS, REHEARSED_WEEKS, WEEKS, ending, rehearse
 from flowperf_helpers.account.queries import GROUP_BY_SINCE, ReportQuery
 from flowperf_helpers.account.timeframes import Window, iso_week, last_complete_week
-from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
-from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, STATISTICS
+from flowperf_helpers.errors import ArgumentError, FlowperfError, NoRowsError, UnknownNameError
+from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, REQUIRED_GROUP_BY, STATISTICS
 from flowperf_helpers.frames.columns import row_keys
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "WeekData",
     "a_year_before",
     "fetch_week",
+    "last_year_weeks",
     "plan_week",
     "report_week",
 ]
@@ -31,6 +32,8 @@ __all__ = [
 # What Klaviyo answered for one report, and which week a report is about.
 
 _YEAR_OF_WEEKS = 52 * 7
+LAST_YEAR_WEEKS = 26
+"""Weeks of the year before: as many as the picture of the weeks shows."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,8 @@ class WeekData:
         What was asked and what came from the store.
     requests : int
         Report requests that were sent.
+    last_year : DataFrame or None
+        Series by week, recipients and revenue per message, of the weeks that `last_year_weeks` names.
     """
 
     account: dict[str, Any]
@@ -85,6 +90,7 @@ class WeekData:
     notes: list[str] = field(default_factory=list)
     log: list[str] = field(default_factory=list)
     requests: int = 0
+    last_year: pd.DataFrame | None = None
 
     @property
     def week(self) -> str:
@@ -117,6 +123,11 @@ def a_year_before(window: Window) -> Window:
         return window.shift(-_YEAR_OF_WEEKS)
 
 
+def last_year_weeks(window: Window, count: int = LAST_YEAR_WEEKS) -> list[Window]:
+    """What stands for a year ago beside each of so many weeks that end with ``window``, oldest first."""
+    return [a_year_before(window.shift(-7 * back)) for back in reversed(range(count))]
+
+
 def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = False) -> Window:
     """The week to report at ``now`` (the account's clock): the one asked for, or the last complete one.
 
@@ -138,11 +149,16 @@ def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = Fals
     return window
 
 
-# What a weekly report asks: at most four report requests for a conversion metric, whatever the number of flows.
+# What a weekly report asks: four report requests for a conversion metric, whatever the number of flows.
 #
 # 1. values of the week; 2. series by week, 51 weeks that end with it: the strips, and the previous week where
 # Klaviyo's weeks are ISO weeks; 3. series by day, 59 days that end with it: signals and settling; 4. values of the
 # same ISO week a year ago where (2) held the previous week, else values of the previous week.
+#
+# The line of the year before is asked by half-years, W01 to W26 and W27 to W52: the question is the same in each week
+# that needs it and its answer long settled, so that it is sent once and then comes from the store. That is two requests
+# with the first report and one in half a year, where 26 weeks that move with the report would be one with each report,
+# and a third series request within a minute is one that Klaviyo's limit makes wait.
 
 GROUP_BY = (*DEFAULT_GROUP_BY, "variation", "variation_name")
 REPORT_STATISTICS = tuple(STATISTICS)
@@ -159,14 +175,38 @@ def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) ->
     return ReportQuery(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
 
 
+def _last_year_queries(account: Any, window: Window, subjects: Sequence[_Subject]) -> list[ReportQuery]:
+    """The half-years that hold the weeks of the year before, of each metric that may carry money."""
+    halves = {}
+    for week in last_year_weeks(window):
+        year, number, _ = week.first.isocalendar()
+        first = iso_week(f"{year}-W{1 if number <= 26 else 27:02d}")
+        halves[first] = Window(first.first, first.shift(25 * 7).last)
+    return [
+        ReportQuery(metric, half, ("recipients", "conversion_value"), "weekly", flow_ids, group_by=REQUIRED_GROUP_BY)
+        for metric, flow_ids in subjects
+        if not account.refuses_values(metric)
+        for half in halves.values()
+    ]
+
+
 def plan_week(
-    account: Any, *, week: str = "", integration: str = "", conversion_metric: str = "", allow_partial: bool = False
+    account: Any,
+    *,
+    week: str = "",
+    integration: str = "",
+    conversion_metric: str = "",
+    allow_partial: bool = False,
+    last_year: bool = True,
 ) -> Any:
-    """The report requests of a weekly report, not sent: a plan that prints as a table."""
+    """The report requests of `fetch_week`, not sent: a plan that prints as a table."""
     window = report_week(account.now(), week, allow_partial=allow_partial)
     wanted = []
-    for metric, flow_ids in _subjects(account, integration, conversion_metric).pairs:
+    subjects = _subjects(account, integration, conversion_metric).pairs
+    for metric, flow_ids in subjects:
         wanted += [*_first_queries(window, metric, flow_ids), _values_of(a_year_before(window), metric, flow_ids)]
+    if last_year:
+        wanted += _last_year_queries(account, window, subjects)
     return account.plan(wanted)
 
 
@@ -178,6 +218,7 @@ def fetch_week(
     conversion_metric: str = "",
     allow_partial: bool = False,
     refresh: bool = False,
+    last_year: bool = True,
 ) -> WeekData:
     """Ask for everything a weekly report shows.
 
@@ -193,6 +234,9 @@ def fetch_week(
         Id, name or ``"revenue"``; empty for the account's setting, else each flow's own trigger metric.
     refresh : bool, optional
         Ask again also what is in the store.
+    last_year : bool, optional
+        Also ask for the weeks of the year before, which the picture of the weeks shows as a line: two requests for the
+        first report, one in half a year. Where they cannot be had, a note says why and the report goes on.
 
     Raises
     ------
@@ -218,13 +262,13 @@ def fetch_week(
             (before,) = account.run([_values_of(window.previous(), metric, flow_ids)], refresh=refresh)
             fourth = ("previous", before)
         else:
-            (last_year,) = account.run([_values_of(a_year_before(window), metric, flow_ids)], refresh=refresh)
-            fourth = ("year_ago", last_year)
+            (year_ago,) = account.run([_values_of(a_year_before(window), metric, flow_ids)], refresh=refresh)
+            fourth = ("year_ago", year_ago)
             collected["previous"].append(before)
         answers = {"values": values, "weekly": weekly, "daily": daily, fourth[0]: fourth[1]}
         for name, frame in answers.items():
             collected[name].append(frame)
-            log.append(_logged(name, frame, window, metric))
+            log.append(_logged(name, frame, metric))
     frames = {name: _joined(parts) for name, parts in collected.items()}
     values = frames["values"]
     if values is None or frames["weekly"] is None or frames["daily"] is None:
@@ -236,7 +280,8 @@ def fetch_week(
     if frames["previous"] is not None and frames["previous"].empty:
         frames["previous"] = None
         unknown["previous"] = "nothing was sent in the week before"
-    sent = sum(int(frame.attrs.get("requests") or 0) for parts in collected.values() for frame in parts)
+    line, line_notes = _last_year(account, window, subjects, refresh) if last_year else ([], [])
+    sent = sum(int(frame.attrs.get("requests") or 0) for parts in (*collected.values(), line) for frame in parts)
     return WeekData(
         account=_facts(account, values),
         window=window,
@@ -254,18 +299,53 @@ def fetch_week(
         unknown=unknown,
         notes=list(
             dict.fromkeys(
-                [*notes, *(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", []))]
+                [
+                    *notes,
+                    *(note for parts in collected.values() for f in parts for note in f.attrs.get("notes", [])),
+                    *line_notes,
+                ]
             )
         ),
-        log=log,
+        log=[*log, *(_logged("last_year", frame, frame.attrs["conversion_metric_id"]) for frame in line)],
         requests=sent,
+        last_year=_of_weeks(line, last_year_weeks(window), account.timezone),
     )
 
 
-class _Subjects(NamedTuple):
-    """Pairs of conversion metric and flows (None: all of them), the flows at stake, the metrics' names, and notes."""
+def _last_year(
+    account: Any, window: Window, subjects: Sequence[_Subject], refresh: bool
+) -> tuple[list[pd.DataFrame], list[str]]:
+    """The half-years of `_last_year_queries`; without them there is a report all the same, and a note."""
+    try:
+        return account.run(_last_year_queries(account, window, subjects), refresh=refresh), []
+    except FlowperfError as error:
+        return [], [f"The weeks of the year before are not drawn: {error}"]
 
-    pairs: list[tuple[str, tuple[str, ...] | None]]
+
+def _of_weeks(parts: Sequence[pd.DataFrame], weeks: Sequence[Window], zone: Any) -> pd.DataFrame | None:
+    """The rows of some weeks in which something was sent, each under its week's start; None where there are none.
+
+    Klaviyo's weeks may begin on another day than Monday: they count for the ISO week that holds most of their days.
+    """
+    frame = _joined([part for part in parts if len(part)])
+    if frame is None:
+        return None
+    days = frame["interval_start"].dt.tz_localize(None) + pd.Timedelta(days=3)
+    frame = frame.assign(interval_start=(days.dt.normalize() - pd.to_timedelta(days.dt.day_of_week, unit="D")))
+    frame["interval_start"] = frame["interval_start"].dt.tz_localize(zone)
+    wanted = frame["interval_start"].isin([week.bounds(zone)[0] for week in weeks])
+    frame = frame[wanted & (frame["recipients"].fillna(0) > 0)].reset_index(drop=True)
+    return frame if len(frame) else None
+
+
+_Subject = tuple[str, tuple[str, ...] | None]
+"""A conversion metric and the flows it is asked of, None for all."""
+
+
+class _Subjects(NamedTuple):
+    """What is asked, the flows at stake, the metrics' names, and notes."""
+
+    pairs: list[_Subject]
     flows: pd.DataFrame
     metrics: pd.DataFrame
     notes: tuple[str, ...] = ()
@@ -286,7 +366,7 @@ def _subjects(account: Any, integration: str, conversion_metric: str) -> _Subjec
                 "leave --integration out to report all flows."
             )
         flows = flows[flows["flow_id"].isin(flow_ids)].reset_index(drop=True)
-    subjects: list[tuple[str, tuple[str, ...] | None]]
+    subjects: list[_Subject]
     notes: tuple[str, ...] = ()
     if conversion_metric:
         metric = account.conversion_metric(conversion_metric, integration=integration or None)
@@ -374,7 +454,7 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
 
 def _history(
     account: Any,
-    subjects: Sequence[tuple[str, tuple[str, ...] | None]],
+    subjects: Sequence[_Subject],
     series: Sequence[pd.DataFrame],
     before: Window,
 ) -> pd.DataFrame:
@@ -409,7 +489,7 @@ def _history(
     return frame[of_report].reset_index(drop=True)
 
 
-def _logged(name: str, frame: pd.DataFrame, window: Window, metric: str) -> str:
+def _logged(name: str, frame: pd.DataFrame, metric: str) -> str:
     facts = frame.attrs
     asked = facts.get("timeframe")
     source = "from the store" if facts.get("from_store") else f"asked, {facts.get('requests', 1)} requests"

@@ -95,13 +95,13 @@ def tidy(answers: WeekData) -> pd.DataFrame:
     -------
     DataFrame
         One row per answer × group (× interval): ``frame`` (``"values"``, ``"previous"``, ``"year_ago"``, ``"weekly"``,
-        ``"daily"``), groupings, ``interval_start, interval_end`` (of values: the window), ``is_partial,
-        is_provisional`` (series), ``conversion_metric_id``, statistics.
+        ``"daily"``, ``"last_year"``: recipients and revenue only), groupings, ``interval_start, interval_end`` (of
+        values: the window), ``is_partial, is_provisional`` (series), ``conversion_metric_id``, statistics.
     """
     renamed = {"window_start": "interval_start", "window_end": "interval_end"}
     parts = {
         "values": answers.current, "previous": answers.previous, "year_ago": answers.year_ago,
-        "weekly": answers.weekly, "daily": answers.daily,
+        "weekly": answers.weekly, "daily": answers.daily, "last_year": answers.last_year,
     }  # fmt: skip
     frames = [f.rename(columns=renamed).assign(frame=name) for name, f in parts.items() if f is not None and len(f)]
     table = pd.concat(frames, ignore_index=True)

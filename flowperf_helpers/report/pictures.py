@@ -14,6 +14,7 @@ from markupsafe import Markup
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import count_text, money_text, percent_text, points_text, short_name
 from flowperf_helpers.plots.svg import Layer, axis_ticks, heat_strip, layered, marks, sparkline, stacked_weeks
+from flowperf_helpers.report.data import last_year_weeks
 from flowperf_helpers.report.verdicts import about
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, WeekView
 
@@ -122,9 +123,7 @@ def stack(view: WeekView) -> Stack | None:
     total = np.nansum(np.array([layer.heights for layer in layers], dtype=float), axis=0)
     low, high = view.weeks("", MONEY, "low"), view.weeks("", MONEY, "high")
     band = (low, high) if step == 7 and np.isfinite(low).any() else None
-    last_year = np.full(len(starts), np.nan)
-    if view.tiles[MONEY].year_ago is not None and step == 7:
-        last_year[-1] = view.tiles[MONEY].year_ago
+    last_year = _last_year(view, len(starts)) if step == 7 else np.full(len(starts), np.nan)
     targets = [float(t) for t in _targets(view.numbers.answers.account)]
     marked = events(view) if step == 7 else []
     expected = view.expected if step == 7 else None
@@ -149,9 +148,23 @@ def stack(view: WeekView) -> Stack | None:
         picture, marks("m", ends, [*low, *high] if band else [], total[-1] if view.is_open else None), layered(parts),
         words, ticks,
         _labels(view, layers, top, expected, band, last_year, targets), months(starts, step),
-        "; ".join(f"{text} ({day:%-d %b})" for _, text, day in marked), *_numbers(view, starts, layers, band, total),
+        "; ".join(f"{text} ({day:%-d %b})" for _, text, day in marked),
+        *_numbers(view, starts, layers, band, last_year, total),
         band is not None, bool(np.isfinite(last_year).any()), expected is not None, step,
     )  # fmt: skip
+
+
+def _last_year(view: WeekView, count: int) -> Any:
+    """Revenue of the weeks a year before, in the order of the picture; NaN where nobody was mailed or nobody knows."""
+    answers = view.numbers.answers
+    line = np.full(count, np.nan)
+    if answers.last_year is not None:
+        money = answers.last_year.groupby("interval_start")[MONEY].sum(min_count=1)
+        starts = [week.bounds(answers.account["timezone"])[0] for week in last_year_weeks(answers.window, count)]
+        line = money.reindex(starts).to_numpy(dtype=float, na_value=np.nan, copy=True)
+    if view.tiles[MONEY].year_ago is not None:
+        line[-1] = view.tiles[MONEY].year_ago
+    return line
 
 
 def _days(view: WeekView, values: Mapping[str, Any]) -> tuple[list[pd.Timestamp], dict[str, Any], int]:
@@ -167,9 +180,10 @@ def _days(view: WeekView, values: Mapping[str, Any]) -> tuple[list[pd.Timestamp]
 
 
 def _numbers(
-    view: WeekView, starts: Sequence[Any], layers: Sequence[Layer], band: Any, total: Any
+    view: WeekView, starts: Sequence[Any], layers: Sequence[Layer], band: Any, last_year: Any, total: Any
 ) -> tuple[list[list[str]], list[str]]:
     columns = [("Total", total), *([("Usual, low", band[0]), ("Usual, high", band[1])] if band else [])]
+    columns += [("A year ago", last_year)] if np.isfinite(last_year).any() else []
     columns += [(layer.name, layer.heights) for layer in layers]
     rows = []
     for i in range(len(starts) - 1, -1, -1):

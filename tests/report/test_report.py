@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -24,9 +25,9 @@ from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.report import WeekData, WeeklyReport, compute, fetch_week, plan_week, report_week
+from flowperf_helpers.report import WeekData, WeeklyReport, compute, fetch_week, pictures, plan_week, report_week
 from flowperf_helpers.report.claims import COLUMNS, Claims
-from flowperf_helpers.report.data import a_year_before
+from flowperf_helpers.report.data import a_year_before, last_year_weeks
 from flowperf_helpers.report.evidence import at_this_age
 from flowperf_helpers.report.export import files
 from flowperf_helpers.report.findings import claim_signals
@@ -371,21 +372,72 @@ def test_running_week_is_marked(tmp_path: Path) -> None:
 # --- what is asked -------------------------------------------------------------------------------------------------
 
 
-def test_report_costs_four_requests_and_then_none(tmp_path: Path) -> None:
-    """Any number of flows: four report requests the first time, none the second."""
+def test_report_costs_six_requests_first_then_four_and_again_none(tmp_path: Path) -> None:
+    """Any number of flows: two requests for the half-years before are sent once, four with each new week."""
     account = connect("sandbox", home=tmp_path)
+    assert 6 == plan_week(account, week="2026-W46").requests
+    assert 6 == fetch_week(account, week="2026-W46").requests
     assert 4 == plan_week(account).requests
     assert 4 == fetch_week(account).requests
     assert 0 == plan_week(account).requests
     assert 0 == fetch_week(connect("sandbox", home=tmp_path)).requests
 
 
+def test_a_new_half_year_is_asked_once(tmp_path: Path) -> None:
+    """A report of week 27, which needs a week of the second half-year before for the first time, costs one more."""
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2026-07-06T09:00:00+02:00"))
+    fetch_week(account, week="2026-W25")
+    assert {"2026-W25": 0, "2026-W26": 4, "2026-W27": 5} == {
+        week: plan_week(account, week=week).requests for week in ("2026-W25", "2026-W26", "2026-W27")
+    }
+
+
+def test_without_last_year_the_report_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refusal of the half-years costs the line, not the report, and a note says why."""
+    from flowperf_helpers.sandbox import app
+
+    account = connect("sandbox", home=tmp_path)
+    send = app.SandboxApp.__call__
+
+    def refusing(self: Any, environ: Any, start_response: Any) -> Any:
+        body = environ["wsgi.input"].read()
+        environ["wsgi.input"] = io.BytesIO(body)
+        if b"2025-06-30" in body:
+            environ["PATH_INFO"] = "/api/nowhere"
+        return send(self, environ, start_response)
+
+    monkeypatch.setattr(app.SandboxApp, "__call__", refusing)
+    answers = fetch_week(account)
+    assert answers.last_year is None
+    assert any(note.startswith("The weeks of the year before are not drawn: ") for note in answers.notes)
+    assert "The weeks of the year before are not drawn" in _page(WeeklyReport(answers))
+
+
+def test_a_metric_without_values_is_not_asked_for_last_year(tmp_path: Path) -> None:
+    """Half-years are asked for their money; a metric that carries none, as a first answer tells, has none."""
+    account = connect("sandbox", home=tmp_path)
+    assert 6 == plan_week(account, conversion_metric="REcTBe").requests
+    assert not account.refuses_values("REcTBe")
+    answers = fetch_week(account, conversion_metric="REcTBe")
+    assert account.refuses_values("REcTBe")
+    assert answers.last_year is None
+    assert 4 == answers.requests - 1  # one of them was the refusal
+    assert 4 == plan_week(account, week="2026-W46", conversion_metric="REcTBe").requests
+
+
 def test_other_weeks_than_iso_weeks_cost_the_year(tmp_path: Path) -> None:
     """Where Klaviyo's weeks start on Sunday the fourth request goes to the week before, and a year ago is not known."""
     account = connect("sandbox", home=tmp_path, sandbox={"week_starts": "sunday"})
+    assert 6 == plan_week(account).requests
     answers = fetch_week(account)
-    assert 4 == answers.requests
+    assert 6 == answers.requests
     assert answers.year_ago is None
+    assert answers.last_year is not None
+    assert 26 == answers.last_year["interval_start"].nunique()
+    monday = fetch_week(connect("sandbox", home=tmp_path / "monday")).last_year
+    assert monday is not None
+    sums = [frame.groupby("interval_start")["recipients"].sum() for frame in (answers.last_year, monday)]
+    assert (sums[0] / sums[1]).between(0.8, 1.25).all()
     assert answers.previous is not None
     assert 0 < answers.previous["delivered"].sum()
     assert "another day" in answers.unknown["year_ago"]
@@ -865,8 +917,45 @@ def test_a_year_ago_is_asked_for_by_its_number(tmp_path: Path) -> None:
     """In week 10 of 2027 the plan asks for week 10 of 2026, not for the week 364 days before."""
     account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2027-03-15T09:00:00+01:00"))
     printed = plan_week(account, week="2027-W10").to_frame().to_string()
-    assert "2026-03-02" in printed
+    assert "2026-03-02 to 2026-03-08" in printed
     assert "2026-03-09" not in printed
+
+
+@pytest.mark.parametrize(
+    ("week", "first", "last", "halves"),
+    [
+        ("2026-W47", "2025-W22", "2025-W47", ["2024-12-30 to 2025-06-29", "2025-06-30 to 2025-12-28"]),
+        ("2026-W52", "2025-W27", "2025-W52", ["2025-06-30 to 2025-12-28"]),
+        ("2026-W53", "2025-W28", "2026-W01", ["2025-06-30 to 2025-12-28", "2025-12-29 to 2026-06-28"]),
+        ("2027-W05", "2025-W33", "2026-W05", ["2025-06-30 to 2025-12-28", "2025-12-29 to 2026-06-28"]),
+    ],
+)
+def test_half_years_hold_the_weeks_of_the_year_before(
+    tmp_path: Path, week: str, first: str, last: str, halves: list[str]
+) -> None:
+    """Each week of the picture has the week of its number; whole half-years are asked, also around a week 53."""
+    weeks = last_year_weeks(iso_week(week))
+    assert (26, first, last) == (len(weeks), weeks[0].week, weeks[-1].week)
+    account = connect("sandbox", home=tmp_path, now=datetime.fromisoformat("2027-03-15T09:00:00+01:00"))
+    planned = plan_week(account, week=week).to_frame()
+    assert halves == sorted(planned.loc[planned["statistics"] == 2, "timeframe"])
+
+
+def test_last_year_s_line_ends_with_what_the_week_a_year_ago_made(report: WeeklyReport, tmp_path: Path) -> None:
+    """26 weeks, each at its place: equal to the revenue that those weeks' own values tell."""
+    line = pictures._last_year(report.view, 26)
+    assert np.isfinite(line).all()
+    account = connect("sandbox", home=tmp_path)
+    for place, week in ((-1, "2025-W47"), (-9, "2025-W39"), (0, "2025-W22")):  # summer time ends between two of them
+        values = account.flow_values("RplOrd", timeframe=iso_week(week), statistics=["conversion_value"])
+        assert values["conversion_value"].sum() == pytest.approx(line[place])
+    known = report.answers.last_year
+    assert known is not None
+    young = known[known["interval_start"].isin(known["interval_start"].sort_values().unique()[20:])]
+    assert np.isnan(pictures._last_year(WeeklyReport(replace(report.answers, last_year=young)).view, 26)).sum() == 20
+    drawn = _page(report)
+    assert "<bdi>A year ago</bdi></th>" in drawn
+    assert re.search(r'class=ly d="M0,[\d.]+ 1,', drawn)
 
 
 # --- earlier answers ------------------------------------------------------------------------------------------------
@@ -966,10 +1055,11 @@ def test_a_flow_under_two_triggers_is_reported_once(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("revision", ["2024-10-15", "2025-10-15"])
 def test_an_older_revision_has_its_report(tmp_path: Path, report: WeeklyReport, revision: str) -> None:
-    """Planned and made with what the revision tells: four requests, the numbers of the newest, and what is unknown."""
+    """Planned and made with what the revision tells: six requests, the numbers of the newest, and what is unknown."""
     account = connect("sandbox", home=tmp_path, environ={"KLAVIYO_REVISION": revision})
-    assert 4 == plan_week(account).requests
+    assert 6 == plan_week(account).requests
     found = WeeklyReport(fetch_week(account))
+    assert found.answers.last_year is not None
     sums = ["recipients", "clicks", "conversions"]
     expected = report.answers.current.groupby("flow_id")[sums].sum()
     pd.testing.assert_frame_equal(expected, found.answers.current.groupby("flow_id")[sums].sum())

@@ -95,12 +95,13 @@ def test_run_says_what_was_asked(made: tuple[Manifest, Path, list[str]]) -> None
     """The log names each request, its window and whether the store answered."""
     manifest, _, said = made
     text = "\n".join(said)
-    assert 4 == manifest.headline["requests"]
+    assert 6 == manifest.headline["requests"]
     for words in (
         "values: 2026-11-16 to 2026-11-22",
         "weekly: 2025-12-01",
         "daily: 2026-09-25",
         "year_ago: 2025-11-17",
+        "last_year: 2024-12-30",
     ):
         assert words in text
 
