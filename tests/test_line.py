@@ -69,7 +69,7 @@ def flowperf(*arguments: str, url: str, cwd: Path) -> subprocess.CompletedProces
 def test_a_first_report_of_all_flows_takes_six_requests_and_a_settled_one_none(
     watched: tuple[Watched, str], tmp_path: Path
 ) -> None:
-    """Under the real limits a first report of all flows is at most six requests without a 429; the second run sends none."""
+    """Under the real limits a first report takes at most six requests without a 429, and the second run none."""
     app, url = watched
     year, week, _ = (date.today() - pd.Timedelta(weeks=4)).isocalendar()
     settled = f"{year}-W{week:02d}"

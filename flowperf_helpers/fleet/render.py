@@ -126,11 +126,11 @@ def report_page(report: Any, earlier: Sequence[Mapping[str, Any]] = ()) -> str:
         As `Task` has them.
     """
     from flowperf_helpers.report.html import bare_part
-    from flowperf_helpers.report.memory import memory_part, remember
+    from flowperf_helpers.report.memory import marked_since, memory_part, remember
 
     first, *others = (part.html for part in report.parts())
-    said = memory_part(remember(report.headline(), earlier))
-    parts = [bare_part(part) for part in (first, said, *others) if part]
+    memory = remember(report.headline(), earlier)
+    parts = [bare_part(part) for part in (marked_since(first, memory), memory_part(memory), *others) if part]
     mark = "SANDBOX: " if report.answers.account["sandbox"] else ""
     head, *between = _shell(len(parts))
     title = f"{mark}{report.headline()['account']['title']}, week {report.answers.week}"

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
+
+from markupsafe import Markup
 
 from flowperf_helpers.account.timeframes import iso_week
 
-__all__ = ["Memory", "memory_part", "remember"]
+__all__ = ["Memory", "linked_weeks", "marked_since", "memory_part", "remember"]
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -76,6 +79,25 @@ def remember(headline: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]]) 
         ended=[signal for key, signal in (last or {}).items() if key not in now],
         known=last is not None,
     )
+
+
+def marked_since(first_screen: str, memory: Memory) -> str:
+    """The first screen with the words for how long beside each finding that still holds."""
+    lasted = {(s["flow_id"], s["statistic"]): words for s, words in memory.still}
+    lasted |= {(s["flow_id"], s["statistic"]): words for s, words in memory.still if not s.get("flow_message_id")}
+    for (flow_id, statistic), words in lasted.items():
+        place = Markup("<!--since {} {}-->").format(flow_id, statistic)
+        first_screen = first_screen.replace(place, Markup(' <span class="sub">still so, {}</span>').format(words))
+    return first_screen
+
+
+def linked_weeks(page: str, links: Mapping[str, str]) -> str:
+    """A page with links to other weeks in its head: words by address, as the files will lie beside each other."""
+    items = Markup("").join(
+        Markup('<a href="{}">{}</a>').format(quote(address), words) for address, words in links.items()
+    )
+    nav = Markup('<nav aria-label="Other weeks">{}</nav>').format(items)
+    return page.replace("<!--weeks-->", nav, 1) if links else page
 
 
 def memory_part(memory: Memory) -> str:

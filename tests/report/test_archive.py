@@ -15,7 +15,7 @@ from lab_driver import chromium
 
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.report.archive import archive_page
-from flowperf_helpers.report.memory import remember
+from flowperf_helpers.report.memory import linked_weeks, marked_since, remember
 from flowperf_helpers.report.run.archive import read_headlines, series_of, update_archive
 
 W44 = headline("2026-W44", STOPPED, CLICKS_UP)
@@ -53,6 +53,25 @@ def test_a_finding_is_news_once_then_still_so_then_gone_once() -> None:
     assert (["VwBrw2"], ["UbBis6 second week"], ["XbChk1 higher"]) == _said(W45, weeks)
     assert (["XbChk1"], ["UbBis6 third week", "VwBrw2 second week"], []) == _said(W46, weeks)
     assert (["XbChk1"], ["UbBis6 fourth week"], ["VwBrw2 winner", "XbChk1 higher"]) == _said(W47, weeks)
+
+
+def test_a_finding_that_still_holds_says_so_beside_its_title() -> None:
+    """How long is said at each title of the first screen that held before, and nowhere else."""
+    titles = "".join(f"<h3>{s['flow_name']}<!--since {s['flow_id']} {s['statistic']}--></h3>" for s in W46["signals"])
+    marked = marked_since(titles, remember(W46, [W44, W45]))
+    said = [f"{s['flow_name']} <span" in marked for s in W46["signals"]]
+    assert [True, True, False] == said
+    assert 1 == marked.count("still so, third week") == marked.count("still so, second week")
+    assert titles == marked_since(titles, remember(W46, []))
+
+
+def test_links_to_other_weeks_are_addresses_and_words() -> None:
+    """A name steers neither the address nor the page, and without a link nothing is added."""
+    page = "<div><!--weeks--></div><p><!--weeks--></p>"
+    linked = linked_weeks(page, {'a"><b>.html': "<i>Week 46"})
+    assert '<a href="a%22%3E%3Cb%3E.html">&lt;i&gt;Week 46</a>' in linked
+    assert 1 == linked.count("<nav")
+    assert page == linked_weeks(page, {})
 
 
 def test_neither_order_nor_later_weeks_nor_other_accounts_change_what_is_said() -> None:

@@ -22,6 +22,7 @@ from raw_server import KEY, serving
 
 from flowperf_helpers.errors import ArgumentError, CredentialsError, DeadlineError, NotebookError, StorageError
 from flowperf_helpers.report.html import find_browser, notebook_page, print_pdf
+from flowperf_helpers.report.run import weekly
 from flowperf_helpers.report.run.checks import (
     Parameter,
     check_parameters,
@@ -146,6 +147,37 @@ def test_second_run_asks_nothing_and_goes_anywhere(
     assert 0 == manifest.headline["requests"]
     with fsspec.open("memory://second/mine-sandbox-2026-W47.html", "rt", encoding="utf-8") as page:
         assert "I watch T7K2j8" in page.read()
+
+
+@pytest.mark.notebook
+def test_a_later_page_links_the_week_before_and_says_what_still_holds(
+    made: tuple[Manifest, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page beside others links the report before it and all weeks; the one that is sent links nothing beside it."""
+    monkeypatch.setenv("FLOWPERF_HOME", str(shutil.copytree(made[1].parent / "home", tmp_path / "home")))
+    out = tmp_path / "out"
+    out.mkdir()
+    for week in ("2026-W45", "2026-W46", "2026-W48"):
+        told = {**made[0].headline, "week": week}
+        (out / f"weekly-sandbox-{week}.json").write_text(json.dumps(told), encoding="utf-8")
+    sent: list[str] = []
+
+    def watched(targets: Any, headline: Any, memory: Any, *, report: Path, **more: Any) -> tuple[list[str], list[str]]:
+        sent.append(report.read_text(encoding="utf-8"))
+        return [], []
+
+    monkeypatch.setattr(weekly, "post", watched)
+    run_weekly("sandbox", out=out)
+    page = (out / "weekly-sandbox-2026-W47.html").read_text(encoding="utf-8")
+    links = re.findall(r'<nav aria-label="Other weeks">(.*?)</nav>', page)
+    assert ['<a href="weekly-sandbox-2026-W46.html">Week 46</a><a href="index.html">All weeks</a>'] == links
+    assert (out / "index.html").is_file()
+    first = page.index('id="since"')
+    assert re.search(r"is silent since Tuesday <span class=.sub.>still so, third week</span></h3>", page[:first])
+    assert "still so, third week" in sent[0]
+    assert "Other weeks" not in sent[0]
+    alone = (made[1] / "weekly-sandbox-2026-W47.html").read_text(encoding="utf-8")
+    assert 1 == alone.count('<nav aria-label="Other weeks"><a href="index.html">All weeks</a></nav>')
 
 
 @pytest.mark.notebook

@@ -17,7 +17,7 @@ from flowperf_helpers.klaviyo.accounts_file import read_section
 from flowperf_helpers.report.archive import OURS, archive_page, entry
 from flowperf_helpers.report.run.delivery import Delivered, deliver, filesystem_of
 
-__all__ = ["INDEX", "Headlines", "check_last", "read_headlines", "series_of", "update_archive"]
+__all__ = ["INDEX", "Headlines", "check_last", "may_replace", "read_headlines", "series_of", "update_archive"]
 
 INDEX = "index.html"
 LARGEST = 2_000_000
@@ -92,7 +92,7 @@ def update_archive(out: str | Path, work: Path) -> Delivered | None:
     StorageError
         The folder cannot be read or written.
     """
-    if not _may_replace(out):
+    if not may_replace(out):
         return None
     page = work / INDEX
     try:
@@ -102,7 +102,14 @@ def update_archive(out: str | Path, work: Path) -> Delivered | None:
     return deliver({"index": page}, out, names={"index": INDEX})[0]
 
 
-def _may_replace(out: str | Path) -> bool:
+def may_replace(out: str | Path) -> bool:
+    """Whether the list of weeks is ours to write: no page is there, or one that we wrote.
+
+    Raises
+    ------
+    StorageError
+        The folder cannot be read.
+    """
     filesystem, folder = filesystem_of(out)
     path = f"{folder.rstrip('/')}/{INDEX}"
     try:

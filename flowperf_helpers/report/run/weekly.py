@@ -6,6 +6,7 @@ name it is given (`WeeklyReport.save`); here they are joined by the executed not
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import re
@@ -27,8 +28,8 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.report.digest import check_condition
-from flowperf_helpers.report.memory import Memory, memory_part, remember
-from flowperf_helpers.report.run.archive import Headlines, read_headlines, series_of, update_archive
+from flowperf_helpers.report.memory import Memory, linked_weeks, marked_since, memory_part, remember
+from flowperf_helpers.report.run.archive import INDEX, Headlines, may_replace, read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.deadline import Deadline
 from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
@@ -189,6 +190,9 @@ def run_weekly(
     check_condition(send_if)
     targets = find_targets(send, account=account, environ=environ)
     weeks = _weeks(out, tell, deadline)
+    listed = False
+    with suppress(StorageError):  # told where the list is written
+        listed = weeks is not None and deadline.hold(f"{out} did not answer", lambda: may_replace(out))
     earlier = series_of(weeks or {}, f"{prefix}-{account}")
     with workplace() as work, _lock(account, out, environ, deadline):
         warming = threading.Thread(target=_warm_up, daemon=True)
@@ -216,7 +220,11 @@ def run_weekly(
             tell(line)
         names = file_names(account, headline["week"], prefix=prefix)
         memory = remember(headline, earlier)
-        delivered = _finish(executed, bundle, headline, memory, out, names=names, pdf=pdf, deadline=deadline)
+        links = _links(headline["week"], earlier, lambda other: file_names(account, other, prefix=prefix)["html"])
+        links |= {INDEX: "All weeks"} if listed else {}
+        delivered = _finish(
+            executed, bundle, headline, memory, out, names=names, links=links, pdf=pdf, deadline=deadline
+        )
         sent, undelivered = post(
             targets, headline, memory, condition=send_if, report=work / PAGE, report_name=names["html"], say=tell
         )
@@ -281,10 +289,14 @@ def _finish(
     out: str | Path,
     *,
     names: Mapping[str, str],
+    links: Mapping[str, str],
     pdf: bool,
     deadline: Deadline,
 ) -> list[Delivered]:
-    """Put the notebook, the page and the PDF beside the data files of the kernel, and bring all to their place."""
+    """Put the notebook, the page and the PDF beside the data files of the kernel, and bring all to their place.
+
+    The page that lies beside others has links to them; the one that is sent and printed has none.
+    """
     work = bundle.parent
     files = {kind: bundle / f"data.{kind}" for kind in ("parquet", "xlsx")} | {"json": bundle / "headline.json"}
     sent = False
@@ -297,9 +309,10 @@ def _finish(
         title = f"{mark}{headline['account']['title']}, week {headline['week']}"
         files["ipynb"] = _written(work / "report.ipynb", json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
         page = deadline.hold("the page was being made", lambda: _page(_remembered(clean, memory), title))
-        files["html"] = _written(work / PAGE, page)
+        alone = _written(work / PAGE, page)
+        files["html"] = _written(work / "linked.html", linked_weeks(page, links))
         if pdf:
-            files["pdf"] = _printed(files["html"], work / "report.pdf", deadline)
+            files["pdf"] = _printed(alone, work / "report.pdf", deadline)
         sent = True
         return deliver(files, out, names=names, deadline=deadline)
     except DeadlineError as error:
@@ -355,16 +368,26 @@ def _listed(kept: Sequence[Delivered]) -> str:
     return f"{folder or '.'}: {', '.join(Path(file.path).name for file in kept)}"
 
 
+def _links(week: str, earlier: Sequence[Mapping[str, Any]], page_of: Callable[[str], str]) -> dict[str, str]:
+    """The page of the last report before a week: its words by its address."""
+    before = [other["week"] for other in earlier if other["week"] < week]
+    return {page_of(before[-1]): f"Week {int(before[-1][-2:])}"} if before else {}
+
+
 def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
-    """Say behind the first screen of the page which findings are old news, and which are gone."""
+    """Say on the first screen of the page which findings are old news, and behind it also which are gone."""
     html = memory_part(memory)
     if not html:
         return clean
     shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
     since: dict[str, Any] = {"cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": ""}
     since["outputs"] = [shown]
-    cells = list(clean["cells"])
+    cells = copy.deepcopy(clean["cells"])
     first = next((place for place, cell in enumerate(cells) if _is_on_the_page(cell)), len(cells) - 1)
+    for output in cells[first].get("outputs", []):
+        data = output.get("data", {})
+        if "text/html" in data:
+            data["text/html"] = marked_since("".join(data["text/html"]), memory)
     return {**clean, "cells": [*cells[: first + 1], since, *cells[first + 1 :]]}
 
 
