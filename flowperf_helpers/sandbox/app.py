@@ -6,12 +6,10 @@ import json
 import math
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -19,14 +17,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map, RequestRedirect, Rule
 from werkzeug.wrappers import Request, Response
 
-from flowperf_helpers.sandbox import handlers
 from flowperf_helpers.sandbox.arrivals import Counts
-from flowperf_helpers.sandbox.call import Answer, Call, Endpoint
-from flowperf_helpers.sandbox.filters import check_parameters
+from flowperf_helpers.sandbox.call import Call, Problem, check_revision
+from flowperf_helpers.sandbox.handlers import ENDPOINTS
 from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of
-from flowperf_helpers.sandbox.problems import Problem
-from flowperf_helpers.sandbox.requests import check_revision, needs
 from flowperf_helpers.sandbox.shop import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, build_world
 
 if TYPE_CHECKING:
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY_SPENT",
-    "ENDPOINTS",
     "TIERS",
     "SandboxApp",
     "Windows",
@@ -68,15 +62,10 @@ def headers(tier: str) -> dict[str, str]:
 def throttled(seconds: int) -> Problem:
     """Return the 429, in the form that was recorded."""
     return Problem(
-        429,
-        "throttled",
-        "Request was throttled.",
-        f"Request was throttled. Expected available in {seconds} seconds.",
-        pointer="/data",
-        headers={"Retry-After": str(seconds)},
+        429, "throttled", "Request was throttled.", f"Request was throttled. Expected available in {seconds} seconds.",
+        "/data", headers={"Retry-After": str(seconds)}, meta=[],
         links={"type": "https://developers.klaviyo.com/en/docs/rate_limits_and_error_handling"},
-        meta=[],
-    )
+    )  # fmt: skip
 
 
 class Windows:
@@ -121,57 +110,6 @@ class Windows:
             self._used.update(used)
 
 
-# The table of endpoints: where each lives and what it needs.
-
-_METRICS, _FLOWS, _POST = ("metrics:read",), ("flows:read",), ("POST",)
-_ACCOUNTS, _TAGS = ("accounts:read",), ("tags:read",)
-
-
-def _ids(related: Callable[..., Answer]) -> Callable[[Call, str], Answer]:
-    """Make the page of a relationship itself: types and ids of what its related page shows."""
-
-    def answer(call: Call, id_: str) -> Answer:
-        check_parameters(call.request.args, ("page[cursor]", "page[size]"))
-        got = related(call, id_)
-        return {"data": _named(got["data"]), "links": got["links"]}
-
-    return answer
-
-
-def _named(data: Any) -> Any:
-    return [_named(item) for item in data] if isinstance(data, list) else {"type": data["type"], "id": data["id"]}
-
-
-ENDPOINTS: dict[str, Endpoint] = {
-    "api/metrics": Endpoint(handlers.metrics, "M", _METRICS),
-    "api/metrics/<id>": Endpoint(handlers.metric, "M", _METRICS),
-    "api/metrics/<id>/flow-triggers": Endpoint(handlers.flow_triggers, "M", _METRICS + _FLOWS, since="2024-10-15"),
-    "api/flows": Endpoint(handlers.flows, "S", _FLOWS),
-    "api/flows/<id>": Endpoint(handlers.flow, "S", _FLOWS),
-    "api/flows/<id>/flow-actions": Endpoint(handlers.flow_actions, "S", _FLOWS),
-    "api/flows/<id>/tags": Endpoint(handlers.flow_tags, "S", _FLOWS + _TAGS),
-    "api/flow-actions/<id>": Endpoint(handlers.flow_action, "S", _FLOWS),
-    "api/flow-actions/<id>/flow": Endpoint(handlers.action_flow, "S", _FLOWS),
-    "api/flow-actions/<id>/flow-messages": Endpoint(handlers.action_messages, "S", _FLOWS),
-    "api/flow-messages/<id>": Endpoint(handlers.flow_message, "S", _FLOWS),
-    "api/flow-messages/<id>/flow-action": Endpoint(handlers.message_action, "S", _FLOWS),
-    "api/tags/<id>": Endpoint(handlers.tag, "S", _TAGS),
-    "api/accounts": Endpoint(handlers.accounts, "XS", _ACCOUNTS),
-    "api/accounts/<id>": Endpoint(handlers.account, "XS", _ACCOUNTS),
-    "api/mapped-metrics": Endpoint(handlers.mapped_metrics, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>": Endpoint(handlers.mapped_metric, "S", _METRICS, since="2025-07-15"),
-    "api/mapped-metrics/<id>/metric": Endpoint(handlers.meant_metric, "S", _METRICS, since="2025-07-15"),
-    "api/flow-values-reports": Endpoint(handlers.values_report, "report", _FLOWS, _POST),
-    "api/flow-series-reports": Endpoint(handlers.series_report, "report", _FLOWS, _POST),
-}
-ENDPOINTS |= {  # every page of something related has a page of its types and ids alone
-    path.replace("<id>/", "<id>/relationships/"): replace(endpoint, answer=_ids(endpoint.answer))
-    for path, endpoint in ENDPOINTS.items()
-    if "<id>/" in path
-}
-"""Path without the leading slash → endpoint."""
-
-
 # The account as a WSGI app: routes, keys, revisions, windows, and answers in Klaviyo's shapes.
 #
 # Whatever comes in, the answer is a JSON:API document: what was asked, or an error object with a 4xx.
@@ -179,7 +117,7 @@ ENDPOINTS |= {  # every page of something related has a page of its types and id
 MAX_BODY = 1_000_000
 _MEDIA = "application/vnd.api+json"
 _URLS = Map(
-    [Rule("/" + name, endpoint=name, methods=list(e.methods)) for name, e in ENDPOINTS.items()], strict_slashes=False
+    [Rule("/" + name, endpoint=name, methods=[e.method]) for name, e in ENDPOINTS.items()], strict_slashes=False
 )
 
 Clock = Callable[[], datetime]
@@ -245,17 +183,18 @@ class SandboxApp:
         who = _check_key(request.headers.get("Authorization"))
         revision = check_revision(request.headers.get("revision"))
         extra["X-Klaviyo-API-Revision"] = revision
-        needs(revision, endpoint.since)
+        if revision < endpoint.since:
+            raise Problem(404, "not_found", "Not found.", "No valid revisions found for method")
         extra.update(headers(endpoint.tier))
         if self.variant == "quota_spent" and endpoint.tier == "report":
             raise throttled(DAY_SPENT)
         if self._windows is not None:
             self._windows.take(who, name, endpoint.tier)
         call = Call(self, self.world, request, revision, request.host_url, request.url_root.rstrip("/") + path)
-        if self.variant == "no_scope" and "flows:read" in endpoint.scopes(call):
+        if self.variant == "no_scope" and ("flows:read" in endpoint.scopes or "include" in request.args):
             raise Problem(
                 403, "permission_denied", "You do not have permission to perform this action.",
-                "The API key is missing the required scope: flows:read", pointer="/data/",
+                "The API key is missing the required scope: flows:read",
             )  # fmt: skip
         answer = endpoint.answer(call, *values.values())
         return Response(orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY), content_type=_MEDIA)
@@ -340,19 +279,15 @@ def _aware(moment: datetime) -> datetime:
 def _check_key(header: str | None) -> str:
     if header not in (f"Klaviyo-API-Key {SANDBOX_KEY}", f"Bearer {SANDBOX_TOKEN}"):
         text = "Incorrect authentication credentials."
-        raise Problem(401, "authentication_failed", text, text, pointer="/data/")
+        raise Problem(401, "authentication_failed", text, text)
     return header.split(" ")[0]
 
 
 def _problem_of(status: int, name: str) -> Problem:
     code = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "invalid")
-    return Problem(status if 400 <= status < 500 else 400, code, name, name, pointer="/data/")
+    return Problem(status if 400 <= status < 500 else 400, code, name, name)
 
 
 def _refusal(problem: Problem) -> Response:
-    error_id = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{problem.status} {problem.code} {problem.detail!a}"))
     # what is quoted back may be half of a surrogate pair, which only the standard library's encoder writes
-    response = Response(json.dumps(problem.body(error_id)), status=problem.status, content_type=_MEDIA)
-    for name, value in problem.headers.items():
-        response.headers[name] = value
-    return response
+    return Response(json.dumps(problem.body()), problem.status, problem.headers, content_type=_MEDIA)

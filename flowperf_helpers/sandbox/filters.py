@@ -1,30 +1,20 @@
-"""Klaviyo's filter language, order and pages, as far as reports and lists use them."""
+"""Klaviyo's filter language, and the order of lists, as far as reports and lists use them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
-from urllib.parse import unquote, urlencode
 
-from werkzeug.datastructures import MultiDict
-
+from flowperf_helpers.sandbox.call import invalid_parameter
 from flowperf_helpers.sandbox.model import Flow, Metric
-from flowperf_helpers.sandbox.problems import invalid_parameter
 
 __all__ = [
     "Condition",
     "FilterError",
-    "check_parameters",
     "filter_flows",
     "filter_metrics",
-    "included",
-    "page_of",
-    "page_size",
     "parse_filter",
     "sort_flows",
 ]
@@ -203,10 +193,7 @@ def _unescaped(match: re.Match[str]) -> str:
     return _ESCAPES.get(code, code)
 
 
-# What list requests may ask: filters, order and pages of metrics and flows.
-
-Args = MultiDict[str, str]
-T = TypeVar("T")
+# What list requests may ask: filters and order of metrics and flows.
 
 _ORDERS = ("equals", "greater-than", "greater-or-equal", "less-than", "less-or-equal")
 _FLOW_FILTERS: dict[str, tuple[str, ...]] = {
@@ -221,31 +208,6 @@ _FLOW_FILTERS: dict[str, tuple[str, ...]] = {
 _METRIC_FILTERS = {"integration.name": ("equals",), "integration.category": ("equals",)}
 _SORTS = ("created", "id", "name", "status", "trigger_type", "updated")
 _MAX_ANY = 100
-
-
-def check_parameters(args: Args, allowed: Sequence[str]) -> None:
-    """Refuse query parameters that the endpoint does not have, or that come twice.
-
-    Raises
-    ------
-    Problem
-        400 with the parameter's name.
-    """
-    for name in args:
-        if name not in allowed:
-            raise invalid_parameter(f"'{name[:100]}' is not a valid query parameter.", name[:100])
-        if len(args.getlist(name)) > 1:
-            raise invalid_parameter(f"'{name}' was given twice.", name)
-
-
-def included(args: Args, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Read ``include``."""
-    asked = args.get("include")
-    names = tuple(asked.split(",")) if asked else ()
-    for name in names:
-        if name not in allowed:
-            raise invalid_parameter(f"'{name[:100]}' cannot be included.", "include")
-    return names
 
 
 def filter_metrics(metrics: Sequence[Metric], text: str | None) -> list[Metric]:
@@ -320,59 +282,3 @@ def _compare(operator: str, a: datetime, b: datetime) -> bool:
         return a == b
     above, below = operator.startswith("greater"), operator.startswith("less")
     return (above and a > b) or (below and a < b) or (operator.endswith("equal") and a == b)
-
-
-def page_size(args: Args, largest: int, default: int) -> int:
-    """Read ``page[size]``."""
-    text = args.get("page[size]")
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= largest:
-        raise invalid_parameter(f"Page size must be an integer between 1 and {largest}.", "page[size]")
-    return int(text[:9])
-
-
-def page_of(rows: Sequence[T], size: int, args: Args, url: str, *, parameter: str = "page[cursor]") -> tuple[
-    list[T], dict[str, str | None]
-]:  # fmt: skip
-    """Cut one page and make its links; everything else that was asked stays in them.
-
-    Raises
-    ------
-    Problem
-        400 for a cursor that no page has.
-    """
-    start = _decode(args.get(parameter), parameter)
-    if start and start >= len(rows):
-        raise invalid_parameter("The cursor is not valid.", parameter)
-
-    def link(offset: int) -> str:
-        query = [(k, v) for k, v in args.items() if k != parameter]
-        return f"{url}?{urlencode([*query, (parameter, _encode(offset))])}"
-
-    plain = f"{url}?{urlencode(list(args.items()))}" if args else url
-    links: dict[str, str | None] = {
-        "self": link(start) if parameter in args else plain,
-        "next": link(start + size) if start + size < len(rows) else None,
-        "prev": link(max(start - size, 0)) if start else None,
-    }
-    return list(rows[start : start + size]), links
-
-
-def _encode(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"next::from::{offset}".encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str | None, parameter: str) -> int:
-    if cursor is None:
-        return 0
-    # Klaviyo's SDKs hand over the whole next link, decoded or not; its cursor stands last
-    cursor = unquote(cursor).rpartition(f"{parameter}=")[2].partition("&")[0]
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-        head, _, number = text.rpartition("::")
-        if head != "next::from" or not number.isdigit() or len(number) > 9:
-            raise ValueError(text)
-        return int(number)
-    except (ValueError, binascii.Error):
-        raise invalid_parameter("The cursor is not valid.", parameter) from None

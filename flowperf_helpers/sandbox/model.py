@@ -169,6 +169,10 @@ class World:
         """The listed flow of an id, or None."""
         return next((f for f in self.flows if f.id == flow_id and f.listed), None)
 
+    def triggered_by(self, metric_id: str) -> list[Flow]:
+        """Listed flows that a metric triggers, whatever their status."""
+        return [f for f in self.flows if f.listed and f.trigger_type == "Metric" and f.metric_id == metric_id]
+
     def cells(self) -> tuple[Cell, ...]:
         """Everything that is counted separately, in the account's order."""
         found: list[Cell] = []

@@ -15,7 +15,7 @@ from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
 from flowperf_helpers.sandbox.numbers import Floats, Ints, day_number
 from flowperf_helpers.sandbox.requests import Asked, buckets
 
-__all__ = ["make_report"]
+__all__ = ["counted_once", "make_report"]
 
 _UNIQUES = ("opens_unique", "clicks_unique", "unsubscribe_uniques", "conversion_uniques")
 _RETURNING = 4
