@@ -19,7 +19,7 @@ EPOCH = date(2025, 5, 19)
 ZONE = "Europe/Copenhagen"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metric:
     """A metric as Klaviyo shows it, and how often the account's messages lead to it.
 
@@ -32,8 +32,8 @@ class Metric:
     """
 
     id: str
-    name: str | None
-    integration: dict[str, str | None] | None = field(hash=False)
+    name: str | None = None
+    integration: dict[str, str | None] | None = field(default=None, hash=False)
     factor: float
     order_value: float | None = None
 
@@ -53,7 +53,7 @@ class Variation:
     starts: date
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """A message with its true rates, each a probability per delivered message.
 
@@ -84,16 +84,16 @@ class Message:
     status: str = "live"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Flow:
     """A flow; ``listed`` is false for one that was deleted and only lives on in reports."""
 
     id: str
-    name: str | None
-    status: str
-    archived: bool
-    trigger_type: str
-    metric_id: str | None
+    name: str | None = None
+    status: str = "live"
+    archived: bool = False
+    trigger_type: str = "Metric"
+    metric_id: str | None = None
     created: str
     updated: str
     messages: tuple[Message, ...]
