@@ -196,13 +196,8 @@ def _report(kind: str, call: Call) -> Answer:
     account, fields = call.account, f"fields[{kind}]"
     call.allow(("page_cursor", fields) if call.revision >= "2026-04-15" else ("page_cursor",))
     body = _decoded(call.request)
-    wall = account.now().replace(tzinfo=None)
-    asked = read_report(
-        body, kind=kind, revision=call.revision, world=call.world, now=wall, week_starts=account.week_starts
-    )
-    results, date_times = make_report(
-        asked, account.counts(), denominator=account.denominator, week_starts=account.week_starts
-    )
+    asked = read_report(call, kind, body)
+    results, date_times = make_report(asked, account)
     page, links = call.page(results, account.page_rows, "page_cursor")
     attributes: Answer = {"results": page}
     if asked.interval is not None:
