@@ -95,7 +95,7 @@ def preset(key: str, now: datetime, week_starts: str = "monday") -> Period:
 
 def buckets(period: Period, interval: str, week_starts: str = "monday") -> list[datetime]:
     """Return starts of the buckets of a period, as wall times; an hour that the clock skips is left out."""
-    step = {"hourly": "h", "daily": "D", "weekly": f"W-{week_starts[:3]}", "monthly": "MS"}[interval]
+    step = {"hourly": "h", "daily": "D", "weekly": f"W-{week_starts[:3].upper()}", "monthly": "MS"}[interval]
     midnight = datetime.combine(period.start.date(), time.min)
     starts = pd.date_range(period.start if step == "h" else midnight, period.end, freq=step, inclusive="left")
     if step == "h":
