@@ -7,8 +7,7 @@ It needs no key and no network, answers the same numbers today and in a year, an
 
 from __future__ import annotations
 
-from flowperf_helpers.sandbox.app import SandboxApp, sandbox_app
-from flowperf_helpers.sandbox.serve import make_sandbox_server, serve
+from flowperf_helpers.sandbox.app import SandboxApp, make_sandbox_server, sandbox_app, serve
 from flowperf_helpers.sandbox.shop import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, SHOP, STORIES, VARIANTS, Story
 
 __all__ = [
