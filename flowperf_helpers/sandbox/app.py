@@ -22,9 +22,8 @@ from werkzeug.wrappers import Request, Response
 from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.call import Call, Problem, check_revision
 from flowperf_helpers.sandbox.handlers import ENDPOINTS
-from flowperf_helpers.sandbox.model import ZONE
 from flowperf_helpers.sandbox.numbers import numbers_of
-from flowperf_helpers.sandbox.shop import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, build_world
+from flowperf_helpers.sandbox.shop import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, ZONE, build_world
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Metric
 from flowperf_helpers.sandbox.numbers import (
     COUNTS,
     FIRST_ORDER,
@@ -27,6 +26,7 @@ from flowperf_helpers.sandbox.numbers import (
     spread,
     uniform,
 )
+from flowperf_helpers.sandbox.shop import EPOCH, FIRST_DAY, Metric
 
 __all__ = ["ATTRIBUTION_DAYS", "Counts", "hourly"]
 
@@ -205,7 +205,6 @@ class Counts:
 
     def __init__(self, numbers: Numbers, now: datetime) -> None:
         self.numbers = numbers
-        self.now = now
         self.hours = (now - datetime.combine(EPOCH, time.min)) / timedelta(hours=1)
         self.days = max(day_number(now.date()) + 1, _FIRST)
         self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, _FIRST)
@@ -213,7 +212,6 @@ class Counts:
 
     def daily(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Everything countable, int64 [cell, day], for the days ``first`` to ``last`` (exclusive, none after today)."""
-        first, last = self._inside(first, last)
         final = self.numbers.engagement(first, last) | self.numbers.conversions(metric, first, last)
         if last <= self._open_from:
             return final
@@ -225,13 +223,8 @@ class Counts:
 
     def hourly(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Return the same for some days, int64 [cell, day, hour of sending]."""
-        first, last = self._inside(first, last)
         engagement = hourly(self.numbers, first, last, self.hours)
         return engagement | hourly(self.numbers, first, last, self.hours, metric)
-
-    def _inside(self, first: int, last: int) -> tuple[int, int]:
-        last = min(last, self.days)
-        return min(max(first, _FIRST), last), last
 
     def _make_recent(self, metric: Metric) -> dict[str, Ints]:
         """Counts of the days on which something may still arrive."""

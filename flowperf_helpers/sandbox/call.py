@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Request
 
 from flowperf_helpers.sandbox.arrivals import Counts
-from flowperf_helpers.sandbox.model import World
+from flowperf_helpers.sandbox.shop import World
 
 __all__ = [
     "REVISIONS",

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flowperf_helpers.sandbox.call import invalid_parameter
-from flowperf_helpers.sandbox.model import Flow, Metric
+from flowperf_helpers.sandbox.shop import Flow, Metric
 
 __all__ = [
     "Condition",

@@ -10,8 +10,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, Moves, World
-from flowperf_helpers.sandbox.shop import HOLIDAY, HOLIDAY_STARTS, STORIES, build_world
+from flowperf_helpers.sandbox.shop import (
+    EPOCH,
+    HOLIDAY,
+    HOLIDAY_STARTS,
+    STORIES,
+    Cell,
+    Metric,
+    Moves,
+    World,
+    build_world,
+)
 
 __all__ = [
     "COUNTS",

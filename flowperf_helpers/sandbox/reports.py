@@ -12,9 +12,9 @@ from flowperf_helpers.frames.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.call import Account
 from flowperf_helpers.sandbox.filters import Condition
-from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
 from flowperf_helpers.sandbox.numbers import Floats, Ints, day_number
 from flowperf_helpers.sandbox.requests import Asked, buckets
+from flowperf_helpers.sandbox.shop import EPOCH, FIRST_DAY, Cell
 
 __all__ = ["counted_once", "make_report"]
 
@@ -142,7 +142,7 @@ def _pieces(counts: Counts, asked: Asked) -> tuple[np.ndarray, dict[str, Ints]]:
     """Counts per cell and piece of time: whole days, and hours where the window or the interval cuts a day."""
     midnight = datetime.combine(EPOCH, time.min)
     first_hour, last_hour = (int((t - midnight) / timedelta(hours=1)) for t in (asked.period.start, asked.period.end))
-    first = max(first_hour // 24, day_number(FIRST_DAY))
+    first = min(max(first_hour // 24, day_number(FIRST_DAY)), counts.days)
     last = max(min(-(-last_hour // 24), counts.days), first)
     daily = counts.daily(first, last, asked.metric)
     if last == first:

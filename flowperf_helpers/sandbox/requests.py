@@ -20,7 +20,7 @@ from flowperf_helpers.frames.catalog import (
 )
 from flowperf_helpers.sandbox.call import Account, Call, Problem, invalid
 from flowperf_helpers.sandbox.filters import Condition, FilterError, parse_filter
-from flowperf_helpers.sandbox.model import ZONE, Metric, World
+from flowperf_helpers.sandbox.shop import ZONE, Metric, World
 
 __all__ = [
     "CAPS",

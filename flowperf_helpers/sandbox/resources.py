@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from flowperf_helpers.sandbox.call import REVISIONS, Call, Problem
-from flowperf_helpers.sandbox.model import Flow, Message, Metric, Variation, World
-from flowperf_helpers.sandbox.shop import ACCOUNT, SHOP
+from flowperf_helpers.sandbox.shop import ACCOUNT, SHOP, Flow, Message, Metric, Variation, World
 
 __all__ = ["DEFINITION", "KINDS", "MAPPED", "Action", "Kind", "Mapped", "Named", "Related", "Resource", "Sent"]
 

@@ -1,20 +1,20 @@
-"""Nordlys Outfitters: its name, keys and clock, its metrics, flows, planted stories and variants."""
+"""Nordlys Outfitters, as `shop.toml` tells it: its name, keys and clock, metrics, flows, stories and variants."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flowperf_helpers.sandbox.model import ZONE, Flow, Message, Metric, Moves, Variation, World
-
 __all__ = [
     "ACCOUNT",
+    "EPOCH",
+    "FIRST_DAY",
     "FLOWS",
     "HOLIDAY",
     "HOLIDAY_STARTS",
@@ -24,11 +24,196 @@ __all__ = [
     "SANDBOX_TOKEN",
     "SHOP",
     "STORIES",
-    "TEST_STARTS",
     "VARIANTS",
+    "ZONE",
+    "Cell",
+    "Flow",
+    "Message",
+    "Metric",
+    "Moves",
     "Story",
+    "Variation",
+    "World",
     "build_world",
 ]
+
+
+# What an account is made of: metrics, flows, messages, variations.
+
+FIRST_DAY = date(2024, 1, 1)
+"""First day on which the account sent anything, a Monday."""
+
+EPOCH = date(2025, 5, 19)
+"""Day 0 of the numbers, a Monday; days before it have negative numbers."""
+
+ZONE = "Europe/Copenhagen"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric as Klaviyo shows it, and how often the account's messages lead to it.
+
+    Attributes
+    ----------
+    factor : float
+        Conversions per conversion to the main metric (``RplOrd`` has 1).
+    order_value : float or None
+        Median value of one event in EUR; None for a metric that carries no values.
+    """
+
+    id: str
+    name: str | None = None
+    integration: dict[str, str | None] | None = field(default=None, hash=False)
+    factor: float
+    order_value: float | None = None
+
+    @property
+    def integration_name(self) -> str | None:
+        """Name of the integration, where it has one."""
+        return None if self.integration is None else self.integration.get("name")
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One arm of a test; ``share`` of the message's recipients get it from ``starts`` on."""
+
+    id: str
+    name: str
+    share: float
+    starts: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message with its true rates, each a probability per delivered message.
+
+    Attributes
+    ----------
+    per_day : float
+        Mean recipients a day in spring 2025.
+    lost : float
+        Share that bounces (e-mail) or fails (text, push).
+    segments : int
+        Segments per text; 0 elsewhere.
+    """
+
+    id: str
+    name: str
+    channel: str
+    per_day: float
+    opens: float
+    clicks: float
+    converts: float
+    lost: float
+    unsubscribes: float
+    complains: float
+    segments: int = 0
+    starts: date = FIRST_DAY
+    ends: date | None = None
+    variations: tuple[Variation, ...] = ()
+    status: str = "live"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """A flow; ``listed`` is false for one that was deleted and only lives on in reports."""
+
+    id: str
+    name: str | None = None
+    status: str = "live"
+    archived: bool = False
+    trigger_type: str = "Metric"
+    metric_id: str | None = None
+    created: str
+    updated: str
+    messages: tuple[Message, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+    listed: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is counted separately: a message, or one variation of it while a test runs."""
+
+    flow: Flow
+    message: Message
+    variation: Variation | None
+    share: float
+    starts: date
+    ends: date | None
+
+    @property
+    def key(self) -> str:
+        """Name that the random numbers are drawn from."""
+        return self.message.id if self.variation is None else f"{self.message.id}/{self.variation.id}"
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How the true rates of messages move without a cause: standard deviations of their logarithm.
+
+    Attributes
+    ----------
+    own_week, common_week : float
+        From week to week, of each message alone and of all together: AR(1) processes.
+    persistence : float
+        Correlation of neighbouring weeks.
+    own_day, common_day : float
+        From day to day.
+    weekday : float
+        Between the weekdays, a pattern of each message that sums to 0 over a week.
+    trend : float
+        Change of the logarithm in 13 weeks; the rates of `shop.FLOWS` hold in the week that the sandbox reports.
+    volume : float
+        Weekly recipients of a message.
+    holiday : bool
+        Whether the rates of all messages move at once in that week.
+    """
+
+    own_week: float
+    common_week: float
+    own_day: float
+    common_day: float
+    persistence: float
+    weekday: float
+    trend: float
+    volume: float = 0.08
+    holiday: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """One variant of the account; without ``moves`` its rates stay nearly the same outside the stories."""
+
+    variant: str
+    metrics: tuple[Metric, ...]
+    flows: tuple[Flow, ...]
+    tells_stories: bool
+    moves: Moves | None = None
+
+    def metric(self, metric_id: str) -> Metric | None:
+        """The metric of an id, or None."""
+        return next((m for m in self.metrics if m.id == metric_id), None)
+
+    def flow(self, flow_id: str) -> Flow | None:
+        """The listed flow of an id, or None."""
+        return next((f for f in self.flows if f.id == flow_id and f.listed), None)
+
+    def triggered_by(self, metric_id: str) -> list[Flow]:
+        """Listed flows that a metric triggers, whatever their status."""
+        return [f for f in self.flows if f.listed and f.trigger_type == "Metric" and f.metric_id == metric_id]
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Everything that is counted separately, in the account's order."""
+        found: list[Cell] = []
+        for flow in self.flows:
+            for m in flow.messages:
+                first_test = min((v.starts for v in m.variations), default=None)
+                ends = min(filter(None, (m.ends, first_test)), default=None)
+                if first_test is None or first_test > m.starts:
+                    found.append(Cell(flow, m, None, 1.0, m.starts, ends))
+                found.extend(Cell(flow, m, v, v.share, v.starts, m.ends) for v in m.variations)
+        return tuple(found)
 
 
 # What others need to know of the account before they ask it.
@@ -101,10 +286,10 @@ FEW_RECIPIENTS = tuple(
 """Flows of 4 to 150 recipients a week that only the variants with moving rates have."""
 
 
-# What is planted in the numbers: one table, read by the generator and by whoever wants to know the truth.
+# What is planted in the numbers, and how the rates of the variants move by themselves.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Story:
     """One planted change.
 
@@ -131,24 +316,14 @@ class Story:
     flow_message_id: str
     statistic: str
     first_day: date
-    last_day: date | None
+    last_day: date | None = None
     direction: str
     size: float
     variation: str | None = None
 
 
-STORIES: tuple[Story, ...] = (
-    Story("click rate fell", "XbChk1", "Wc1aEm", "click_rate", date(2026, 11, 16), None, "lower", 0.60),
-    Story("variation wins", "VwBrw2", "Wb1aEm", "click_rate", TEST_STARTS, None, "higher", 1.45, variation="VbrEmB"),
-    Story(
-        "spam spike", "RwWin5", "Ww1aEm", "spam_complaint_rate", date(2026, 11, 17), date(2026, 11, 22), "higher", 20.0
-    ),
-    Story("flow stopped", "UbBis6", "Wk1aEm", "recipients", date(2026, 11, 17), None, "stopped", 0.0),
-)
+STORIES = tuple(Story(**told) for told in _TOLD["stories"])
 """The truth about the default variant and those with moving rates; the quiet ones have none of it."""
-
-
-# How the rates of the variants move by themselves. Nobody knows which of them a real account is like.
 
 HOLIDAY_STARTS = date(2026, 11, 16)
 """Monday of the holiday week, which is the week that the sandbox reports."""
@@ -156,11 +331,7 @@ HOLIDAY_STARTS = date(2026, 11, 16)
 HOLIDAY = {"opens_unique": -0.08, "clicks_unique": -0.15, "conversion_uniques": 0.30}
 """What the holiday adds to the logarithm of the rates of all messages."""
 
-_WANDERING = Moves(own_week=0.08, common_week=0.03, own_day=0.10, common_day=0.04, persistence=0.3, weekday=0.10,
-                   trend=-0.05)  # fmt: skip
-_STORMY = Moves(own_week=0.15, common_week=0.06, own_day=0.20, common_day=0.06, persistence=0.5, weekday=0.15,
-                trend=-0.08)  # fmt: skip
-_MOVES = {"wandering": _WANDERING, "stormy": _STORMY, "holiday": replace(_WANDERING, holiday=True)}
+_MOVES = {name: Moves(**told) for name, told in _TOLD["moves"].items()}
 
 
 # The variants of the account: the same shop with other troubles.
