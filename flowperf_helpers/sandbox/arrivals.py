@@ -136,8 +136,7 @@ def _arrivals(numbers: Numbers, day: int, metric: Metric | None) -> dict[str, li
     delivered = people.first_events(final["delivered"])[1]
     out = {"recipients": [people.events(everyone)], "delivered": [people.events(delivered)]}
     opened = _delay(people.draw(people.cell, people.place, 102), _OPEN)
-    has_opens = np.array([c.message.opens > 0 for c in numbers.cells], dtype=bool)
-    clicked = np.where(has_opens[people.cell], opened, 0.0)
+    clicked = np.where(numbers.has_opens[people.cell, 0], opened, 0.0)
     clicked = np.minimum(clicked + _delay(people.draw(people.cell, people.place, 103), _CLICK), _LONGEST)
     stopped = _delay(people.draw(people.cell, people.place, 104), _STOP)
     complained = _delay(people.draw(people.cell, people.place, 105), _STOP)

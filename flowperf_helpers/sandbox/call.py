@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -154,7 +154,18 @@ class Account(Protocol):
 
 @dataclass(frozen=True)
 class Call:
-    """One request on its way: who is asked, what, at which revision, and under which address."""
+    """One request on its way: who is asked, what, at which revision, and under which address.
+
+    Attributes
+    ----------
+    account, world : Account, World
+        Who is asked.
+    request : Request
+    revision : str
+        Of `REVISIONS`.
+    host, url : str
+        Of the server, with a last slash; of the request, without query and last slash.
+    """
 
     account: Account
     world: World
@@ -168,7 +179,7 @@ class Call:
         """The query parameters."""
         return self.request.args
 
-    def allow(self, names: Iterable[str]) -> None:
+    def allow(self, names: Container[str]) -> None:
         """Refuse query parameters that the endpoint does not have, or that come twice.
 
         Raises
@@ -176,9 +187,8 @@ class Call:
         Problem
             400 with the parameter's name.
         """
-        allowed = tuple(names)
         for name in self.args:
-            if name not in allowed:
+            if name not in names:
                 raise invalid_parameter(f"'{name[:100]}' is not a valid query parameter.", name[:100])
             if len(self.args.getlist(name)) > 1:
                 raise invalid_parameter(f"'{name}' was given twice.", name)
@@ -204,7 +214,7 @@ class Call:
                 raise invalid_parameter(f"'{name[:100]}' is not a field of '{kind}'.", f"fields[{kind}]")
         return names
 
-    def included(self, allowed: Iterable[str]) -> tuple[str, ...]:
+    def included(self, allowed: Container[str]) -> tuple[str, ...]:
         """Read ``include``."""
         names = tuple(self.args["include"].split(",")) if self.args.get("include") else ()
         for name in names:

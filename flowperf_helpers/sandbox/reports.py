@@ -54,12 +54,12 @@ def make_report(asked: Asked, account: Account) -> tuple[list[dict[str, Any]], l
     if asked.interval is not None:
         starts = buckets(asked.period, asked.interval, account.week_starts)
     rows = _rows(cells, asked)
-    sums = _sums(counts, asked, starts, list(rows.values()))
-    sent = sums["recipients"].sum(axis=1) > 0
+    plain = _plain(_sums(counts, asked, starts, list(rows.values())))
+    sent = plain["recipients"].sum(axis=1) > 0
     shown = [row for row, is_sent in zip(rows.items(), sent, strict=True) if is_sent]
     channels = [cells[of_row[0]].message.channel for _, of_row in shown]
     columns = [
-        _shown(name, channels, _column(name, sums, account.denominator)[sent], asked.interval is None)
+        _shown(name, channels, _column(name, plain, account.denominator)[sent], asked.interval is None)
         for name in asked.statistics
     ]
     results = [
@@ -80,7 +80,7 @@ def _rows(cells: tuple[Cell, ...], asked: Asked) -> dict[Grouping, list[int]]:
     for index, cell in enumerate(cells):
         if not all(_holds(c, cell) for c in asked.conditions):
             continue
-        for tag in (cell.flow.tags or ((None, None),)) if by_tag else ((None, None),):
+        for tag in (cell.flow.tags or _NO_TAG) if by_tag else _NO_TAG:
             grouping = tuple(_GROUPS[name](cell, tag) for name in asked.group_by)
             rows.setdefault(grouping, []).append(index)
     return rows
@@ -88,6 +88,7 @@ def _rows(cells: tuple[Cell, ...], asked: Asked) -> dict[Grouping, list[int]]:
 
 Tag = tuple[str | None, str | None]
 
+_NO_TAG: tuple[Tag, ...] = ((None, None),)
 _GROUPS: dict[str, Callable[[Cell, Tag], str | None]] = {
     "flow_id": lambda cell, tag: cell.flow.id,
     "flow_name": lambda cell, tag: cell.flow.name,
@@ -103,11 +104,9 @@ _GROUPS: dict[str, Callable[[Cell, Tag], str | None]] = {
 
 
 def _holds(condition: Condition, cell: Cell) -> bool:
-    if condition.field in ("tag_id", "tag_name"):
-        tags = {tag[condition.field == "tag_name"] for tag in cell.flow.tags}
-        wanted = set(condition.values)
-        return wanted <= tags if condition.operator == "contains-all" else bool(wanted & tags)
-    return _GROUPS[condition.field](cell, (None, None)) in condition.values
+    told = {_GROUPS[condition.field](cell, tag) for tag in cell.flow.tags or _NO_TAG}
+    wanted = set(condition.values)
+    return wanted <= told if condition.operator == "contains-all" else bool(wanted & told)
 
 
 def counted_once(most: Ints, total: Ints) -> Ints:
@@ -167,30 +166,32 @@ def _pieces(counts: Counts, asked: Asked) -> tuple[np.ndarray, dict[str, Ints]]:
     return np.datetime64(EPOCH, "s") + hours * np.timedelta64(3600, "s"), joined
 
 
-def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints:
+def _plain(sums: dict[str, Ints]) -> dict[str, Floats | Ints]:
+    """All statistics of all rows and buckets that are no quotient; without ``conversion_value`` where there is none."""
+    lost = sums["recipients"] - sums["delivered"]
+    plain = {
+        **sums,
+        "bounced": lost,
+        "failed": lost,
+        "bounced_or_failed": lost,
+        "message_segment_count_sum": sums["segments"],
+        "text_message_credit_usage_amount": sums["segments"] * float(_CREDITS_PER_SEGMENT),
+        "text_message_spend": np.round(sums["segments"] * (_CREDITS_PER_SEGMENT * _EUR_PER_CREDIT), 4),
+    }
+    return plain | {"conversion_value": sums["cents"] / 100} if "cents" in sums else plain
+
+
+def _column(name: str, plain: dict[str, Floats | Ints], denominator: str) -> Floats | Ints:
     """One statistic of all rows and buckets; NaN where it has no value."""
+    if name in plain:
+        return plain[name]
     entry = STATISTICS[name]
-    if name == "message_segment_count_sum":
-        return sums["segments"]
-    if name == "text_message_credit_usage_amount":
-        return sums["segments"].astype(np.float64) * _CREDITS_PER_SEGMENT
-    if name == "text_message_spend":
-        return np.asarray(np.round(sums["segments"] * (_CREDITS_PER_SEGMENT * _EUR_PER_CREDIT), 4), dtype=np.float64)
-    if name == "conversion_value":
-        return sums["cents"].astype(np.float64) / 100
-    if name in ("bounced", "failed", "bounced_or_failed"):
-        return sums["recipients"] - sums["delivered"]
-    if name in sums:
-        return sums[name]
-    over = entry.denominators[0]
-    if len(entry.denominators) > 1 and entry.kind == "rate":
-        over = denominator
-    if entry.numerators[0] == "conversion_value" and "cents" not in sums:
-        return np.full(sums["recipients"].shape, np.nan)
-    top = np.asarray(_column(entry.numerators[0], sums, denominator), dtype=np.float64)
-    bottom = np.asarray(_column(over, sums, denominator), dtype=np.float64)
-    empty = 0.0 if entry.kind == "rate" else np.nan
-    return np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
+    is_rate = entry.kind == "rate"
+    bottom = plain[denominator if is_rate and len(entry.denominators) > 1 else entry.denominators[0]]
+    column = np.full(bottom.shape, 0.0 if is_rate else np.nan)
+    if entry.numerators[0] in plain:
+        np.divide(plain[entry.numerators[0]], bottom, out=column, where=bottom > 0)
+    return column
 
 
 def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -> list[Any]:
