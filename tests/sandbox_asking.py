@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from werkzeug.test import Client, TestResponse
 
 from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, SandboxApp, sandbox_app
+from flowperf_helpers.sandbox.app import bound_server
 
 NEWEST = "2026-10-15"
 WEEK = {"start": "2026-11-16T00:00:00+00:00", "end": "2026-11-22T23:59:59+00:00"}
@@ -17,6 +21,20 @@ EVERYTHING = ["flow_id", "flow_name", "flow_message_id", "flow_message_name", "s
 def frozen(**options: Any) -> SandboxApp:
     """Make an app whose clock stands at the sandbox's now, unless `now` is given."""
     return sandbox_app(**{"now": SANDBOX_NOW, **options})
+
+
+@contextmanager
+def served(app: SandboxApp) -> Iterator[str]:
+    """Serve an app on loopback while the block runs, and give its address."""
+    server = bound_server(0, app)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 def headers(revision: str = NEWEST, **more: str) -> dict[str, str]:

@@ -14,8 +14,8 @@ from werkzeug.wrappers import Request, Response
 
 from flowperf_helpers.fleet.simulate import FLEET_NOW, METRIC, Shop, numbers_of
 from flowperf_helpers.sandbox import SANDBOX_KEY, SandboxApp
+from flowperf_helpers.sandbox.app import bound_server
 from flowperf_helpers.sandbox.arrivals import Counts
-from flowperf_helpers.sandbox.serve import bound_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

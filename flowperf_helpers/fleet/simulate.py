@@ -21,10 +21,9 @@ from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.fleet.results import COLUMNS, tidied
 from flowperf_helpers.sandbox import SANDBOX_KEY
-from flowperf_helpers.sandbox.model import Flow, Message, Metric, World
 from flowperf_helpers.sandbox.numbers import Floats, Ints, Numbers, day_number
 from flowperf_helpers.sandbox.reports import counted_once
-from flowperf_helpers.sandbox.shop import FLOWS, METRICS
+from flowperf_helpers.sandbox.shop import FLOWS, METRICS, Flow, Message, Metric, World
 
 __all__ = [
     "FAULTS",

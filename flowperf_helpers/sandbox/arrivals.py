@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 
-from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Metric
 from flowperf_helpers.sandbox.numbers import (
     COUNTS,
     FIRST_ORDER,
@@ -27,6 +26,7 @@ from flowperf_helpers.sandbox.numbers import (
     spread,
     uniform,
 )
+from flowperf_helpers.sandbox.shop import EPOCH, FIRST_DAY, Metric
 
 __all__ = ["ATTRIBUTION_DAYS", "Counts", "hourly"]
 
@@ -136,8 +136,7 @@ def _arrivals(numbers: Numbers, day: int, metric: Metric | None) -> dict[str, li
     delivered = people.first_events(final["delivered"])[1]
     out = {"recipients": [people.events(everyone)], "delivered": [people.events(delivered)]}
     opened = _delay(people.draw(people.cell, people.place, 102), _OPEN)
-    has_opens = np.array([c.message.opens > 0 for c in numbers.cells], dtype=bool)
-    clicked = np.where(has_opens[people.cell], opened, 0.0)
+    clicked = np.where(numbers.has_opens[people.cell, 0], opened, 0.0)
     clicked = np.minimum(clicked + _delay(people.draw(people.cell, people.place, 103), _CLICK), _LONGEST)
     stopped = _delay(people.draw(people.cell, people.place, 104), _STOP)
     complained = _delay(people.draw(people.cell, people.place, 105), _STOP)
@@ -205,7 +204,6 @@ class Counts:
 
     def __init__(self, numbers: Numbers, now: datetime) -> None:
         self.numbers = numbers
-        self.now = now
         self.hours = (now - datetime.combine(EPOCH, time.min)) / timedelta(hours=1)
         self.days = max(day_number(now.date()) + 1, _FIRST)
         self._open_from = max(self.days - ATTRIBUTION_DAYS - 1, _FIRST)
@@ -213,7 +211,6 @@ class Counts:
 
     def daily(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Everything countable, int64 [cell, day], for the days ``first`` to ``last`` (exclusive, none after today)."""
-        first, last = self._inside(first, last)
         final = self.numbers.engagement(first, last) | self.numbers.conversions(metric, first, last)
         if last <= self._open_from:
             return final
@@ -225,13 +222,8 @@ class Counts:
 
     def hourly(self, first: int, last: int, metric: Metric) -> dict[str, Ints]:
         """Return the same for some days, int64 [cell, day, hour of sending]."""
-        first, last = self._inside(first, last)
         engagement = hourly(self.numbers, first, last, self.hours)
         return engagement | hourly(self.numbers, first, last, self.hours, metric)
-
-    def _inside(self, first: int, last: int) -> tuple[int, int]:
-        last = min(last, self.days)
-        return min(max(first, _FIRST), last), last
 
     def _make_recent(self, metric: Metric) -> dict[str, Ints]:
         """Counts of the days on which something may still arrive."""

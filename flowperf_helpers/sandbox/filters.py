@@ -1,30 +1,22 @@
-"""Klaviyo's filter language, order and pages, as far as reports and lists use them."""
+"""Klaviyo's filter language, and the order of lists, as far as reports and lists use them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
+import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import TypeVar
-from urllib.parse import unquote, urlencode
+from datetime import UTC, datetime
+from typing import Any
 
-from werkzeug.datastructures import MultiDict
-
-from flowperf_helpers.sandbox.model import Flow, Metric
-from flowperf_helpers.sandbox.problems import invalid_parameter
+from flowperf_helpers.sandbox.call import invalid_parameter
+from flowperf_helpers.sandbox.shop import Flow, Metric
 
 __all__ = [
     "Condition",
     "FilterError",
-    "check_parameters",
     "filter_flows",
     "filter_metrics",
-    "included",
-    "page_of",
-    "page_size",
     "parse_filter",
     "sort_flows",
 ]
@@ -108,6 +100,7 @@ def parse_filter(text: str) -> list[Condition]:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
+    """Kind and text of each token, and an ``end``."""
     tokens: list[tuple[str, str]] = []
     at = 0
     end = len(text.rstrip())
@@ -117,7 +110,7 @@ def _tokens(text: str) -> list[tuple[str, str]]:
             raise FilterError(f"unexpected {text[at : at + 12]!r} at position {at}")
         tokens.append((str(match.lastgroup), match[str(match.lastgroup)]))
         at = match.end()
-    return tokens
+    return [*tokens, ("end", "")]
 
 
 class _Reader:
@@ -131,42 +124,39 @@ class _Reader:
         if depth > MAX_DEPTH:
             raise FilterError("nested too deep")
         found = self._term(depth)
-        while self._peek() == ("mark", ","):
-            self._at += 1
+        while self._comes(","):
             found += self._term(depth)
         return found
 
     def end(self) -> None:
-        if self._at < len(self._tokens):
-            raise FilterError(f"unexpected {self._tokens[self._at][1]!r} after the end")
+        kind, text = self._tokens[self._at]
+        if kind != "end":
+            raise FilterError(f"unexpected {text!r} after the end")
 
     def _term(self, depth: int) -> list[Condition]:
-        operator = self._take("word")
+        name = self._word()
         self._mark("(")
-        if operator == "and":
-            inside = self.terms(depth + 1)
-            self._mark(")")
-            return inside
-        field = self._take("word")
-        self._mark(",")
-        value = self._value()
+        if name == "and":
+            found = self.terms(depth + 1)
+        else:
+            field = self._word()
+            self._mark(",")
+            found = [Condition(name, field, self._value())]
         self._mark(")")
-        return [Condition(operator, field, value)]
+        return found
 
     def _value(self) -> Scalar | tuple[Scalar, ...]:
-        if self._peek() != ("mark", "["):
+        if not self._comes("["):
             return self._scalar()
-        self._at += 1
         values: list[Scalar] = []
-        while self._peek() != ("mark", "]"):
+        while not self._comes("]"):
             if values:
                 self._mark(",")
             values.append(self._scalar())
-        self._at += 1
         return tuple(values)
 
     def _scalar(self) -> Scalar:
-        kind, text = self._peek()
+        kind, text = self._tokens[self._at]
         self._at += 1
         if kind == "string":
             return _ESCAPE.sub(_unescaped, text[1:-1])
@@ -174,26 +164,28 @@ class _Reader:
             return text
         if kind == "number":
             return float(text)
-        if kind == "word" and text in ("true", "false"):
+        if text in ("true", "false"):
             return text == "true"
         raise FilterError(
-            f"a value was expected, not {text!r}" if text else "the filter ends where a value was expected"
+            "the filter ends where a value was expected" if kind == "end" else f"a value was expected, not {text!r}"
         )
 
-    def _peek(self) -> tuple[str, str]:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ("end", "")
-
-    def _take(self, kind: str) -> str:
-        got, text = self._peek()
-        if got != kind:
-            raise FilterError(f"a name was expected, not {text!r}" if text else "the filter ends too early")
+    def _word(self) -> str:
+        kind, text = self._tokens[self._at]
+        if kind != "word":
+            raise FilterError("the filter ends too early" if kind == "end" else f"a name was expected, not {text!r}")
         self._at += 1
         return text
 
     def _mark(self, mark: str) -> None:
-        if self._peek() != ("mark", mark):
-            raise FilterError(f"{mark!r} was expected, not {self._peek()[1]!r}")
-        self._at += 1
+        if not self._comes(mark):
+            raise FilterError(f"{mark!r} was expected, not {self._tokens[self._at][1]!r}")
+
+    def _comes(self, mark: str) -> bool:
+        """Whether this mark is next; if so, it is read."""
+        comes = self._tokens[self._at] == ("mark", mark)
+        self._at += comes
+        return comes
 
 
 def _unescaped(match: re.Match[str]) -> str:
@@ -203,13 +195,21 @@ def _unescaped(match: re.Match[str]) -> str:
     return _ESCAPES.get(code, code)
 
 
-# What list requests may ask: filters, order and pages of metrics and flows.
+# What list requests may ask: filters and order of metrics and flows.
 
-Args = MultiDict[str, str]
-T = TypeVar("T")
-
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "equals": operator.eq,
+    "greater-than": operator.gt,
+    "greater-or-equal": operator.ge,
+    "less-than": operator.lt,
+    "less-or-equal": operator.le,
+    "any": lambda told, wanted: told in wanted,
+    "contains": operator.contains,
+    "starts-with": str.startswith,
+    "ends-with": str.endswith,
+}
 _ORDERS = ("equals", "greater-than", "greater-or-equal", "less-than", "less-or-equal")
-_FLOW_FILTERS: dict[str, tuple[str, ...]] = {
+_FLOW_FILTERS = {
     "id": ("any",),
     "name": ("contains", "ends-with", "equals", "starts-with"),
     "status": ("equals",),
@@ -221,31 +221,6 @@ _FLOW_FILTERS: dict[str, tuple[str, ...]] = {
 _METRIC_FILTERS = {"integration.name": ("equals",), "integration.category": ("equals",)}
 _SORTS = ("created", "id", "name", "status", "trigger_type", "updated")
 _MAX_ANY = 100
-
-
-def check_parameters(args: Args, allowed: Sequence[str]) -> None:
-    """Refuse query parameters that the endpoint does not have, or that come twice.
-
-    Raises
-    ------
-    Problem
-        400 with the parameter's name.
-    """
-    for name in args:
-        if name not in allowed:
-            raise invalid_parameter(f"'{name[:100]}' is not a valid query parameter.", name[:100])
-        if len(args.getlist(name)) > 1:
-            raise invalid_parameter(f"'{name}' was given twice.", name)
-
-
-def included(args: Args, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Read ``include``."""
-    asked = args.get("include")
-    names = tuple(asked.split(",")) if asked else ()
-    for name in names:
-        if name not in allowed:
-            raise invalid_parameter(f"'{name[:100]}' cannot be included.", "include")
-    return names
 
 
 def filter_metrics(metrics: Sequence[Metric], text: str | None) -> list[Metric]:
@@ -263,8 +238,7 @@ def filter_flows(flows: Sequence[Flow], text: str | None) -> list[Flow]:
     if not any(c.field in ("archived", "id") for c in conditions):
         found = [f for f in found if not f.archived]
     for c in conditions:
-        test = _flow_test(c)
-        found = [f for f in found if test(f)]
+        found = list(filter(_test(c), found))
     return found
 
 
@@ -291,20 +265,14 @@ def _read(text: str | None, allowed: Mapping[str, tuple[str, ...]]) -> list[Cond
     return conditions
 
 
-def _flow_test(c: Condition) -> Callable[[Flow], bool]:
+def _test(c: Condition) -> Callable[[Flow], bool]:
+    compare = _COMPARE[c.operator]
     if c.field in ("created", "updated"):
-        wanted = _moment(c.value)
-        return lambda f: _compare(c.operator, datetime.fromisoformat(getattr(f, c.field)), wanted)
-    if c.operator == "any":
-        return lambda f: f.id in c.values
-    if c.operator == "equals":
-        return lambda f: getattr(f, c.field) == c.value
-    value = str(c.value)
-    if c.operator == "contains":
-        return lambda f: value in (f.name or "")
-    if c.operator == "ends-with":
-        return lambda f: (f.name or "").endswith(value)
-    return lambda f: (f.name or "").startswith(value)
+        moment = _moment(c.value)
+        return lambda f: compare(datetime.fromisoformat(getattr(f, c.field)), moment)
+    if c.operator in ("any", "equals"):
+        return lambda f: compare(getattr(f, c.field), c.value)
+    return lambda f: compare(f.name or "", str(c.value))
 
 
 def _moment(value: object) -> datetime:
@@ -312,67 +280,4 @@ def _moment(value: object) -> datetime:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
         raise invalid_parameter(f"'{str(value)[:100]}' is not a date-time.", "filter") from None
-    return moment if moment.tzinfo else datetime.fromisoformat(f"{moment.isoformat()}+00:00")
-
-
-def _compare(operator: str, a: datetime, b: datetime) -> bool:
-    if operator == "equals":
-        return a == b
-    above, below = operator.startswith("greater"), operator.startswith("less")
-    return (above and a > b) or (below and a < b) or (operator.endswith("equal") and a == b)
-
-
-def page_size(args: Args, largest: int, default: int) -> int:
-    """Read ``page[size]``."""
-    text = args.get("page[size]")
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:9]) <= largest:
-        raise invalid_parameter(f"Page size must be an integer between 1 and {largest}.", "page[size]")
-    return int(text[:9])
-
-
-def page_of(rows: Sequence[T], size: int, args: Args, url: str, *, parameter: str = "page[cursor]") -> tuple[
-    list[T], dict[str, str | None]
-]:  # fmt: skip
-    """Cut one page and make its links; everything else that was asked stays in them.
-
-    Raises
-    ------
-    Problem
-        400 for a cursor that no page has.
-    """
-    start = _decode(args.get(parameter), parameter)
-    if start and start >= len(rows):
-        raise invalid_parameter("The cursor is not valid.", parameter)
-
-    def link(offset: int) -> str:
-        query = [(k, v) for k, v in args.items() if k != parameter]
-        return f"{url}?{urlencode([*query, (parameter, _encode(offset))])}"
-
-    plain = f"{url}?{urlencode(list(args.items()))}" if args else url
-    links: dict[str, str | None] = {
-        "self": link(start) if parameter in args else plain,
-        "next": link(start + size) if start + size < len(rows) else None,
-        "prev": link(max(start - size, 0)) if start else None,
-    }
-    return list(rows[start : start + size]), links
-
-
-def _encode(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"next::from::{offset}".encode()).decode().rstrip("=")
-
-
-def _decode(cursor: str | None, parameter: str) -> int:
-    if cursor is None:
-        return 0
-    # Klaviyo's SDKs hand over the whole next link, decoded or not; its cursor stands last
-    cursor = unquote(cursor).rpartition(f"{parameter}=")[2].partition("&")[0]
-    try:
-        text = base64.urlsafe_b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4)).decode("ascii")
-        head, _, number = text.rpartition("::")
-        if head != "next::from" or not number.isdigit() or len(number) > 9:
-            raise ValueError(text)
-        return int(number)
-    except (ValueError, binascii.Error):
-        raise invalid_parameter("The cursor is not valid.", parameter) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

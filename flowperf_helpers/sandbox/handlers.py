@@ -4,314 +4,210 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from werkzeug.wrappers import Request
 
-from flowperf_helpers.sandbox.call import Answer, Call
-from flowperf_helpers.sandbox.filters import (
-    check_parameters,
-    filter_flows,
-    filter_metrics,
-    included,
-    page_of,
-    page_size,
-    sort_flows,
-)
-from flowperf_helpers.sandbox.model import Flow, Metric
-from flowperf_helpers.sandbox.problems import Problem, invalid, invalid_parameter, not_found
+from flowperf_helpers.sandbox.call import Answer, Call, Endpoint, Fields, Problem, invalid, invalid_parameter, not_found
+from flowperf_helpers.sandbox.filters import filter_flows, filter_metrics, sort_flows
 from flowperf_helpers.sandbox.reports import make_report
 from flowperf_helpers.sandbox.requests import read_report
-from flowperf_helpers.sandbox.resources import (
-    Action,
-    Fields,
-    Resource,
-    Sent,
-    account_resource,
-    action_resource,
-    actions_of,
-    find_action,
-    find_message,
-    flow_resource,
-    mapped_resource,
-    message_resource,
-    metric_resource,
-    sent_by,
-    sparse,
-    tag_resource,
-)
+from flowperf_helpers.sandbox.resources import DEFINITION, KINDS, MAPPED, Mapped, Resource
 from flowperf_helpers.sandbox.shop import ACCOUNT
 
-__all__ = [
-    "account", "accounts", "action_flow", "action_messages", "flow", "flow_action", "flow_actions", "flow_message",
-    "flow_tags", "flow_triggers", "flows", "mapped_metric", "mapped_metrics", "meant_metric", "message_action",
-    "metric", "metrics", "series_report", "tag", "values_report",
-]  # fmt: skip
+__all__ = ["ENDPOINTS"]
+
+Links = Mapping[str, str | None]
 
 
-def _fields(call: Call, kind: str, *also: str) -> Fields:
-    """Refuse all parameters but ``fields[kind]`` and ``also``; return the fields that are wanted."""
-    check_parameters(call.request.args, (f"fields[{kind}]", *also))
-    return sparse(kind, call.request.args, call.revision)
+# How resources are shown, and what is related to them.
 
 
-def _alone(call: Call, data: Resource | list[Resource]) -> Answer:
-    """Make an answer that has no other pages."""
-    return {"data": data, "links": {"self": call.url}}
+def _identified(kind: str, found: Any) -> Any:
+    """Type and id alone, of each one in a list."""
+    if isinstance(found, list):
+        return [_identified(kind, one) for one in found]
+    return None if found is None else {"type": kind, "id": found.id}
 
 
-# Metrics, the flows they trigger, and what the account says about itself.
-
-METRICS_PER_PAGE = 200
-_MAPPED = {"revenue": "RplOrd", "added_to_cart": "RplCrt", "started_checkout": "RplChk", "viewed_product": "RplVwd",
-           "ordered_product": "RplOpr", "refunded_sales": "RplRef", "cancelled_sales": "RplCnc"}  # fmt: skip
-
-
-def metrics(call: Call) -> Answer:
-    """GET /api/metrics."""
-    args = call.request.args
-    if "page[size]" in args:
-        raise invalid_parameter("'page[size]' is not a valid query parameter: the page size is fixed.", "page[size]")
-    fields = _fields(call, "metric", "filter", "fields[flow]", "include", "page[cursor]")
-    found = filter_metrics(call.world.metrics, args.get("filter"))
-    page, links = page_of(found, METRICS_PER_PAGE, args, call.url)
-    return _with_flows(call, page, fields, links)
+def _shown(call: Call, kind: str, thing: Any, fields: Fields, included: Mapping[str, Any]) -> Resource:
+    """One resource; ``included`` is what the answer includes of what is related to it."""
+    address = f"{call.host}api/{kind}s/{thing.id}/"
+    out: Resource = {"type": kind, "id": thing.id, "attributes": KINDS[kind].attributes(thing, call)}
+    if fields is not None:
+        out["attributes"] = _picked(out["attributes"], fields)
+    elif relations := _relations(call, kind, thing, address, included):  # sparse fieldsets drop relationships too
+        out["relationships"] = relations
+    return {**out, "links": {"self": address}}
 
 
-def metric(call: Call, metric_id: str) -> Answer:
-    """GET /api/metrics/{id}."""
-    fields = _fields(call, "metric", "fields[flow]", "include")
-    answer = _with_flows(call, [call.metric(metric_id)], fields, {"self": call.url})
-    return {**answer, "data": answer["data"][0]}
+def _relations(call: Call, kind: str, thing: Any, address: str, included: Mapping[str, Any]) -> Resource:
+    relations: Resource = {}
+    for name, related in KINDS[kind].related.items():
+        if call.revision >= related.since:  # the pages that the links lead to are as old
+            links = {"self": f"{address}relationships/{name}/", "related": f"{address}{name}/"}
+            data = {"data": _identified(related.kind, included[name])} if name in included else {}
+            relations[name] = {**data, "links": links}
+    if isinstance(thing, Mapped):
+        relations["custom-metric"] = {"data": None}
+        relations["metric"]["data"] = _identified("metric", thing.metric)
+        if thing.metric is None:  # a link leads somewhere, or is not there
+            del relations["metric"]["links"]
+    return relations
 
 
-def _with_flows(call: Call, page: list[Metric], fields: Fields, links: dict[str, str | None]) -> Answer:
-    """Make the answer about some metrics, with the flows they trigger where they are included."""
-    wanted = "flow-triggers" in included(call.request.args, ("flow-triggers",))
-    flow_fields = sparse("flow", call.request.args, call.revision)
-    triggered = [call.triggered_by(m.id) if wanted else None for m in page]
-    data = [metric_resource(m, call.host, fields, t, call.revision) for m, t in zip(page, triggered, strict=True)]
+def _picked(attributes: Resource, fields: tuple[str, ...]) -> Resource:
+    """Attributes that ``fields`` names, as ``name`` or ``parent.name``."""
+    out: Resource = {}
+    for name in fields:
+        parent, _, child = name.partition(".")
+        if parent not in attributes:
+            continue
+        if not child:
+            out[name] = attributes[name]
+        elif isinstance(attributes[parent], dict):
+            nested = out.setdefault(parent, {})
+            if child in attributes[parent]:
+                nested[child] = attributes[parent][child]
+        else:
+            out[parent] = None
+    return out
+
+
+def _document(call: Call, kind: str, fields: Fields, things: Sequence[Any], links: Links) -> Answer:
+    """Some resources, and what is related to them where that is included."""
+    related = KINDS[kind].related
+    wanted = call.included(related)
+    fields_of = {name: call.fields(r.kind) for name, r in related.items()}
+    found = [{name: r.of(thing, call.world) for name, r in related.items() if name in wanted} for thing in things]
+    data = [_shown(call, kind, thing, fields, included) for thing, included in zip(things, found, strict=True)]
     answer: Answer = {"data": data, "links": links}
     if wanted:
-        answer["included"] = [flow_resource(f, call.host, flow_fields) for flows in triggered for f in flows or ()]
+        answer["included"] = [
+            _shown(call, r.kind, one, fields_of[name], {})
+            for name, r in related.items()
+            if name in wanted
+            for one in {one.id: one for included in found for one in included[name]}.values()
+        ]
     return answer
 
 
-def flow_triggers(call: Call, metric_id: str) -> Answer:
-    """GET /api/metrics/{id}/flow-triggers."""
-    fields = _fields(call, "flow")
-    return _alone(call, [flow_resource(f, call.host, fields) for f in call.triggered_by(call.metric(metric_id).id)])
+def _alone(call: Call, kind: str, fields: Fields, thing: Any) -> Answer:
+    """One resource, not a list of one."""
+    answer = _document(call, kind, fields, [thing], {"self": call.url})
+    return {**answer, "data": answer["data"][0]}
 
 
-def accounts(call: Call) -> Answer:
-    """GET /api/accounts."""
-    fields = _fields(call, "account")
-    return {"data": [account_resource(call.host, fields)], "links": {"self": call.url, "next": None, "prev": None}}
+# Endpoints of resources: of a list, of one resource, and of what is related to one.
+
+METRICS_PER_PAGE = 200
+ROWS_PER_PAGE = 50
 
 
-def account(call: Call, account_id: str) -> Answer:
-    """GET /api/accounts/{id}."""
-    if account_id != ACCOUNT["id"]:
-        raise not_found("account", account_id)
-    return _alone(call, accounts(call)["data"][0])
-
-
-def mapped_metrics(call: Call) -> Answer:
-    """GET /api/mapped-metrics."""
-    fields = _fields(call, "mapped-metric")
-    data = [mapped_resource(name, call.world.metric(id_), call.host, fields) for name, id_ in _MAPPED.items()]
-    return {"data": data, "links": {"self": call.url, "next": None, "prev": None}}
-
-
-def mapped_metric(call: Call, name: str) -> Answer:
-    """GET /api/mapped-metrics/{id}."""
-    fields = _fields(call, "mapped-metric")
-    return _alone(call, mapped_resource(name, _meant(call, name), call.host, fields))
-
-
-def meant_metric(call: Call, name: str) -> Answer:
-    """GET /api/mapped-metrics/{id}/metric."""
-    fields = _fields(call, "metric")
-    found = _meant(call, name)
+def _found(call: Call, kind: str, id_: str) -> Any:
+    """The resource of an id, or a 404."""
+    found = KINDS[kind].find(call.world, id_)
     if found is None:
-        raise not_found("metric", name)
-    return _alone(call, metric_resource(found, call.host, fields, None, call.revision))
+        raise not_found(kind, id_)
+    return found
 
 
-def _meant(call: Call, name: str) -> Metric | None:
-    """The metric that a word stands for, None where the account has none, or a 404."""
-    if name not in _MAPPED:
-        raise not_found("mapped-metric", name)
-    return call.world.metric(_MAPPED[name])
+def _asked(call: Call, kind: str, *also: str) -> Fields:
+    """Refuse all parameters but ``fields[kind]`` and ``also``; return the fields that are wanted."""
+    call.allow((f"fields[{kind}]", *also))
+    return call.fields(kind)
 
 
-# Flows, their actions, messages and tags.
-
-FLOWS_PER_PAGE = 50
-_WITH_FLOWS = ("fields[flow-action]", "fields[tag]", "include")
-
-
-def flows(call: Call) -> Answer:
-    """GET /api/flows."""
-    args = call.request.args
-    fields = _fields(call, "flow", *_WITH_FLOWS, "filter", "sort", "page[cursor]", "page[size]")
-    size = page_size(args, FLOWS_PER_PAGE, FLOWS_PER_PAGE)
-    found = sort_flows(filter_flows(call.world.flows, args.get("filter")), args.get("sort"))
-    page, links = page_of(found, size, args, call.url)
-    also = included(args, ("flow-actions", "tags"))
-    return _with_included(call, {"data": [_shown(call, f, fields, also) for f in page], "links": links}, page, also)
+def _metrics(call: Call) -> Answer:
+    if "page[size]" in call.args:
+        raise invalid_parameter("'page[size]' is not a valid query parameter: the page size is fixed.", "page[size]")
+    fields = _asked(call, "metric", *KINDS["metric"].also, "filter", "page[cursor]")
+    found = filter_metrics(call.world.metrics, call.args.get("filter"))
+    return _document(call, "metric", fields, *call.page(found, METRICS_PER_PAGE))
 
 
-def flow(call: Call, flow_id: str) -> Answer:
-    """GET /api/flows/{id}."""
-    args = call.request.args
-    check_parameters(args, ("fields[flow]", *_WITH_FLOWS, "additional-fields[flow]"))
-    also = included(args, ("flow-actions", "tags"))
-    more = args.get("additional-fields[flow]")
-    if more not in (None, "definition") or (more and call.revision < "2025-01-15"):
-        raise invalid_parameter("'additional-fields[flow]' takes 'definition'.", "additional-fields[flow]")
-    definition = ("definition",) if call.revision >= "2025-01-15" else ()
-    fields = sparse("flow", args, call.revision, *definition)
-    found = call.flow(flow_id)
-    data = _shown(call, found, fields, also, with_definition=more is not None)
-    return _with_included(call, _alone(call, data), [found], also)
+def _flows(call: Call) -> Answer:
+    fields = _asked(call, "flow", *KINDS["flow"].also, "filter", "sort", "page[cursor]", "page[size]")
+    size = call.page_size(ROWS_PER_PAGE)
+    found = sort_flows(filter_flows(call.world.flows, call.args.get("filter")), call.args.get("sort"))
+    return _document(call, "flow", fields, *call.page(found, size))
 
 
-def _shown(call: Call, flow: Flow, fields: Fields, also: tuple[str, ...], *, with_definition: bool = False) -> Resource:
-    return flow_resource(
-        flow, call.host, fields, with_actions="flow-actions" in also, with_tags="tags" in also,
-        with_definition=with_definition,
-    )  # fmt: skip
+def _all(kind: str, ids: Iterable[str], call: Call) -> Answer:
+    """All resources of a kind that has few."""
+    fields = _asked(call, kind)
+    things = [_found(call, kind, id_) for id_ in ids]
+    return _document(call, kind, fields, things, {"self": call.url, "next": None, "prev": None})
 
 
-def _with_included(call: Call, answer: Answer, flows: list[Flow], also: tuple[str, ...]) -> Answer:
-    args = call.request.args
-    action_fields, tag_fields = (sparse(kind, args, call.revision) for kind in ("flow-action", "tag"))
-    extra: list[Answer] = []
-    if "flow-actions" in also:
-        extra += [action_resource(a, call.host, action_fields, call.revision) for f in flows for a in actions_of(f)]
-    if "tags" in also:
-        tags = dict.fromkeys(tag for f in flows for tag in f.tags)
-        extra += [tag_resource(tag, call.host, tag_fields) for tag in tags]
-    return {**answer, "included": extra} if also else answer
+def _one(kind: str, call: Call, id_: str) -> Answer:
+    fields = _asked(call, kind, *KINDS[kind].also)
+    return _alone(call, kind, fields, _found(call, kind, id_))
 
 
-def flow_actions(call: Call, flow_id: str) -> Answer:
-    """GET /api/flows/{id}/flow-actions."""
-    args = call.request.args
-    fields = _fields(call, "flow-action", "page[cursor]", "page[size]", "sort", "filter")
-    size = page_size(args, 50, 50)
-    for name in ("filter", "sort"):
-        if name in args:
-            raise invalid_parameter(f"The sandbox has no {name} on actions.", name)
-    page, links = page_of(actions_of(call.flow(flow_id)), size, args, call.url)
-    return {"data": [action_resource(a, call.host, fields, call.revision) for a in page], "links": links}
+def _one_flow(call: Call, flow_id: str) -> Answer:
+    """A flow, which alone can show its definition."""
+    call.allow(("fields[flow]", *KINDS["flow"].also, DEFINITION))
+    has_definition = call.revision >= "2025-01-15"
+    if DEFINITION in call.args and not (has_definition and call.args[DEFINITION] == "definition"):
+        raise invalid_parameter(f"'{DEFINITION}' takes 'definition'.", DEFINITION)
+    fields = call.fields("flow", *(("definition",) if has_definition else ()))
+    return _alone(call, "flow", fields, _found(call, "flow", flow_id))
 
 
-def flow_action(call: Call, action_id: str) -> Answer:
-    """GET /api/flow-actions/{id}."""
-    fields = _fields(call, "flow-action")
-    return _alone(call, action_resource(_action(call, action_id), call.host, fields, call.revision))
-
-
-def action_flow(call: Call, action_id: str) -> Answer:
-    """GET /api/flow-actions/{id}/flow."""
-    fields = _fields(call, "flow")
-    return _alone(call, flow_resource(_action(call, action_id).flow, call.host, fields))
-
-
-def _action(call: Call, action_id: str) -> Action:
-    """The action of an id, a 404, or a 400 for an id that none can have."""
-    if not action_id.isdigit():
-        raise Problem(400, "invalid", "Invalid input.", "Invalid flow action id.", pointer="/data/")
-    action = find_action(call.world, action_id)
-    if action is None:
-        raise not_found("flow-action", action_id)
-    return action
-
-
-def action_messages(call: Call, action_id: str) -> Answer:
-    """GET /api/flow-actions/{id}/flow-messages."""
-    fields = _fields(call, "flow-message", "page[cursor]", "page[size]")
-    largest = 50 if call.revision >= "2025-01-15" else 100
-    size = page_size(call.request.args, largest, largest)
-    page, links = page_of(sent_by(_action(call, action_id)), size, call.request.args, call.url)
-    return {"data": [message_resource(s, call.host, fields, call.revision) for s in page], "links": links}
-
-
-def flow_message(call: Call, message_id: str) -> Answer:
-    """GET /api/flow-messages/{id}."""
-    fields = _fields(call, "flow-message")
-    return _alone(call, message_resource(_message(call, message_id), call.host, fields, call.revision))
-
-
-def message_action(call: Call, message_id: str) -> Answer:
-    """GET /api/flow-messages/{id}/flow-action."""
-    fields = _fields(call, "flow-action")
-    sent = _message(call, message_id)
-    action = next(action for action in actions_of(sent.flow) if action.message == sent.message)
-    return _alone(call, action_resource(action, call.host, fields, call.revision))
-
-
-def _message(call: Call, message_id: str) -> Sent:
-    """The message of an id, or a 404."""
-    sent = find_message(call.world, message_id)
-    if sent is None:
-        raise not_found("flow-message", message_id)
-    return sent
-
-
-def flow_tags(call: Call, flow_id: str) -> Answer:
-    """GET /api/flows/{id}/tags."""
-    fields = _fields(call, "tag")
-    return _alone(call, [tag_resource(tag, call.host, fields) for tag in call.flow(flow_id).tags])
-
-
-def tag(call: Call, tag_id: str) -> Answer:
-    """GET /api/tags/{id}."""
-    fields = _fields(call, "tag")
-    found = next((t for flow in call.world.flows for t in flow.tags if t[0] == tag_id), None)
+def _related(kind: str, name: str, call: Call, id_: str) -> Answer:
+    """What is related to one resource."""
+    related = KINDS[kind].related[name]
+    also = ("page[cursor]", "page[size]") if related.is_paged else ()
+    if name == "flow-actions":
+        also = (*also, "filter", "sort")
+    fields = _asked(call, related.kind, *also)
+    size = call.page_size(100 if name == "flow-messages" and call.revision < "2025-01-15" else ROWS_PER_PAGE)
+    for lacking in ("filter", "sort"):
+        if lacking in call.args:
+            raise invalid_parameter(f"The sandbox has no {lacking} on actions.", lacking)
+    found = related.of(_found(call, kind, id_), call.world)
     if found is None:
-        raise not_found("tag", tag_id)
-    return _alone(call, tag_resource(found, call.host, fields))
+        raise not_found(related.kind, id_)
+    if not isinstance(found, list):
+        return _alone(call, related.kind, fields, found)
+    rows, links = call.page(found, size) if related.is_paged else (found, {"self": call.url})
+    return _document(call, related.kind, fields, rows, links)
 
 
-# The two report endpoints.
+def _relationship(kind: str, name: str, call: Call, id_: str) -> Answer:
+    """Types and ids alone of what is related to one resource."""
+    call.allow(("page[cursor]", "page[size]"))
+    answer = _related(kind, name, call, id_)
+    data = answer["data"]
+    return {"data": [_named(d) for d in data] if isinstance(data, list) else _named(data), "links": answer["links"]}
 
 
-def values_report(call: Call) -> Answer:
-    """POST /api/flow-values-reports."""
-    return _report(call, "flow-values-report")
+def _named(data: Resource) -> Resource:
+    return {"type": data["type"], "id": data["id"]}
 
 
-def series_report(call: Call) -> Answer:
-    """POST /api/flow-series-reports."""
-    return _report(call, "flow-series-report")
+# Endpoints of reports.
 
 
-def _report(call: Call, kind: str) -> Answer:
-    args, account = call.request.args, call.account
-    allowed = ("page_cursor", f"fields[{kind}]") if call.revision >= "2026-04-15" else ("page_cursor",)
-    check_parameters(args, allowed)
+def _report(kind: str, call: Call) -> Answer:
+    account, fields = call.account, f"fields[{kind}]"
+    call.allow(("page_cursor", fields) if call.revision >= "2026-04-15" else ("page_cursor",))
     body = _decoded(call.request)
-    wall = account.now().replace(tzinfo=None)
-    asked = read_report(
-        body, kind=kind, revision=call.revision, world=call.world, now=wall, week_starts=account.week_starts
-    )
-    results, date_times = make_report(
-        asked, account.counts(), denominator=account.denominator, week_starts=account.week_starts
-    )
-    page, links = page_of(results, account.page_rows, args, call.url, parameter="page_cursor")
+    asked = read_report(call, kind, body)
+    results, date_times = make_report(asked, account)
+    page, links = call.page(results, account.page_rows, "page_cursor")
     attributes: Answer = {"results": page}
     if asked.interval is not None:
         attributes["date_times"] = date_times
-    if f"fields[{kind}]" in args:
-        attributes = _picked(attributes, args[f"fields[{kind}]"], kind)
-    data: Answer = {
-        "type": kind,
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}{body!a}")),
-        "attributes": attributes,
-    }
+    if fields in call.args:
+        names = call.args[fields].split(",")
+        if not set(names) <= {"id", *attributes}:
+            raise invalid_parameter(f"'{call.args[fields][:100]}' holds a field that '{kind}' does not have.", fields)
+        attributes = {name: value for name, value in attributes.items() if name in names}
+    data = {"type": kind, "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}{body!a}")), "attributes": attributes}
     if page:
         data["relationships"] = {
             name: {"data": [{"type": name[:-1], "id": id_} for id_ in dict.fromkeys(r["groupings"][key] for r in page)]}
@@ -321,19 +217,42 @@ def _report(call: Call, kind: str) -> Answer:
     return {**answer, "meta": {"agent_hints": {"next_steps": []}}} if call.revision >= "2026-07-15" else answer
 
 
-def _picked(attributes: Answer, asked: str, kind: str) -> Answer:
-    names = asked.split(",")
-    known = {"id", "results"} | ({"date_times"} if kind == "flow-series-report" else set())
-    if not set(names) <= known:
-        raise invalid_parameter(f"'{asked[:100]}' holds a field that '{kind}' does not have.", f"fields[{kind}]")
-    return {name: value for name, value in attributes.items() if name in names}
-
-
 def _decoded(request: Request) -> Any:
     if "json" not in request.mimetype:
-        raise Problem(415, "unsupported_media_type", "Unsupported media type.",
-                      "Send the body as application/vnd.api+json.", pointer="/data/")  # fmt: skip
+        text = "Send the body as application/vnd.api+json."
+        raise Problem(415, "unsupported_media_type", "Unsupported media type.", text)
     try:
         return json.loads(request.get_data())
     except (ValueError, RecursionError):
         raise invalid("The request body is not valid JSON.") from None
+
+
+# The table of endpoints: what each needs.
+
+_LISTS: dict[str, Callable[[Call], Answer]] = {
+    "metric": _metrics,
+    "flow": _flows,
+    "account": partial(_all, "account", (ACCOUNT["id"],)),
+    "mapped-metric": partial(_all, "mapped-metric", MAPPED),
+}
+
+
+def _endpoints() -> dict[str, Endpoint]:
+    made: dict[str, Endpoint] = {}
+    for kind, what in KINDS.items():
+        path = f"api/{kind}s"
+        if kind in _LISTS:
+            made[path] = Endpoint(_LISTS[kind], what.tier, (what.scope,), since=what.since)
+        one = _one_flow if kind == "flow" else partial(_one, kind)
+        made[f"{path}/<id>"] = Endpoint(one, what.tier, (what.scope,), since=what.since)
+        for name, related in what.related.items():
+            scopes, since = (what.scope, KINDS[related.kind].scope), max(what.since, related.since)
+            for page, answer in ((name, _related), (f"relationships/{name}", _relationship)):
+                made[f"{path}/<id>/{page}"] = Endpoint(partial(answer, kind, name), what.tier, scopes, since=since)
+    for kind in ("flow-values-report", "flow-series-report"):
+        made[f"api/{kind}s"] = Endpoint(partial(_report, kind), "report", ("flows:read",), "POST")
+    return made
+
+
+ENDPOINTS = _endpoints()
+"""Path without the leading slash → endpoint."""

@@ -10,8 +10,17 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from flowperf_helpers.sandbox.model import EPOCH, Cell, Metric, Moves, World
-from flowperf_helpers.sandbox.shop import HOLIDAY, HOLIDAY_STARTS, STORIES, build_world
+from flowperf_helpers.sandbox.shop import (
+    EPOCH,
+    HOLIDAY,
+    HOLIDAY_STARTS,
+    STORIES,
+    Cell,
+    Metric,
+    Moves,
+    World,
+    build_world,
+)
 
 __all__ = [
     "COUNTS",
@@ -196,7 +205,7 @@ class Numbers:
         self.cells = world.cells()
         self.keys = np.array([key_of(seed, c.key) for c in self.cells], dtype=np.uint64)
         self._message_keys = np.array([key_of(seed, c.message.id) for c in self.cells], dtype=np.uint64)
-        self._has_opens = np.array([c.message.opens > 0 for c in self.cells], dtype=bool)[:, None]
+        self.has_opens = np.array([c.message.opens > 0 for c in self.cells], dtype=bool)[:, None]
         self._day_key = np.array([key_of(seed, "all cells")], dtype=np.uint64)
         self._metric_salt = {m.id: key_of(seed, m.id) & 0xFFFFFFFF for m in world.metrics}
         self._engagement = lru_cache(maxsize=32)(self._make_engagement)
@@ -221,7 +230,7 @@ class Numbers:
         delivered = recipients - lost
         opens = self._thin("opens_unique", delivered, self._column(lambda c: c.message.opens), days)
         per_open = self._column(lambda c: c.message.clicks / c.message.opens if c.message.opens else c.message.clicks)
-        clicks = self._thin("clicks_unique", np.where(self._has_opens, opens, delivered), per_open, days)
+        clicks = self._thin("clicks_unique", np.where(self.has_opens, opens, delivered), per_open, days)
         stops = self._thin("unsubscribe_uniques", delivered, self._column(lambda c: c.message.unsubscribes), days)
         return {
             "recipients": recipients,
@@ -326,7 +335,7 @@ class Numbers:
         if moves.holiday:
             moved = moved + HOLIDAY.get(name, 0.0) * (days // 7 == day_number(HOLIDAY_STARTS) // 7)
         if name == "clicks_unique":  # they are drawn out of the opens, and move per message delivered
-            moved = moved - np.where(self._has_opens, self._moved(moves, "opens_unique", days), 0.0)
+            moved = moved - np.where(self.has_opens, self._moved(moves, "opens_unique", days), 0.0)
         return moved
 
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from flowperf_helpers.frames.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox.arrivals import Counts
+from flowperf_helpers.sandbox.call import Account
 from flowperf_helpers.sandbox.filters import Condition
-from flowperf_helpers.sandbox.model import EPOCH, FIRST_DAY, Cell
 from flowperf_helpers.sandbox.numbers import Floats, Ints, day_number
 from flowperf_helpers.sandbox.requests import Asked, buckets
+from flowperf_helpers.sandbox.shop import EPOCH, FIRST_DAY, Cell
 
-__all__ = ["make_report"]
+__all__ = ["counted_once", "make_report"]
 
 _UNIQUES = ("opens_unique", "clicks_unique", "unsubscribe_uniques", "conversion_uniques")
 _RETURNING = 4
@@ -30,21 +31,15 @@ _NULL_WITHOUT_MEANING = (
 Grouping = tuple[str | None, ...]
 
 
-def make_report(
-    asked: Asked, counts: Counts, *, denominator: str = "delivered", week_starts: str = "monday"
-) -> tuple[list[dict[str, Any]], list[str]]:
+def make_report(asked: Asked, account: Account) -> tuple[list[dict[str, Any]], list[str]]:
     """Answer a report request.
 
     Parameters
     ----------
     asked : Asked
         The checked request.
-    counts : Counts
-        The counts as known now.
-    denominator : {"delivered", "recipients"}
-        What opens, clicks, unsubscribes, complaints and conversions are divided by.
-    week_starts : {"monday", "sunday"}
-        For weekly buckets.
+    account : Account
+        Its counts, what it divides opens, clicks, unsubscribes, complaints and conversions by, and how its weeks start.
 
     Returns
     -------
@@ -53,17 +48,18 @@ def make_report(
     date_times : list of str
         Starts of the buckets, wall time labelled ``+00:00``; empty for a values report.
     """
+    counts = account.counts()
+    cells = counts.numbers.cells
     starts = [asked.period.start]
     if asked.interval is not None:
-        starts = buckets(asked.period, asked.interval, week_starts)
-    rows = _rows(counts.numbers.cells, asked)
-    summed = _Summed(counts, asked, starts, rows)
-    sums = summed.sums
-    sent = sums["recipients"].sum(axis=1) > 0
+        starts = buckets(asked.period, asked.interval, account.week_starts)
+    rows = _rows(cells, asked)
+    plain = _plain(_sums(counts, asked, starts, list(rows.values())))
+    sent = plain["recipients"].sum(axis=1) > 0
     shown = [row for row, is_sent in zip(rows.items(), sent, strict=True) if is_sent]
-    channels = [counts.numbers.cells[cells[0]].message.channel for _, cells in shown]
+    channels = [cells[of_row[0]].message.channel for _, of_row in shown]
     columns = [
-        _shown(name, channels, _column(name, sums, denominator)[sent], asked.interval is None)
+        _shown(name, channels, _column(name, plain, account.denominator)[sent], asked.interval is None)
         for name in asked.statistics
     ]
     results = [
@@ -84,7 +80,7 @@ def _rows(cells: tuple[Cell, ...], asked: Asked) -> dict[Grouping, list[int]]:
     for index, cell in enumerate(cells):
         if not all(_holds(c, cell) for c in asked.conditions):
             continue
-        for tag in (cell.flow.tags or ((None, None),)) if by_tag else ((None, None),):
+        for tag in (cell.flow.tags or _NO_TAG) if by_tag else _NO_TAG:
             grouping = tuple(_GROUPS[name](cell, tag) for name in asked.group_by)
             rows.setdefault(grouping, []).append(index)
     return rows
@@ -92,6 +88,7 @@ def _rows(cells: tuple[Cell, ...], asked: Asked) -> dict[Grouping, list[int]]:
 
 Tag = tuple[str | None, str | None]
 
+_NO_TAG: tuple[Tag, ...] = ((None, None),)
 _GROUPS: dict[str, Callable[[Cell, Tag], str | None]] = {
     "flow_id": lambda cell, tag: cell.flow.id,
     "flow_name": lambda cell, tag: cell.flow.name,
@@ -107,11 +104,9 @@ _GROUPS: dict[str, Callable[[Cell, Tag], str | None]] = {
 
 
 def _holds(condition: Condition, cell: Cell) -> bool:
-    if condition.field in ("tag_id", "tag_name"):
-        tags = {tag[condition.field == "tag_name"] for tag in cell.flow.tags}
-        wanted = set(condition.values)
-        return wanted <= tags if condition.operator == "contains-all" else bool(wanted & tags)
-    return _GROUPS[condition.field](cell, (None, None)) in condition.values
+    told = {_GROUPS[condition.field](cell, tag) for tag in cell.flow.tags or _NO_TAG}
+    wanted = set(condition.values)
+    return wanted <= told if condition.operator == "contains-all" else bool(wanted & told)
 
 
 def counted_once(most: Ints, total: Ints) -> Ints:
@@ -119,91 +114,84 @@ def counted_once(most: Ints, total: Ints) -> Ints:
     return (_RETURNING * most + (100 - _RETURNING) * total + 50) // 100
 
 
-class _Summed:
-    """Counts per row and bucket: sums for events, people counted once for uniques."""
-
-    def __init__(self, counts: Counts, asked: Asked, starts: list[datetime], rows: dict[Grouping, list[int]]) -> None:
-        self._counts = counts
-        self._asked = asked
-        lengths = np.array([len(cells) for cells in rows.values()], dtype=np.int64)
-        self._row_starts = np.cumsum(lengths) - lengths
-        self._of_cell = np.array([cell for cells in rows.values() for cell in cells], dtype=np.int64)
-        self._shape = (len(rows), len(starts))
-        times, parts = self._pieces()
-        bucket = np.searchsorted(np.array(starts, dtype="datetime64[s]"), times, side="right") - 1
-        bucket = np.maximum(bucket, 0)  # an hour that the clock skips has no bucket of its own
-        self.sums = {name: self._total(name, values, bucket) for name, values in parts.items()}
-        per_text = np.array([c.message.segments for c in counts.numbers.cells], dtype=np.int64)
-        self.sums["segments"] = self._total("segments", parts["delivered"] * per_text[:, None], bucket)
-
-    def _pieces(self) -> tuple[np.ndarray, dict[str, Ints]]:
-        """Counts per cell and piece of time: whole days, and hours where the window or the interval cuts a day."""
-        period, asked = self._asked.period, self._asked
-        midnight = datetime.combine(EPOCH, time.min)
-        first_hour = int((period.start - midnight) / timedelta(hours=1))
-        last_hour = int((period.end - midnight) / timedelta(hours=1))
-        first = max(first_hour // 24, day_number(FIRST_DAY))
-        last = max(min(-(-last_hour // 24), self._counts.days), first)
-        counts = self._counts.daily(first, last, asked.metric)
-        if last == first:
-            return np.zeros(0, dtype="datetime64[s]"), counts
-        cut = [day for day in {first, last - 1} if first_hour > day * 24 or last_hour < day * 24 + 24]
-        if asked.interval == "hourly":
-            cut = list(range(first, last))
-        times: list[int] = []
-        parts: dict[str, list[Ints]] = {name: [] for name in counts}
-        whole = [day for day in range(first, last) if day not in cut]
-        if whole:
-            times += [day * 24 for day in whole]
-            for name, values in counts.items():
-                parts[name].append(values[:, whole[0] - first : whole[-1] + 1 - first])
-        for day in sorted(cut):
-            inside = [hour for hour in range(24) if first_hour <= day * 24 + hour < last_hour]
-            times += [day * 24 + hour for hour in inside]
-            for name, values in self._counts.hourly(day, day + 1, asked.metric).items():
-                parts[name].append(values[:, 0, inside])
-        order = np.argsort(times)
-        seconds = np.datetime64(EPOCH, "s") + np.array(times)[order] * np.timedelta64(3600, "s")
-        return seconds, {name: np.concatenate(pieces, axis=1)[:, order] for name, pieces in parts.items()}
-
-    def _total(self, name: str, values: Ints, bucket: Ints) -> Ints:
-        out = np.zeros(self._shape, dtype=np.int64)
-        if not values.shape[1] or not self._of_cell.size:
-            return out
-        picked = values[self._of_cell]
-        edges = np.flatnonzero(np.diff(bucket, prepend=-1))
-        sums = np.add.reduceat(picked, edges, axis=1)
+def _sums(counts: Counts, asked: Asked, starts: list[datetime], rows: list[list[int]]) -> dict[str, Ints]:
+    """Counts [row, bucket] of rows of cells: sums for events, people counted once for uniques."""
+    times, parts = _pieces(counts, asked)
+    per_text = np.array([c.message.segments for c in counts.numbers.cells], dtype=np.int64)
+    parts["segments"] = parts["delivered"] * per_text[:, None]
+    bucket = np.searchsorted(np.array(starts, dtype="datetime64[s]"), times, side="right") - 1
+    bucket = np.maximum(bucket, 0)  # an hour that the clock skips has no bucket of its own
+    sums = {name: np.zeros((len(rows), len(starts)), dtype=np.int64) for name in parts}
+    if not rows or not bucket.size:
+        return sums
+    of_cell = np.concatenate(rows)
+    lengths = np.array([len(cells) for cells in rows])  # no row is without a cell
+    row_starts = np.cumsum(lengths) - lengths
+    edges = np.flatnonzero(np.diff(bucket, prepend=-1))
+    for name, values in parts.items():
+        picked = values[of_cell]
+        total = np.add.reduceat(picked, edges, axis=1)
         if name in _UNIQUES:
-            most = np.maximum.reduceat(picked, edges, axis=1)
-            sums = counted_once(most, sums)
-        out[:, bucket[edges]] = np.add.reduceat(sums, self._row_starts, axis=0)  # no row is without a cell
-        return out
+            total = counted_once(np.maximum.reduceat(picked, edges, axis=1), total)
+        sums[name][:, bucket[edges]] = np.add.reduceat(total, row_starts, axis=0)
+    return sums
 
 
-def _column(name: str, sums: dict[str, Ints], denominator: str) -> Floats | Ints:
+def _pieces(counts: Counts, asked: Asked) -> tuple[np.ndarray, dict[str, Ints]]:
+    """Counts per cell and piece of time: whole days, and hours where the window or the interval cuts a day."""
+    midnight = datetime.combine(EPOCH, time.min)
+    first_hour, last_hour = (int((t - midnight) / timedelta(hours=1)) for t in (asked.period.start, asked.period.end))
+    first = min(max(first_hour // 24, day_number(FIRST_DAY)), counts.days)
+    last = max(min(-(-last_hour // 24), counts.days), first)
+    daily = counts.daily(first, last, asked.metric)
+    if last == first:
+        return np.zeros(0, dtype="datetime64[s]"), daily
+    cut = {day for day in (first, last - 1) if first_hour > day * 24 or last_hour < day * 24 + 24}
+    if asked.interval == "hourly":
+        cut = set(range(first, last))
+    pieces: list[tuple[list[int], dict[str, Ints]]] = []
+    whole = [day for day in range(first, last) if day not in cut]
+    if whole:
+        days = slice(whole[0] - first, whole[-1] + 1 - first)
+        pieces.append(([day * 24 for day in whole], {name: values[:, days] for name, values in daily.items()}))
+    for day in cut:
+        inside = [hour for hour in range(24) if first_hour <= day * 24 + hour < last_hour]
+        hourly = counts.hourly(day, day + 1, asked.metric)
+        pieces.append(
+            ([day * 24 + hour for hour in inside], {name: values[:, 0, inside] for name, values in hourly.items()})
+        )
+    pieces.sort(key=lambda piece: piece[0])
+    hours = np.concatenate([times for times, _ in pieces])
+    joined = {name: np.concatenate([parts[name] for _, parts in pieces], axis=1) for name in daily}
+    return np.datetime64(EPOCH, "s") + hours * np.timedelta64(3600, "s"), joined
+
+
+def _plain(sums: dict[str, Ints]) -> dict[str, Floats | Ints]:
+    """All statistics of all rows and buckets that are no quotient; without ``conversion_value`` where there is none."""
+    lost = sums["recipients"] - sums["delivered"]
+    plain = {
+        **sums,
+        "bounced": lost,
+        "failed": lost,
+        "bounced_or_failed": lost,
+        "message_segment_count_sum": sums["segments"],
+        "text_message_credit_usage_amount": sums["segments"] * float(_CREDITS_PER_SEGMENT),
+        "text_message_spend": np.round(sums["segments"] * (_CREDITS_PER_SEGMENT * _EUR_PER_CREDIT), 4),
+    }
+    return plain | {"conversion_value": sums["cents"] / 100} if "cents" in sums else plain
+
+
+def _column(name: str, plain: dict[str, Floats | Ints], denominator: str) -> Floats | Ints:
     """One statistic of all rows and buckets; NaN where it has no value."""
+    if name in plain:
+        return plain[name]
     entry = STATISTICS[name]
-    if name == "message_segment_count_sum":
-        return sums["segments"]
-    if name == "text_message_credit_usage_amount":
-        return sums["segments"].astype(np.float64) * _CREDITS_PER_SEGMENT
-    if name == "text_message_spend":
-        return np.asarray(np.round(sums["segments"] * (_CREDITS_PER_SEGMENT * _EUR_PER_CREDIT), 4), dtype=np.float64)
-    if name == "conversion_value":
-        return sums["cents"].astype(np.float64) / 100
-    if name in ("bounced", "failed", "bounced_or_failed"):
-        return sums["recipients"] - sums["delivered"]
-    if name in sums:
-        return sums[name]
-    over = entry.denominators[0]
-    if len(entry.denominators) > 1 and entry.kind == "rate":
-        over = denominator
-    if entry.numerators[0] == "conversion_value" and "cents" not in sums:
-        return np.full(sums["recipients"].shape, np.nan)
-    top = np.asarray(_column(entry.numerators[0], sums, denominator), dtype=np.float64)
-    bottom = np.asarray(_column(over, sums, denominator), dtype=np.float64)
-    empty = 0.0 if entry.kind == "rate" else np.nan
-    return np.divide(top, bottom, out=np.full(top.shape, empty), where=bottom > 0)
+    is_rate = entry.kind == "rate"
+    bottom = plain[denominator if is_rate and len(entry.denominators) > 1 else entry.denominators[0]]
+    column = np.full(bottom.shape, 0.0 if is_rate else np.nan)
+    if entry.numerators[0] in plain:
+        np.divide(plain[entry.numerators[0]], bottom, out=column, where=bottom > 0)
+    return column
 
 
 def _shown(name: str, channels: list[str], column: Floats | Ints, alone: bool) -> list[Any]:

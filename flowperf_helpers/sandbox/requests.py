@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from calendar import monthrange
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
 
 from flowperf_helpers.frames.catalog import (
     CHANNELS,
@@ -17,21 +18,17 @@ from flowperf_helpers.frames.catalog import (
     STATISTICS,
     VALUE_STATISTICS,
 )
+from flowperf_helpers.sandbox.call import Account, Call, Problem, invalid
 from flowperf_helpers.sandbox.filters import Condition, FilterError, parse_filter
-from flowperf_helpers.sandbox.model import ZONE, Metric, World
-from flowperf_helpers.sandbox.problems import Problem, invalid
+from flowperf_helpers.sandbox.shop import ZONE, Metric, World
 
 __all__ = [
     "CAPS",
-    "REVISIONS",
     "Asked",
     "Period",
     "buckets",
-    "check_revision",
     "custom",
-    "fields_of",
     "groupings_of",
-    "needs",
     "preset",
     "read_report",
     "statistics_of",
@@ -67,7 +64,6 @@ class Period:
 
 def custom(start: datetime, end: datetime) -> Period:
     """Return two wall times, both included, the end rounded up to the end of its hour."""
-    start, end = start.replace(tzinfo=None), end.replace(tzinfo=None)
     upto = end.replace(minute=0, second=0, microsecond=0) + _HOUR
     return Period(start.replace(minute=0, second=0, microsecond=0), upto, end - start)
 
@@ -99,98 +95,23 @@ def preset(key: str, now: datetime, week_starts: str = "monday") -> Period:
 
 def buckets(period: Period, interval: str, week_starts: str = "monday") -> list[datetime]:
     """Return starts of the buckets of a period, as wall times; an hour that the clock skips is left out."""
-    starts: list[datetime] = []
-    at = period.start
-    while at < period.end:
-        if interval != "hourly" or _exists(at):
-            starts.append(at)
-        at = _next(at, interval, week_starts)
-    return starts
-
-
-def _next(at: datetime, interval: str, week_starts: str) -> datetime:
-    if interval == "hourly":
-        return at + _HOUR
-    midnight = datetime.combine(at.date(), time.min)
-    if interval == "daily":
-        return midnight + _DAY
-    if interval == "weekly":
-        since = (at.weekday() + (week_starts == "sunday")) % 7
-        return midnight + (7 - since) * _DAY
-    return (midnight.replace(day=1) + 32 * _DAY).replace(day=1)
-
-
-def _exists(wall: datetime) -> bool:
-    zone = ZoneInfo(ZONE)
-    return wall.replace(tzinfo=zone).astimezone(ZoneInfo("UTC")).astimezone(zone).replace(tzinfo=None) == wall
+    step = {"hourly": "h", "daily": "D", "weekly": f"W-{week_starts[:3].upper()}", "monthly": "MS"}[interval]
+    midnight = datetime.combine(period.start.date(), time.min)
+    starts = pd.date_range(period.start if step == "h" else midnight, period.end, freq=step, inclusive="left")
+    if step == "h":
+        zoned = starts.tz_localize(ZONE, nonexistent="NaT", ambiguous=np.ones(len(starts), dtype=bool))
+        return list(starts[zoned.notna()].to_pydatetime())
+    return [period.start, *(at for at in starts.to_pydatetime() if at > period.start)]
 
 
 def _months_back(day: date, months: int) -> date:
-    number = day.year * 12 + day.month - 1 - months
-    year, month = divmod(number, 12)
-    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+    return (pd.Timestamp(day) - pd.DateOffset(months=months)).date()
 
 
-# Klaviyo's revisions and what each of them brought to reports and flows.
-
-REVISIONS = (
-    "2024-02-15", "2024-05-15", "2024-06-15", "2024-07-15", "2024-10-15", "2025-01-15", "2025-04-15", "2025-07-15",
-    "2025-10-15", "2026-01-15", "2026-04-15", "2026-07-15", "2026-10-15",
-)  # fmt: skip
-"""From the first one with flow reports to the newest."""
-
-_FIRST, _NEVER = REVISIONS[0], "9999"
-_FIELDS = (
-    ("metric", ("name", "created", "updated", "integration"), _FIRST, _NEVER),
-    ("flow", ("name", "status", "archived", "created", "updated", "trigger_type"), _FIRST, _NEVER),
-    ("flow-action", ("created", "updated"), _FIRST, _NEVER),
-    ("flow-action", ("action_type", "status", "settings", "tracking_options", "send_options", "render_options"), _FIRST,
-     "2025-10-15"),
-    ("flow-action", ("definition",), "2025-10-15", _NEVER),
-    ("flow-message", ("created", "updated"), _FIRST, _NEVER),
-    ("flow-message", ("name", "channel", "content"), _FIRST, "2025-10-15"),
-    ("flow-message", ("definition",), "2025-10-15", _NEVER),
-    ("flow-message", ("channel",), "2026-01-15", _NEVER),
-    ("account", ("test_account", "contact_information", "industry", "timezone", "preferred_currency", "public_api_key",
-                 "locale"), _FIRST, _NEVER),
-    ("tag", ("name",), _FIRST, _NEVER),
-    ("mapped-metric", ("updated",), _FIRST, _NEVER),
-)  # fmt: skip
-"""Resource, fields, the first revision that has them and the first that has not."""
+# What Klaviyo's revisions brought to reports.
 
 _TEXT_COSTS = ("message_segment_count_sum", "text_message_credit_usage_amount", "text_message_spend",
                "text_message_roi")  # fmt: skip
-
-
-def check_revision(value: str | None) -> str:
-    """Return the revision of a request.
-
-    Raises
-    ------
-    Problem
-        400: missing, or never published.
-    """
-    if not value:
-        raise Problem(
-            400, "missing_revision", "Missing revision.", "The revision header is required.", pointer="/data/"
-        )
-    if value not in REVISIONS:
-        raise Problem(
-            400, "invalid_revision", "Invalid revision.", f"{value[:40]!r} is not a valid revision.", pointer="/data/"
-        )
-    return value
-
-
-def needs(revision: str, since: str) -> None:
-    """Refuse an endpoint that is younger than the revision.
-
-    Raises
-    ------
-    Problem
-        404 with Klaviyo's words.
-    """
-    if revision < since:
-        raise Problem(404, "not_found", "Not found.", "No valid revisions found for method", pointer="/data/")
 
 
 def groupings_of(revision: str) -> tuple[str, ...]:
@@ -198,12 +119,6 @@ def groupings_of(revision: str) -> tuple[str, ...]:
     if revision >= "2026-01-15":
         return GROUPINGS
     return ("flow_id", "flow_message_id", "send_channel") if revision >= "2025-10-15" else ()
-
-
-def fields_of(kind: str, revision: str) -> tuple[str, ...]:
-    """Return fields that ``fields[kind]`` may name."""
-    names = [name for k, names, since, before in _FIELDS if k == kind and since <= revision < before for name in names]
-    return ("id", *names) if revision >= "2026-04-15" else tuple(names)
 
 
 def statistics_of(revision: str) -> tuple[str, ...]:
@@ -221,9 +136,7 @@ FIXED_GROUP_BY = ("flow_id", "send_channel", "flow_message_id")
 MAX_ITEMS = 100
 _AT = "/data/attributes/"
 _YEAR = timedelta(days=366)
-_OLD_FIELDS = ("flow_id", "send_channel", "flow_message_id")
 _LISTS = ("tag_id", "tag_name")
-_NEW_FIELDS = (*_OLD_FIELDS, "flow_name", "flow_message_name", "text_message_format", "variation", "variation_name")
 
 
 @dataclass(frozen=True)
@@ -235,28 +148,19 @@ class Asked:
     period: Period
     interval: str | None
     group_by: tuple[str, ...]
-    conditions: tuple[Condition, ...] = field(default=())
+    conditions: tuple[Condition, ...]
 
 
-def read_report(
-    body: Any, *, kind: str, revision: str, world: World, now: datetime, week_starts: str = "monday"
-) -> Asked:
+def read_report(call: Call, kind: str, body: Any) -> Asked:
     """Check a decoded body and return what it asks for.
 
     Parameters
     ----------
-    body : object
-        Decoded JSON.
+    call : Call
     kind : {"flow-values-report", "flow-series-report"}
         What the endpoint makes.
-    revision : str
-        Of the request.
-    world : World
-        The account.
-    now : datetime
-        Wall time in the account's zone, naive.
-    week_starts : {"monday", "sunday"}
-        For presets.
+    body : object
+        Decoded JSON.
 
     Raises
     ------
@@ -264,30 +168,22 @@ def read_report(
         400 with a pointer to the offending place.
     """
     attributes = _attributes(body, kind)
-    series = kind == "flow-series-report"
-    known = {"statistics", "timeframe", "conversion_metric_id", "filter", "group_by"} | (
-        {"interval"} if series else set()
-    )
+    series = ("interval",) if kind == "flow-series-report" else ()
+    required = ("statistics", "timeframe", "conversion_metric_id", *series)
     for name in attributes:
-        if name not in known:
+        if name not in (*required, "filter", "group_by"):
             raise invalid(f"'{name[:100]}' is not a valid field for the resource '{kind}'.", _AT + name[:100])
-    for name in ("statistics", "timeframe", "conversion_metric_id", *(("interval",) if series else ())):
+    for name in required:
         if attributes.get(name) is None:
             raise invalid(f"'{name}' is a required field for the resource '{kind}'.", _AT + name)
-    statistics = _names(attributes["statistics"], statistics_of(revision), "statistics")
-    metric = _metric(attributes["conversion_metric_id"], statistics, world)
-    interval = _interval(attributes["interval"]) if series else None
-    period = _period(attributes["timeframe"], now, week_starts)
-    cap = _YEAR if interval is None else CAPS[interval]
-    is_preset = "key" in attributes["timeframe"]
-    if period.length > cap and not (interval is None and is_preset):
-        what = "1 year" if interval is None else f"{cap.days} days for the interval '{interval}'"
-        raise invalid(f"The timeframe is longer than the maximum of {what}.", _AT + "timeframe")
-    return Asked(
-        statistics, metric, period, interval,
-        _group_by(attributes.get("group_by"), "group_by" in attributes, revision),
-        _conditions(attributes.get("filter"), revision),
-    )  # fmt: skip
+    statistics = _names(attributes["statistics"], statistics_of(call.revision), "statistics")
+    metric = _metric(attributes["conversion_metric_id"], statistics, call.world)
+    interval = attributes.get("interval")
+    if series and interval not in INTERVALS:
+        raise _not_one_of(interval, INTERVALS, "interval")
+    period = _period(attributes["timeframe"], interval, call.account)
+    group_by = _group_by(attributes, call.revision)
+    return Asked(statistics, metric, period, interval, group_by, _conditions(attributes.get("filter"), call.revision))
 
 
 def _attributes(body: Any, kind: str) -> dict[str, Any]:
@@ -296,113 +192,116 @@ def _attributes(body: Any, kind: str) -> dict[str, Any]:
     data = body["data"]
     if data.get("type") != kind:
         raise invalid(f"'type' must be '{kind}'.", "/data/type")
-    attributes = data.get("attributes")
-    if not isinstance(attributes, dict):
+    if not isinstance(data.get("attributes"), dict):
         raise invalid("'attributes' must be an object.", "/data/attributes")
-    return attributes
+    return data["attributes"]
+
+
+def _not_one_of(value: Any, allowed: tuple[str, ...], where: str) -> Problem:
+    return invalid(f"'{str(value)[:100]}' is not one of {', '.join(allowed)}.", _AT + where)
 
 
 def _names(value: Any, allowed: tuple[str, ...], where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise invalid(f"'{where}' must be a list with at least one value.", _AT + where)
     for item in value:
-        if not isinstance(item, str) or item not in allowed:
-            raise invalid(f"'{str(item)[:100]}' is not one of {', '.join(allowed)}.", _AT + where)
+        if item not in allowed:
+            raise _not_one_of(item, allowed, where)
     return tuple(dict.fromkeys(value))
 
 
 def _metric(value: Any, statistics: tuple[str, ...], world: World) -> Metric:
     where = _AT + "conversion_metric_id"
-    metric = world.metric(value) if isinstance(value, str) else None
+    metric = world.metric(value)
     if metric is None:
         raise invalid(f"Conversion metric '{str(value)[:100]}' does not exist.", where)
-    if metric.order_value is None and any(name in VALUE_STATISTICS for name in statistics):
+    if metric.order_value is None and not set(VALUE_STATISTICS).isdisjoint(statistics):
         raise invalid("Passed in conversion metric does not support querying for values data", where)
     return metric
 
 
-def _interval(value: Any) -> str:
-    if not isinstance(value, str) or value not in INTERVALS:
-        raise invalid(f"'{str(value)[:100]}' is not one of {', '.join(INTERVALS)}.", _AT + "interval")
-    return value
-
-
-def _period(value: Any, now: datetime, week_starts: str) -> Period:
+def _period(value: Any, interval: str | None, account: Account) -> Period:
     where = _AT + "timeframe"
-    if not isinstance(value, dict):
+    if not isinstance(value, dict) or ("key" not in value and set(value) != {"start", "end"}):
         raise invalid("'timeframe' must be an object with 'key', or with 'start' and 'end'.", where)
     if "key" in value:
-        key = value["key"]
-        if set(value) != {"key"} or not isinstance(key, str) or key not in PRESETS:
-            raise invalid(f"'{str(key)[:100]}' is not one of {', '.join(PRESETS)}.", where + "/key")
-        return preset(key, now, week_starts)
-    if set(value) != {"start", "end"}:
-        raise invalid("'timeframe' must be an object with 'key', or with 'start' and 'end'.", where)
-    start, end = (_moment(value[name], f"{where}/{name}") for name in ("start", "end"))
-    if end < start:
-        raise invalid("The timeframe's 'end' must not be before its 'start'.", where)
-    return custom(start, end)
+        if len(value) > 1 or value["key"] not in PRESETS:
+            raise _not_one_of(value["key"], PRESETS, "timeframe/key")
+        period = preset(value["key"], account.now().replace(tzinfo=None), account.week_starts)
+        if interval is None:
+            return period
+    else:
+        start, end = (_moment(value[name], f"{where}/{name}") for name in ("start", "end"))
+        if end < start:
+            raise invalid("The timeframe's 'end' must not be before its 'start'.", where)
+        period = custom(start, end)
+    cap = _YEAR if interval is None else CAPS[interval]
+    if period.length > cap:
+        what = "1 year" if interval is None else f"{cap.days} days for the interval '{interval}'"
+        raise invalid(f"The timeframe is longer than the maximum of {what}.", where)
+    return period
 
 
 def _moment(value: Any, where: str) -> datetime:
+    text = str(value)
     try:
-        if not isinstance(value, str) or "T" not in value:
-            raise ValueError(value)
+        if "T" not in text:
+            raise ValueError(text)
         # the offset is not read: what counts is the wall time it stands beside
-        moment = datetime.fromisoformat(value).replace(tzinfo=None)
+        moment = datetime.fromisoformat(text).replace(tzinfo=None)
     except ValueError:
-        raise invalid(f"'{str(value)[:100]}' is not a valid date-time.", where) from None
+        raise invalid(f"'{text[:100]}' is not a valid date-time.", where) from None
     if not 2000 <= moment.year <= 2200:
-        raise invalid(f"'{value[:100]}' is out of range.", where)
+        raise invalid(f"'{text[:100]}' is out of range.", where)
     return moment
 
 
-def _group_by(value: Any, sent: bool, revision: str) -> tuple[str, ...]:
+def _group_by(attributes: dict[str, Any], revision: str) -> tuple[str, ...]:
     allowed = groupings_of(revision)
-    if sent and not allowed:
+    if "group_by" in attributes and not allowed:
         raise invalid("'group_by' is not a valid field in this revision.", _AT + "group_by")
-    if value is None:
+    if attributes.get("group_by") is None:
         return FIXED_GROUP_BY
-    names = _names(value, allowed, "group_by")
-    for name in REQUIRED_GROUP_BY:
-        if name not in names:
-            raise invalid(f"'group_by' must contain {' and '.join(REQUIRED_GROUP_BY)}.", _AT + "group_by")
+    names = _names(attributes["group_by"], allowed, "group_by")
+    if not set(REQUIRED_GROUP_BY) <= set(names):
+        raise invalid(f"'group_by' must contain {' and '.join(REQUIRED_GROUP_BY)}.", _AT + "group_by")
     return names
 
 
-def _conditions(value: Any, revision: str) -> tuple[Condition, ...]:
+def _conditions(text: Any, revision: str) -> tuple[Condition, ...]:
     where = _AT + "filter"
-    if value is None:
+    if text is None:
         return ()
-    if not isinstance(value, str):
+    if not isinstance(text, str):
         raise invalid("'filter' must be a string.", where)
     try:
-        conditions = parse_filter(value)
+        conditions = parse_filter(text)
     except FilterError as error:
         raise invalid(f"Invalid filter: {error}.", where) from None
-    scalars = _NEW_FIELDS if revision >= "2026-01-15" else _OLD_FIELDS
-    lists = _LISTS if revision >= "2026-01-15" else ()
     fields = [c.field for c in conditions]
     for c in conditions:
-        _check_condition(c, scalars, lists, revision)
-        if fields.count(c.field) > 1:
-            raise invalid(f"Only one filter for '{c.field}' is allowed.", where)
+        wrong = _wrong_with(c, revision >= "2026-01-15")
+        if not wrong and fields.count(c.field) > 1:
+            wrong = f"Only one filter for '{c.field}' is allowed."
+        if wrong:
+            raise invalid(wrong, where)
     return tuple(conditions)
 
 
-def _check_condition(c: Condition, scalars: tuple[str, ...], lists: tuple[str, ...], revision: str) -> None:
-    where = _AT + "filter"
-    if c.field not in scalars and c.field not in lists:
-        raise invalid(f"'{c.field}' is not a field that can be filtered on.", where)
-    operators = ("equals", "contains-any") if c.field in scalars else ("contains-any", "contains-all")
+def _wrong_with(c: Condition, is_new: bool) -> str:
+    """What is wrong with a condition, empty where nothing is; ``is_new`` since the revision 2026-01-15."""
+    operators = ("contains-any", "contains-all") if c.field in _LISTS else ("equals", "contains-any")
+    channels = CHANNELS if is_new else CHANNELS[:3]
+    if c.field not in (GROUPINGS if is_new else FIXED_GROUP_BY):
+        return f"'{c.field}' is not a field that can be filtered on."
     if c.operator not in operators:
-        raise invalid(f"'{c.operator}' is not an operator of '{c.field}': use {' or '.join(operators)}.", where)
+        return f"'{c.operator}' is not an operator of '{c.field}': use {' or '.join(operators)}."
     if isinstance(c.value, tuple) != (c.operator != "equals"):
-        raise invalid(f"'{c.operator}' takes a {'value' if c.operator == 'equals' else 'list'}.", where)
-    if not c.values or len(c.values) > MAX_ITEMS:
-        raise invalid(f"A list must have 1 to {MAX_ITEMS} items, '{c.field}' has {len(c.values)}.", where)
-    if not all(isinstance(v, str) for v in c.values):
-        raise invalid(f"'{c.field}' takes strings.", where)
-    channels = CHANNELS if revision >= "2026-01-15" else CHANNELS[:3]
+        return f"'{c.operator}' takes a {'value' if c.operator == 'equals' else 'list'}."
+    if not 1 <= len(c.values) <= MAX_ITEMS:
+        return f"A list must have 1 to {MAX_ITEMS} items, '{c.field}' has {len(c.values)}."
+    if set(map(type, c.values)) != {str}:
+        return f"'{c.field}' takes strings."
     if c.field == "send_channel" and not set(c.values) <= set(channels):
-        raise invalid(f"'send_channel' takes {', '.join(channels)}.", where)
+        return f"'send_channel' takes {', '.join(channels)}."
+    return ""

@@ -1,16 +1,20 @@
-"""Nordlys Outfitters: its name, keys and clock, its metrics, flows, planted stories and variants."""
+"""Nordlys Outfitters, as `shop.toml` tells it: its name, keys and clock, metrics, flows, stories and variants."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import lru_cache
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
-
-from flowperf_helpers.sandbox.model import FIRST_DAY, ZONE, Flow, Message, Metric, Moves, Variation, World
 
 __all__ = [
     "ACCOUNT",
+    "EPOCH",
+    "FIRST_DAY",
     "FLOWS",
     "HOLIDAY",
     "HOLIDAY_STARTS",
@@ -20,11 +24,196 @@ __all__ = [
     "SANDBOX_TOKEN",
     "SHOP",
     "STORIES",
-    "TEST_STARTS",
     "VARIANTS",
+    "ZONE",
+    "Cell",
+    "Flow",
+    "Message",
+    "Metric",
+    "Moves",
     "Story",
+    "Variation",
+    "World",
     "build_world",
 ]
+
+
+# What an account is made of: metrics, flows, messages, variations.
+
+FIRST_DAY = date(2024, 1, 1)
+"""First day on which the account sent anything, a Monday."""
+
+EPOCH = date(2025, 5, 19)
+"""Day 0 of the numbers, a Monday; days before it have negative numbers."""
+
+ZONE = "Europe/Copenhagen"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A metric as Klaviyo shows it, and how often the account's messages lead to it.
+
+    Attributes
+    ----------
+    factor : float
+        Conversions per conversion to the main metric (``RplOrd`` has 1).
+    order_value : float or None
+        Median value of one event in EUR; None for a metric that carries no values.
+    """
+
+    id: str
+    name: str | None = None
+    integration: dict[str, str | None] | None = field(default=None, hash=False)
+    factor: float
+    order_value: float | None = None
+
+    @property
+    def integration_name(self) -> str | None:
+        """Name of the integration, where it has one."""
+        return None if self.integration is None else self.integration.get("name")
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One arm of a test; ``share`` of the message's recipients get it from ``starts`` on."""
+
+    id: str
+    name: str
+    share: float
+    starts: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message with its true rates, each a probability per delivered message.
+
+    Attributes
+    ----------
+    per_day : float
+        Mean recipients a day in spring 2025.
+    lost : float
+        Share that bounces (e-mail) or fails (text, push).
+    segments : int
+        Segments per text; 0 elsewhere.
+    """
+
+    id: str
+    name: str
+    channel: str
+    per_day: float
+    opens: float
+    clicks: float
+    converts: float
+    lost: float
+    unsubscribes: float
+    complains: float
+    segments: int = 0
+    starts: date = FIRST_DAY
+    ends: date | None = None
+    variations: tuple[Variation, ...] = ()
+    status: str = "live"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Flow:
+    """A flow; ``listed`` is false for one that was deleted and only lives on in reports."""
+
+    id: str
+    name: str | None = None
+    status: str = "live"
+    archived: bool = False
+    trigger_type: str = "Metric"
+    metric_id: str | None = None
+    created: str
+    updated: str
+    messages: tuple[Message, ...]
+    tags: tuple[tuple[str, str], ...] = ()
+    listed: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is counted separately: a message, or one variation of it while a test runs."""
+
+    flow: Flow
+    message: Message
+    variation: Variation | None
+    share: float
+    starts: date
+    ends: date | None
+
+    @property
+    def key(self) -> str:
+        """Name that the random numbers are drawn from."""
+        return self.message.id if self.variation is None else f"{self.message.id}/{self.variation.id}"
+
+
+@dataclass(frozen=True)
+class Moves:
+    """How the true rates of messages move without a cause: standard deviations of their logarithm.
+
+    Attributes
+    ----------
+    own_week, common_week : float
+        From week to week, of each message alone and of all together: AR(1) processes.
+    persistence : float
+        Correlation of neighbouring weeks.
+    own_day, common_day : float
+        From day to day.
+    weekday : float
+        Between the weekdays, a pattern of each message that sums to 0 over a week.
+    trend : float
+        Change of the logarithm in 13 weeks; the rates of `shop.FLOWS` hold in the week that the sandbox reports.
+    volume : float
+        Weekly recipients of a message.
+    holiday : bool
+        Whether the rates of all messages move at once in that week.
+    """
+
+    own_week: float
+    common_week: float
+    own_day: float
+    common_day: float
+    persistence: float
+    weekday: float
+    trend: float
+    volume: float = 0.08
+    holiday: bool = False
+
+
+@dataclass(frozen=True)
+class World:
+    """One variant of the account; without ``moves`` its rates stay nearly the same outside the stories."""
+
+    variant: str
+    metrics: tuple[Metric, ...]
+    flows: tuple[Flow, ...]
+    tells_stories: bool
+    moves: Moves | None = None
+
+    def metric(self, metric_id: str) -> Metric | None:
+        """The metric of an id, or None."""
+        return next((m for m in self.metrics if m.id == metric_id), None)
+
+    def flow(self, flow_id: str) -> Flow | None:
+        """The listed flow of an id, or None."""
+        return next((f for f in self.flows if f.id == flow_id and f.listed), None)
+
+    def triggered_by(self, metric_id: str) -> list[Flow]:
+        """Listed flows that a metric triggers, whatever their status."""
+        return [f for f in self.flows if f.listed and f.trigger_type == "Metric" and f.metric_id == metric_id]
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Everything that is counted separately, in the account's order."""
+        found: list[Cell] = []
+        for flow in self.flows:
+            for m in flow.messages:
+                first_test = min((v.starts for v in m.variations), default=None)
+                ends = min(filter(None, (m.ends, first_test)), default=None)
+                if first_test is None or first_test > m.starts:
+                    found.append(Cell(flow, m, None, 1.0, m.starts, ends))
+                found.extend(Cell(flow, m, v, v.share, v.starts, m.ends) for v in m.variations)
+        return tuple(found)
 
 
 # What others need to know of the account before they ask it.
@@ -47,246 +236,60 @@ ACCOUNT = {
 }
 
 
-# The metrics of Nordlys Outfitters: several integrations, one name twice, a few odd ones as everywhere.
+# Its metrics, tags and flows, as `shop.toml` tells them.
 
-
-def _integration(id_: str, key: str, name: str, category: str) -> dict[str, str | None]:
-    return {"object": "integration", "id": id_, "key": key, "name": name, "category": category}
-
-
-_SHOPIFY = _integration("0eMvjm", "shopify", "Shopify", "eCommerce")
-_WOO = _integration("0cVb4R", "woocommerce", "WooCommerce", "eCommerce")
-_KLAVIYO = _integration("0rG4eK", "klaviyo", "Klaviyo", "Internal")
-_API = _integration("7FtS4J", "api", "API", "API")
-_JUDGE = _integration("0qJdMe", "judgeme", "Judge.me", "Reviews")
-_LOYALTY = _integration("0lOyAl", "loyaltylion", "LoyaltyLion", "Loyalty")
-_RECHARGE = _integration("0rEcHa", "recharge", "Recharge", "Subscriptions")
-# the app of Klaviyo's integration guide: its integration shows an id and a name and nothing else
-_YOURS: dict[str, str | None] = {"id": "0rG4eQ", "name": "YourIntegration"}
-_ODD: dict[str, str | None] = {"object": "integration", "id": None, "key": None, "name": None, "category": None}
-
-METRICS: tuple[Metric, ...] = (
-    Metric("RplOrd", "Placed Order", _SHOPIFY, 1.0, 68.0),
-    Metric("RplOpr", "Ordered Product", _SHOPIFY, 1.9, 36.0),
-    Metric("RplChk", "Checkout Started", _SHOPIFY, 1.6, 71.0),
-    Metric("RplCrt", "Added to Cart", _SHOPIFY, 2.6, 44.0),
-    Metric("RplVwd", "Viewed Product", _SHOPIFY, 5.5),
-    Metric("RplCol", "Viewed Collection", _SHOPIFY, 3.8),
-    Metric("RplFul", "Fulfilled Order", _SHOPIFY, 0.93, 66.0),
-    Metric("RplPar", "Fulfilled Partial Order", _SHOPIFY, 0.05, 41.0),
-    Metric("RplCnc", "Cancelled Order", _SHOPIFY, 0.03, 59.0),
-    Metric("RplRef", "Refunded Order", _SHOPIFY, 0.06, 52.0),
-    Metric("RplBis", "Subscribed to Back in Stock", _SHOPIFY, 0.08),
-    Metric("RplShp", "Shipment Confirmed", _SHOPIFY, 0.9),
-    Metric("RwoOrd", "Placed Order", _WOO, 0.14, 31.0),
-    Metric("RwoCnc", "Cancelled Order", _WOO, 0.01, 29.0),
-    Metric("REcTBe", "YourIntegration: Sent SMS", _YOURS, 0.22),
-    Metric("RcsmFp", "YourIntegration: Marked Email as Spam", _YOURS, 0.004),
-    Metric("RyDelv", "YourIntegration: Delivered SMS", _YOURS, 0.21),
-    Metric("RyClck", "YourIntegration: Clicked SMS", _YOURS, 0.05),
-    Metric("RyFail", "YourIntegration: Failed SMS", _YOURS, 0.006),
-    Metric("RkRecE", "Received Email", _KLAVIYO, 4.2),
-    Metric("RkOpnE", "Opened Email", _KLAVIYO, 4.0),
-    Metric("RkClkE", "Clicked Email", _KLAVIYO, 2.1),
-    Metric("RkBncE", "Bounced Email", _KLAVIYO, 0.02),
-    Metric("RkSpmE", "Marked Email as Spam", _KLAVIYO, 0.003),
-    Metric("RkUnsE", "Unsubscribed from Email Marketing", _KLAVIYO, 0.04),
-    Metric("RkSubL", "Subscribed to List", _KLAVIYO, 0.06),
-    Metric("RkSntS", "Sent SMS", _KLAVIYO, 0.3),
-    Metric("RkRecS", "Received SMS", _KLAVIYO, 0.3),
-    Metric("RkClkS", "Clicked SMS", _KLAVIYO, 0.12),
-    Metric("RkFalS", "Failed to Deliver SMS", _KLAVIYO, 0.01),
-    Metric("RkOpnP", "Opened Push", _KLAVIYO, 0.05),
-    Metric("RaActv", "Active on Site", _API, 6.0),
-    Metric("RaLook", "Viewed Lookbook", _API, 0.7),
-    Metric("RaQuiz", "Submitted Size Quiz", _API, 0.1),
-    Metric("RaWhol", "Wholesale Enquiry", _API, 0.01),
-    Metric("RaStor", "Bought in Store", _API, 0.2, 82.0),
-    Metric("RjReqs", "Ready to Review", _JUDGE, 0.4),
-    Metric("RjSubm", "Submitted Review", _JUDGE, 0.09),
-    Metric("RlPnts", "Points Expiring", _LOYALTY, 0.1),
-    Metric("RlRdmd", "Redeemed Reward", _LOYALTY, 0.07, 12.0),
-    Metric("RrRnew", "Subscription Renews Soon", _RECHARGE, 0.05),
-    Metric("RxNoIn", "Imported Event", None, 0.02),
-    Metric("RxNoNm", None, _ODD, 0.01),
-)
-"""All metrics, in the order Klaviyo lists them."""
-
-
-# The flows of Nordlys Outfitters, one line per message.
-#
-# Rates are true probabilities per delivered message; the planted stories change some of them on some days.
+_TOLD = tomllib.loads(Path(__file__).with_name("shop.toml").read_text(encoding="utf-8"))
 
 TEST_STARTS = date(2026, 10, 26)
 """Monday on which the running A/B tests began: four whole weeks before the sandbox's frozen now."""
 
-_STORE = ("t1", "Store")
-_KEY = ("t2", "Key flow")
-_LIFE = ("t3", "Lifecycle")
-_TAG_IDS = {"t1": "6f1d2c52-0c5e-4c6c-9d0e-2f1a60c0a101", "t2": "6f1d2c52-0c5e-4c6c-9d0e-2f1a60c0a102",
-            "t3": "6f1d2c52-0c5e-4c6c-9d0e-2f1a60c0a103"}  # fmt: skip
+
+def _metric(integration: str | None = None, **told: Any) -> Metric:
+    shown = _TOLD["integrations"].get(integration)
+    if shown and "object" in shown:
+        shown = dict.fromkeys(("object", "id", "key", "name", "category")) | shown
+    return Metric(**told, integration=shown)
 
 
-def _email(
-    id_: str, name: str, per_day: float, opens: float, clicks: float, converts: float, *, complains: float = 0.0004,
-    starts: date = FIRST_DAY, ends: date | None = None, variations: tuple[Variation, ...] = (), status: str = "live",
-) -> Message:  # fmt: skip
-    return Message(id_, name, "email", per_day, opens, clicks, converts, 0.006, 0.0035, complains,
-                   starts=starts, ends=ends, variations=variations, status=status)  # fmt: skip
-
-
-def _sms(
-    id_: str, name: str, per_day: float, clicks: float, converts: float, *, segments: int = 1, starts: date = FIRST_DAY,
-    ends: date | None = None, status: str = "live",
-) -> Message:  # fmt: skip
-    return Message(id_, name, "sms", per_day, 0.0, clicks, converts, 0.021, 0.006, 0.0, segments,
-                   starts=starts, ends=ends, status=status)  # fmt: skip
-
-
-def _push(id_: str, name: str, per_day: float, opens: float, converts: float, *, starts: date) -> Message:
-    return Message(id_, name, "push-notification", per_day, opens, 0.0, converts, 0.034, 0.0, 0.0, starts=starts)
-
-
-def _halves(prefix: str, first: str, second: str) -> tuple[Variation, ...]:
-    return (Variation(f"{prefix}A", first, 0.5, TEST_STARTS), Variation(f"{prefix}B", second, 0.5, TEST_STARTS))
+def _message(variations: Mapping[str, str] | None = None, **told: Any) -> Message:
+    arms = tuple(Variation(id_, name, 0.5, TEST_STARTS) for id_, name in (variations or {}).items())
+    return Message(**_TOLD["channels"][told["channel"]] | told, variations=arms)
 
 
 def _flow(
-    id_: str, name: str | None, trigger: str | None, *messages: Message, status: str = "live", archived: bool = False,
-    trigger_type: str = "Metric", created: str = "2023-12-11", updated: str = "2026-10-26",
-    tags: tuple[tuple[str, str], ...] = (), listed: bool = True,
+    messages: Sequence[Mapping[str, Any]] = (), tags: Sequence[str] = (), created: date = date(2023, 12, 11),
+    updated: date = date(2026, 10, 26), **told: Any,
 ) -> Flow:  # fmt: skip
-    named = tuple((_TAG_IDS[key], name) for key, name in tags)
-    return Flow(id_, name, status, archived, trigger_type, trigger, f"{created}T09:12:44+00:00",
-                f"{updated}T07:31:05+00:00", messages, named, listed)  # fmt: skip
+    return Flow(
+        **told,
+        created=f"{created}T09:12:44+00:00",
+        updated=f"{updated}T07:31:05+00:00",
+        messages=tuple(_message(**m) for m in messages),
+        tags=tuple((_TOLD["tags"][name], name) for name in tags),
+    )
 
 
-FLOWS: tuple[Flow, ...] = (
-    _flow(
-        "XbChk1", "Abandoned Checkout", "RplChk",
-        _email("Wc1aEm", "Abandoned Checkout: Email 1 (1 hour)", 640, 0.47, 0.092, 0.044),
-        _email("Wc2aEm", "Abandoned Checkout: Email 2 (1 day)", 350, 0.41, 0.061, 0.026),
-        _email("Wc3aEm", "Abandoned Checkout: Email 3 (3 days, 10 % off)", 190, 0.38, 0.066, 0.029),
-        _sms("Wc4aSm", "Abandoned Checkout: SMS", 150, 0.105, 0.041, segments=2),
-        tags=(_STORE, _KEY),
-    ),
-    _flow(
-        "VwBrw2", "Browse Abandonment", "RplVwd",
-        _email("Wb1aEm", "Browse Abandonment: Email 1", 1120, 0.43, 0.058, 0.012,
-               variations=_halves("VbrEm", "Photo of the product", "Three alternatives")),
-        _email("Wb2aEm", "Browse Abandonment: Email 2", 310, 0.39, 0.041, 0.009),
-        tags=(_STORE,),
-    ),
-    _flow(
-        "YcCrt3", "Abandoned Cart", "RplCrt",
-        _email("Wr1aEm", "Abandoned Cart: Email 1", 430, 0.44, 0.074, 0.021),
-        _email("Wr2aEm", "Abandoned Cart: Email 2", 220, 0.40, 0.052, 0.015),
-        _push("Wr3aPu", "Abandoned Cart: Push", 130, 0.062, 0.011, starts=date(2026, 2, 2)),
-        tags=(_STORE,),
-    ),
-    _flow(
-        "SpPst4", "Post-Purchase", "RplOrd",
-        _email("Wp1aEm", "Post-Purchase: Thank you", 310, 0.58, 0.071, 0.011),
-        _email("Wp2aEm", "Post-Purchase: Care guide", 255, 0.49, 0.083, 0.013,
-               variations=_halves("VpcEm", "Long text", "Short text")),
-        _sms("Wp4aSm", "Post-Purchase: SMS thanks 💛", 90, 0.052, 0.009),
-        tags=(_LIFE,),
-    ),
-    _flow(
-        "RwWin5", "Winback", "RplOrd",
-        _email("Ww1aEm", "Winback: We miss you", 500, 0.33, 0.027, 0.008, complains=0.0006),
-        _email("Ww2aEm", "Winback: 15 % off", 270, 0.30, 0.036, 0.011, complains=0.0006),
-        _sms("Ww3aSm", "Winback: SMS", 60, 0.061, 0.012),
-        tags=(_LIFE, _KEY),
-    ),
-    _flow("UbBis6", "Back in Stock", "RplBis", _email("Wk1aEm", "Back in Stock: It is here", 110, 0.61, 0.21, 0.083)),
-    _flow(
-        "T7K2j8", "YourIntegration: SMS Follow-up", "REcTBe",
-        _email("01GMRWDSA0ARTAKE1SFX8JGXAY", "SMS Follow-up: Email 1", 75, 0.46, 0.083, 0.021, starts=date(2024, 1, 3)),
-        _email("01GJTHNWVG93F3KNX71SJ4FDBB", "SMS Follow-up: Email 2", 48, 0.42, 0.064, 0.017, starts=date(2024, 1, 3)),
-        created="2024-01-03",
-    ),
-    _flow("QdDlv7", "YourIntegration: Delivery Update", "RyDelv",
-          _sms("Wd1aSm", "Delivery Update: SMS", 180, 0.088, 0.006)),
-    _flow("NaSpm8", "YourIntegration: Complaint Apology", "RcsmFp",
-          _email("Wa1aEm", "Complaint Apology", 1.4, 0.35, 0.04, 0.004)),
-    _flow(
-        "HoShp9", "Order Shipped", "RplFul",
-        _email("Ws1aEm", "Order Shipped: Email", 300, 0.66, 0.22, 0.008, starts=date(2025, 8, 4)),
-        _sms("Ws2aSm", "Order Shipped: SMS", 170, 0.14, 0.005, starts=date(2025, 8, 4)),
-    ),
-    _flow("GcRef1", "Refund Follow-up", "RplRef", _email("Wf1aEm", "Refund Follow-up", 4.5, 0.52, 0.09, 0.03)),
-    _flow("JuRev2", "Review Request", "RjReqs",
-          _email("Wj1aEm", "Review Request: Email 1", 140, 0.44, 0.062, 0.007),
-          _email("Wj2aEm", "Review Request: Reminder", 95, 0.39, 0.047, 0.006)),
-    _flow("LoPts3", "Points Reminder", "RlPnts",
-          _email("Wl1aEm", "Points Reminder: Email", 62, 0.48, 0.071, 0.022, starts=date(2026, 1, 12)),
-          _push("Wl2aPu", "Points Reminder: Push", 24, 0.071, 0.013, starts=date(2026, 3, 2))),
-    _flow("ReSub4", "Subscription Renewal", "RrRnew", _email("We1aEm", "Renewal in 5 days", 36, 0.63, 0.11, 0.035)),
-    _flow("QzFit5", "Size Quiz Results", "RaQuiz",
-          _email("Wq1aEm", "Size Quiz: Your size", 21, 0.69, 0.24, 0.061, starts=date(2026, 10, 5))),
-    _flow(
-        "WeLcm6", "Welcome Series", None,
-        _email("Wm1aEm", "Welcome: Email 1", 820, 0.52, 0.079, 0.024),
-        _email("Wm2aEm", "Welcome: Email 2 (our story)", 640, 0.42, 0.035, 0.009),
-        _email("Wm3aEm", "Welcome: Email 3 (best sellers)", 560, 0.39, 0.042, 0.011),
-        _sms("Wm4aSm", "Welcome: SMS", 210, 0.096, 0.021, segments=2),
-        trigger_type="Added to List", tags=(_KEY,),
-    ),
-    _flow("ViPcl7", "VIP Club", None, _email("Wv1aEm", "VIP Club: Invitation", 9, 0.64, 0.15, 0.071),
-          trigger_type="Added to List"),
-    _flow("BiDay8", "Birthday", None, _email("Wi1aEm", "Birthday: Gift", 17, 0.55, 0.13, 0.058),
-          trigger_type="Date Based"),
-    _flow("PrDrp9", "Price Drop Alert", None, _email("Wo1aEm", "Price Drop", 44, 0.47, 0.12, 0.031),
-          trigger_type="Price Drop"),
-    _flow("LwInv1", "Low Inventory Alert", None, _email("Wn1aEm", "Almost gone", 27, 0.45, 0.10, 0.027),
-          trigger_type="Low Inventory"),
-    _flow("SnSet2", "Sunset Unengaged", "RaActv",
-          _email("Wt1aEm", "Sunset: Last call", 130, 0.11, 0.008, 0.001, ends=date(2026, 8, 17)),
-          tags=(_LIFE,), updated="2026-08-17"),
-    _flow("DrChk3", "Abandoned Checkout (new copy)", "RplChk",
-          _email("Wy1aEm", "Draft: Email 1", 0, 0.4, 0.05, 0.01, status="draft"), status="draft"),
-    _flow("DrCrs4", "Cross-Sell Tents & Mats", "RplOpr",
-          _email("Wy2aEm", "Cross-Sell: Email 1", 0, 0.4, 0.05, 0.01, status="draft"),
-          _sms("Wy3aSm", "Cross-Sell: SMS", 0, 0.05, 0.01, status="draft"), status="draft"),
-    _flow("MnWhs5", "Wholesale Enquiry", "RaWhol",
-          _email("Wy4aEm", "Wholesale: Price list", 0.6, 0.7, 0.3, 0.02, status="manual"), status="manual"),
-    _flow("ArWel6", "Welcome Series 2025", "RkSubL",
-          _email("Wz1aEm", "Welcome 2025: Email 1", 240, 0.49, 0.07, 0.018, starts=date(2025, 5, 19),
-                 ends=date(2026, 2, 9)),
-          _email("Wz2aEm", "Welcome 2025: Email 2", 180, 0.41, 0.04, 0.009, starts=date(2025, 5, 19),
-                 ends=date(2026, 2, 9)),
-          archived=True, status="manual", created="2025-05-12", updated="2026-02-09"),
-    _flow("ArSpr7", "Spring Sale Reminder", "RplVwd",
-          _email("Wz3aEm", "Spring Sale", 0, 0.4, 0.05, 0.01, status="draft"),
-          archived=True, status="draft", created="2026-03-02", updated="2026-04-20"),
-    _flow("UnCfg8", "Untitled flow", None, trigger_type="Unconfigured", status="draft", created="2026-11-18",
-          updated="2026-11-18"),
-    _flow("DeLtd9", None, "RaLook", _email("Wx1aEm", "Lookbook: Email", 70, 0.42, 0.06, 0.01, ends=date(2026, 9, 14)),
-          listed=False),
-)  # fmt: skip
+METRICS = tuple(_metric(**told) for told in _TOLD["metrics"])
+"""All metrics, in the order Klaviyo lists them."""
+
+FLOWS = tuple(_flow(**told) for told in _TOLD["flows"])
 """All flows; the last one was deleted and only reports still know it."""
 
-
-FEW_RECIPIENTS: tuple[Flow, ...] = tuple(
-    _flow(f"Fw{number:04d}", name, "RaActv", _email(f"Wu{number}aEm", f"{name}: Email", per_day, 0.44, 0.06, 0.014))
-    for number, (name, per_day) in enumerate(
-        {
-            "Gift Card Balance": 16,
-            "Store Visit": 7,
-            "Repair Finished": 3,
-            "Expert Call": 1,
-            "Rental Return": 0.4,
-        }.items()
+FEW_RECIPIENTS = tuple(
+    _flow(
+        id=f"Fw{number:04d}", name=name, metric_id="RaActv",
+        messages=[{"id": f"Wu{number}aEm", "name": f"{name}: Email", "channel": "email", "per_day": per_day,
+                   "opens": 0.44, "clicks": 0.06, "converts": 0.014}],
     )
-)
+    for number, (name, per_day) in enumerate(_TOLD["few_recipients"].items())
+)  # fmt: skip
 """Flows of 4 to 150 recipients a week that only the variants with moving rates have."""
 
 
-# What is planted in the numbers: one table, read by the generator and by whoever wants to know the truth.
+# What is planted in the numbers, and how the rates of the variants move by themselves.
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Story:
     """One planted change.
 
@@ -313,24 +316,14 @@ class Story:
     flow_message_id: str
     statistic: str
     first_day: date
-    last_day: date | None
+    last_day: date | None = None
     direction: str
     size: float
     variation: str | None = None
 
 
-STORIES: tuple[Story, ...] = (
-    Story("click rate fell", "XbChk1", "Wc1aEm", "click_rate", date(2026, 11, 16), None, "lower", 0.60),
-    Story("variation wins", "VwBrw2", "Wb1aEm", "click_rate", TEST_STARTS, None, "higher", 1.45, variation="VbrEmB"),
-    Story(
-        "spam spike", "RwWin5", "Ww1aEm", "spam_complaint_rate", date(2026, 11, 17), date(2026, 11, 22), "higher", 20.0
-    ),
-    Story("flow stopped", "UbBis6", "Wk1aEm", "recipients", date(2026, 11, 17), None, "stopped", 0.0),
-)
+STORIES = tuple(Story(**told) for told in _TOLD["stories"])
 """The truth about the default variant and those with moving rates; the quiet ones have none of it."""
-
-
-# How the rates of the variants move by themselves. Nobody knows which of them a real account is like.
 
 HOLIDAY_STARTS = date(2026, 11, 16)
 """Monday of the holiday week, which is the week that the sandbox reports."""
@@ -338,11 +331,7 @@ HOLIDAY_STARTS = date(2026, 11, 16)
 HOLIDAY = {"opens_unique": -0.08, "clicks_unique": -0.15, "conversion_uniques": 0.30}
 """What the holiday adds to the logarithm of the rates of all messages."""
 
-_WANDERING = Moves(own_week=0.08, common_week=0.03, own_day=0.10, common_day=0.04, persistence=0.3, weekday=0.10,
-                   trend=-0.05)  # fmt: skip
-_STORMY = Moves(own_week=0.15, common_week=0.06, own_day=0.20, common_day=0.06, persistence=0.5, weekday=0.15,
-                trend=-0.08)  # fmt: skip
-_MOVES = {"wandering": _WANDERING, "stormy": _STORMY, "holiday": replace(_WANDERING, holiday=True)}
+_MOVES = {name: Moves(**told) for name, told in _TOLD["moves"].items()}
 
 
 # The variants of the account: the same shop with other troubles.
@@ -354,7 +343,6 @@ VARIANTS = (
 """Names that `sandbox_app` takes as ``variant``; ``calm`` is another name of ``default``."""
 
 MANY = 500
-_ODD_API = next(m.integration for m in METRICS if m.id == "RaActv")
 
 
 @lru_cache(maxsize=len(VARIANTS))
@@ -398,7 +386,7 @@ def build_world(variant: str) -> World:
 
 def _event(number: int) -> Metric:
     """One of the several hundred metrics of a large account: three pages of them."""
-    return Metric(f"Rz{number:04d}", f"Custom Event {number + 1:03d}", _ODD_API, 0.02)
+    return _metric("API", id=f"Rz{number:04d}", name=f"Custom Event {number + 1:03d}", factor=0.02)
 
 
 def _as_draft(flow: Flow) -> Flow:

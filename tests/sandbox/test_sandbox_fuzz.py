@@ -5,17 +5,15 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import threading
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sandbox_asking import WEEK, frozen, headers
+from sandbox_asking import WEEK, frozen, headers, served
 from werkzeug.test import Client
 
 from flowperf_helpers.frames.catalog import GROUPINGS, INTERVALS, PRESETS, STATISTICS
-from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server
 from flowperf_helpers.sandbox.filters import FilterError, parse_filter
 
 APP = frozen()
@@ -122,11 +120,8 @@ def test_any_filter(text):
 
 def test_broken_http():
     """Raw sockets that send nonsense get an answer or a closed connection, and the server goes on."""
-    server = make_sandbox_server(0, now=SANDBOX_NOW)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    host = f"127.0.0.1:{server.server_port}"
-    try:
+    with served(frozen()) as url:
+        host = urlsplit(url).netloc
         for length in ("-1", "x", "10", "999999999999"):
             connection = http.client.HTTPConnection(host, timeout=2)
             connection.putrequest("POST", "/api/flow-values-reports")
@@ -137,11 +132,7 @@ def test_broken_http():
             answer = connection.getresponse()
             assert 400 <= answer.status < 500
             connection.close()
-        connection = http.client.HTTPConnection(urlsplit(f"http://{host}").netloc, timeout=5)
+        connection = http.client.HTTPConnection(host, timeout=5)
         connection.request("GET", "/api/metrics", headers=headers())
         assert 200 == connection.getresponse().status
         connection.close()
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -9,7 +9,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +16,9 @@ from urllib.parse import unquote, urlencode, urlsplit
 
 import pytest
 from klaviyo_api import KlaviyoAPI
-from sandbox_asking import body, frozen
+from sandbox_asking import body, frozen, served
 
-from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN, make_sandbox_server
+from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, SANDBOX_TOKEN
 
 FLOWPERF = str(Path(sys.executable).parent / "flowperf")
 SDK_REVISIONS = ("2024-10-15", "2025-07-15", "2026-10-15")
@@ -164,14 +163,8 @@ def test_the_guides_commands_return_rows(typed_url):
 @pytest.fixture(scope="module")
 def small_pages() -> Iterator[str]:
     """Serve a sandbox whose reports come in pages of ten rows; its address."""
-    server = make_sandbox_server(0, now=SANDBOX_NOW)
-    server.app = frozen(page_rows=10)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(frozen(page_rows=10)) as url:
+        yield url
 
 
 def asked(url: str, path: str, revision: str, query: dict[str, str], data: dict[str, Any] | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from werkzeug.test import Client
 
 from flowperf_helpers.sandbox import SANDBOX_TOKEN
 from flowperf_helpers.sandbox.app import TIERS, Windows
-from flowperf_helpers.sandbox.problems import Problem
+from flowperf_helpers.sandbox.call import Problem
 
 
 class Clock:

@@ -11,7 +11,7 @@ from sandbox_asking import error, frozen, get, headers, report
 from werkzeug.test import Client
 
 from flowperf_helpers.sandbox import VARIANTS
-from flowperf_helpers.sandbox.requests import REVISIONS
+from flowperf_helpers.sandbox.call import REVISIONS
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from sandbox_asking import WEEK, by_message, days, frozen, report
 from scipy import stats
 
+from flowperf_helpers.account import connection
 from flowperf_helpers.frames.catalog import STATISTICS, has_meaning
 from flowperf_helpers.sandbox import SANDBOX_NOW
 from flowperf_helpers.sandbox.arrivals import hourly
@@ -33,6 +35,19 @@ def test_same_question_same_answer(app):
     first, again, other = (report(a, "values", statistics=ALL) for a in (app, frozen(), frozen(seed=7)))
     assert first == again
     assert by_message(first)["Wc1aEm"] != by_message(other)["Wc1aEm"]
+
+
+@pytest.mark.parametrize("file", ["shop.toml", "shop.py"])
+def test_another_shop_is_another_world(file, tmp_path, monkeypatch):
+    """Kept answers of the sandbox hold until its code or its shop changes."""
+    sandbox = Path(connection.__file__).parents[1] / "sandbox"
+    shutil.copytree(sandbox, tmp_path / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(connection, "__file__", str(tmp_path / "account" / "connection.py"))
+    _, before = connection._mounted(None, None, {})
+    assert before == connection._mounted(None, None, {})[1]
+    with (tmp_path / "sandbox" / file).open("a") as more:
+        more.write("# changed\n")
+    assert before != connection._mounted(None, None, {})[1]
 
 
 def test_history_does_not_depend_on_how_far_it_is_read():

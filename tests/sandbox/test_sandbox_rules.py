@@ -11,8 +11,8 @@ from werkzeug.test import Client
 
 from flowperf_helpers.frames.catalog import GROUPINGS, PRESETS, STATISTICS
 from flowperf_helpers.sandbox import SANDBOX_TOKEN
+from flowperf_helpers.sandbox.call import REVISIONS
 from flowperf_helpers.sandbox.filters import Condition, FilterError, parse_filter
-from flowperf_helpers.sandbox.requests import REVISIONS
 
 AT = "/data/attributes/"
 

@@ -6,14 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 import requests
-from sandbox_asking import body, frozen, headers, report
+from sandbox_asking import body, frozen, headers, report, served
 
-from flowperf_helpers.sandbox import SANDBOX_NOW, make_sandbox_server, sandbox_app, serve
+from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app, serve
 
 PROGRAM = """
 from flowperf_helpers.sandbox import SANDBOX_NOW, serve
@@ -47,25 +48,17 @@ def test_taken_port_is_an_error():
 
 def test_many_clients_at_once():
     """Threads that ask at once get the same answer."""
-    import threading
-
-    server = make_sandbox_server(0, now=SANDBOX_NOW, variant="one_flow")
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    url = f"http://127.0.0.1:{server.server_port}/api/flow-values-reports"
     got: list[bytes] = []
 
-    def ask() -> None:
-        got.append(requests.post(url, json=body(), headers=headers(), timeout=30).content)
+    def ask(url: str) -> None:
+        got.append(requests.post(f"{url}/api/flow-values-reports", json=body(), headers=headers(), timeout=30).content)
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for t in threads:
-        t.start()
-    for t in threads:
-        t.join()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(frozen(variant="one_flow")) as url:
+        threads = [threading.Thread(target=ask, args=(url,)) for _ in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
     assert 8 == len(got)
     assert 1 == len(set(got))
 
