@@ -87,8 +87,8 @@ def run_command(
         if plan_only:
             show(plan.table.assign(minutes=plan.table["minutes"].round(1), share_of_day=_percent(plan.table)))
             _tell_failed(plan.failed, say)
-            return exit_code([*plan.kept, *plan.failed, *(Outcome(name, "planned") for name in plan.to_ask)])
-        outcomes = [*plan.kept, *plan.failed]
+            return exit_code([*plan.settled, *(Outcome(name, "planned") for name in plan.to_ask)])
+        outcomes = plan.settled
         if plan.to_ask:
             with open_workers(workers or os.cpu_count() or 1, scheduler) as pool:
                 outcomes = fleet.run(plan, pool)

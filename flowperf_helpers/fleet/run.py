@@ -94,14 +94,22 @@ class FleetPlan:
     table : DataFrame
         One row per account: ``account, requests`` (Int64), ``minutes`` (at its limits), ``share_of_day`` (of its
         quota), ``problem`` (empty, or why it cannot be asked).
-    kept : list of Outcome
-        Accounts that an earlier run did.
-    failed : list of Outcome
+    settled : list of Outcome
+        Accounts that will not be asked, in the order of the file: those that an earlier run did, and failed ones.
     """
 
     table: pd.DataFrame
-    kept: list[Outcome]
-    failed: list[Outcome]
+    settled: list[Outcome]
+
+    @property
+    def kept(self) -> list[Outcome]:
+        """Accounts that an earlier run did."""
+        return [outcome for outcome in self.settled if outcome.status == "kept"]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Accounts that cannot be asked."""
+        return [outcome for outcome in self.settled if outcome.status == "failed"]
 
     @property
     def to_ask(self) -> list[str]:
@@ -234,21 +242,21 @@ class Fleet:
     def plan(self) -> FleetPlan:
         """Ask every account what it holds, no report, and return what its report will cost."""
         with self._asking("planning") as ask:
-            rows: dict[str, Any] = ask(self._planned, list(self.members))
-        outcomes = [row for row in rows.values() if isinstance(row, Outcome)]
-        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-        found: list[dict[str, Any]] = [row for row in rows.values() if isinstance(row, dict)]
-        found += [{"account": outcome.account, "problem": outcome.reason} for outcome in failed]
-        order = {name: place for place, name in enumerate(self.members)}
-        found.sort(key=lambda row: order[row["account"]])
-        table = pd.DataFrame(found, columns=list(_PLANNED)).astype(_PLANNED)
-        return FleetPlan(table, [outcome for outcome in outcomes if outcome.status == "kept"], failed)
+            found: dict[str, Any] = ask(self._planned, list(self.members))
+        rows, settled = [], []
+        for name in self.members:
+            if isinstance(found[name], Outcome):
+                settled.append(found[name])
+            if isinstance(found[name], dict):
+                rows.append(found[name])
+            elif found[name].status == "failed":
+                rows.append({"account": name, "problem": found[name].reason})
+        return FleetPlan(pd.DataFrame(rows, columns=list(_PLANNED)).astype(_PLANNED), settled)
 
     def run(self, plan: FleetPlan, workers: Workers) -> list[Outcome]:
         """Ask and compute what the plan says, and return what became of every account, in the order of the file."""
-        done = [*plan.kept, *plan.failed]
-        with self._asking("accounts", started=done) as ask:
-            done += ask(lambda name: self._made(name, workers), plan.to_ask).values()
+        with self._asking("accounts", started=plan.settled) as ask:
+            done = [*plan.settled, *ask(lambda name: self._made(name, workers), plan.to_ask).values()]
         order = {name: place for place, name in enumerate(self.members)}
         return sorted(done, key=lambda outcome: order[outcome.account])
 

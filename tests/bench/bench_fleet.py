@@ -149,7 +149,7 @@ def drive(out: str, workers: int, scheduler: str | None, scale: float) -> None:
     with fleet.locked():
         plan = fleet.plan()
         planned = time.perf_counter()
-        outcomes = [*plan.kept, *plan.failed]
+        outcomes = plan.settled
         if plan.to_ask:
             with open_workers(workers, scheduler) if workers else _computed_by_nobody() as pool:
                 outcomes = fleet.run(plan, pool)
