@@ -127,7 +127,7 @@ def template_effect(
     table.loc[is_usable, "q_value"] = corrected.q_value
     words = np.where(effect > 0, EFFECT_VERDICTS[0], EFFECT_VERDICTS[1])
     table.loc[is_usable, "verdict"] = np.where(corrected.is_claim, words, EFFECT_VERDICTS[2])
-    table.attrs["effect"] = fleet.summary(len(rows))
+    table.attrs["effect"] = fleet.summary
     return table.sort_values("pooled", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -290,55 +290,43 @@ def _effects(
 
 @dataclass(frozen=True)
 class _Pool:
-    """Mean effect and its distribution, a mixture over the spread between accounts."""
+    """Mean effect with its standard deviation, spread between accounts, and all of it as factors."""
 
-    means: Floats
-    sds: Floats
-    chance: Floats
-    spreads: Floats
-
-    @property
-    def mean(self) -> float:
-        return float(self.chance @ self.means)
-
-    @property
-    def sd(self) -> float:
-        return float(np.sqrt(self.chance @ (self.sds**2 + (self.means - self.mean) ** 2)))
-
-    @property
-    def between(self) -> float:
-        return float(np.sqrt(self.chance @ self.spreads**2))
-
-    def summary(self, accounts: int) -> dict[str, float | int]:
-        """Numbers of the pool, as factors."""
-        from scipy.special import ndtr
-
-        grid = self.mean + np.linspace(-8, 8, 4001) * max(self.sd, 1e-9)
-        below = self.chance @ ndtr((grid - self.means[:, None]) / self.sds[:, None])
-        wide = np.hypot(self.sds, self.spreads)
-        lies = self.mean + np.linspace(-8, 8, 4001) * float(np.sqrt(self.chance @ wide**2))
-        among = self.chance @ ndtr((lies - self.means[:, None]) / wide[:, None])
-        low, high = np.interp([0.025, 0.975], below, grid)
-        between_low, between_high = np.interp([0.025, 0.975], among, lies)
-        left = float(np.interp(0.0, grid, below, left=0.0, right=1.0))
-        return {
-            "ratio": float(np.exp(self.mean)), "low": float(np.exp(low)), "high": float(np.exp(high)),
-            "between_low": float(np.exp(between_low)), "between_high": float(np.exp(between_high)),
-            "p_value": min(2 * min(left, 1 - left), 1.0), "accounts": accounts,
-        }  # fmt: skip
+    mean: float
+    sd: float
+    between: float
+    summary: dict[str, float | int]
 
 
 def _pooled(effect: Floats, covariance: Floats) -> _Pool:
     """Random effects: the mean for each spread between accounts, weighted with the spread's restricted likelihood."""
+    from scipy.special import ndtr
+
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 1e-12)
     y, one = vectors.T @ effect, vectors.T @ np.ones(len(effect))
     inverse = 1 / (values + _SPREADS[:, None] ** 2)
     precision = inverse @ one**2
-    means = (inverse @ (one * y)) / precision
+    means, sds = (inverse @ (one * y)) / precision, 1 / np.sqrt(precision)
     rest = inverse @ y**2 - precision * means**2
     log = (np.log(inverse).sum(axis=1) - np.log(precision) - rest) / 2
-    width = np.gradient(_SPREADS)
     # half-normal prior: an effect that differs by a factor of two between accounts is rare
-    chance = np.exp(log - log.max()) * width * np.exp(-((_SPREADS / 0.3) ** 2) / 2)
-    return _Pool(means, 1 / np.sqrt(precision), chance / chance.sum(), _SPREADS)
+    chance = np.exp(log - log.max()) * np.gradient(_SPREADS) * np.exp(-((_SPREADS / 0.3) ** 2) / 2)
+    chance = chance / chance.sum()
+    # the mean and where accounts lie: mixtures over the spread between accounts
+    mean = float(chance @ means)
+    sd = float(np.sqrt(chance @ (sds**2 + (means - mean) ** 2)))
+    grid = mean + np.linspace(-8, 8, 4001) * max(sd, 1e-9)
+    below = chance @ ndtr((grid - means[:, None]) / sds[:, None])
+    low, high = np.exp(np.interp([0.025, 0.975], below, grid))
+    left = float(np.interp(0.0, grid, below, left=0.0, right=1.0))
+    width = np.hypot(sds, _SPREADS)
+    lies = mean + np.linspace(-8, 8, 4001) * float(np.sqrt(chance @ width**2))
+    among = chance @ ndtr((lies - means[:, None]) / width[:, None])
+    between_low, between_high = np.exp(np.interp([0.025, 0.975], among, lies))
+    summary = {
+        "ratio": float(np.exp(mean)), "low": float(low), "high": float(high),
+        "between_low": float(between_low), "between_high": float(between_high),
+        "p_value": min(2 * min(left, 1 - left), 1.0), "accounts": len(effect),
+    }  # fmt: skip
+    return _Pool(mean, sd, float(np.sqrt(chance @ _SPREADS**2)), summary)
