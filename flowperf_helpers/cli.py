@@ -23,22 +23,30 @@ if TYPE_CHECKING:
 
     from flowperf_helpers.report.run.weekly import Manifest
 
-__all__ = [
-    "discovered",
-    "echo_frame",
-    "main",
-    "moment",
-]
+__all__ = ["echo_frame", "main", "moment"]
 
 
 # The command line: arguments and exit codes, nothing else.
 #
-# Every command imports its room when it runs, so that ``flowperf --help`` costs no more than Python itself.
+# Every command imports its room when it runs, so that ``flowperf --help`` costs no more than Python itself. An option
+# that a command only hands on is called as the parameter it is handed to, of `run_weekly` or `run_command`.
 
 ACCOUNT = click.option(
     "--account", default="sandbox", show_default=True, help='"sandbox", "live", or a section of accounts.toml.'
 )
 INTEGRATION = click.option("--integration", help="Name as Klaviyo spells it; default: the account's setting, else all.")
+FORMAT = click.option(
+    "--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True
+)
+QUIET = click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+FILE = click.argument("accounts_file", required=False, type=click.Path(dir_okay=False))
+SECTIONS = click.option(
+    "--accounts",
+    "only",
+    callback=lambda context, option, names: [name.strip() for name in (names or "").split(",") if name.strip()],
+    help="Only these sections, such as acme,beta.",
+)
+TAGS = click.option("--tag", "tags", multiple=True, help="Only accounts with this tag; may be given several times.")
 
 
 def _manners(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -102,13 +110,18 @@ def main() -> None:
 @ACCOUNT
 @INTEGRATION
 @click.option("--category", help="Category of the integrations, such as eCommerce.")
-@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@FORMAT
 @_manners
 def discover(account: str, integration: str | None, category: str | None, shape: str) -> None:
     """List an account's metrics and the flows they trigger."""
     from flowperf_helpers import connect
 
-    echo_frame(discovered(connect(account), integration=integration, category=category), shape)
+    asked = connect(account)
+    metrics = asked.metrics(integration=integration, category=category)
+    flows = asked.flows_triggered_by(list(metrics["metric_id"]))
+    kept = ["metric_id", "flow_id", "flow_name", "flow_status", "archived"]
+    found = metrics.merge(flows[[c for c in kept if c in flows]], on="metric_id", how="left")
+    echo_frame(found, shape)  # a row per metric × flow, and one for a metric without flows
 
 
 @main.command()
@@ -145,32 +158,24 @@ def discover(account: str, integration: str | None, category: str | None, shape:
 )
 @click.option("--operator", metavar="TARGET", help="Who hears when a run fails or a message does not arrive.")
 @click.option("--check-last", is_flag=True, help="Only look whether the last report that was due is there.")
-@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@QUIET
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout instead of lines.")
 @_manners
 def weekly(
     account: str,
-    integration: str | None,
-    conversion_metric: str | None,
-    week: str | None,
     out: str | None,
-    plan: bool,
-    notebook: str | None,
     parameters: tuple[tuple[str, str], ...],
-    pdf: bool,
-    allow_partial: bool,
-    refresh: bool,
-    timeout: float | None,
-    send: tuple[str, ...],
-    send_if: str,
     operator: str | None,
+    *,
+    plan: bool,
     check_last: bool,
     quiet: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Make the weekly report: .html, .ipynb, .parquet, .xlsx and .json."""
     if plan:
-        _show_plan(account, week or "", integration or "", conversion_metric or "", allow_partial)
+        _show_plan(account, **options)
         return
     if not out:
         raise ArgumentError("Where shall the report go? Give a folder with --out (or --plan to see its cost first).")
@@ -181,22 +186,13 @@ def weekly(
     watcher = next(iter(find_targets([operator] if operator else [], account=account)), None)
     with operator_hears(watcher, account, lambda line: click.echo(f"flowperf: {line}", err=True)):
         if check_last:
-            _show_last(account, out, notebook)
+            _show_last(account, out, options["notebook"])
             return
         manifest = run_weekly(
             account,
             out=out,
-            week=week,
-            integration=integration,
-            conversion_metric=conversion_metric,
-            notebook=notebook,
             parameters=dict(parameters),
-            pdf=pdf,
-            allow_partial=allow_partial,
-            refresh=refresh,
-            timeout=timeout,
-            send=send,
-            send_if=send_if,
+            **options,
             say=None if quiet else lambda line: click.echo(line, err=True),
             stderr=None if quiet else sys.stderr,
         )
@@ -212,6 +208,14 @@ def _show_last(account: str, out: str, notebook: str | None) -> None:
     click.echo(check_last(account, out, prefix=file_prefix(Path(notebook)) if notebook else "weekly"))
 
 
+def _show_plan(account: str, *, allow_partial: bool, **options: Any) -> None:
+    from flowperf_helpers import connect
+    from flowperf_helpers.report import plan_week
+
+    asked = {name: options[name] or "" for name in ("week", "integration", "conversion_metric")}
+    click.echo(str(plan_week(connect(account), **asked, allow_partial=allow_partial)))
+
+
 def _show_manifest(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         click.echo(json.dumps(manifest.to_dict(), ensure_ascii=False))
@@ -222,20 +226,6 @@ def _show_manifest(manifest: Manifest, *, as_json: bool, quiet: bool) -> None:
         click.echo(f"done in {manifest.seconds:.1f} s, {manifest.headline['requests']} report requests", err=True)
 
 
-def _show_plan(account: str, week: str, integration: str, conversion_metric: str, allow_partial: bool) -> None:
-    from flowperf_helpers import connect
-    from flowperf_helpers.report import plan_week
-
-    plan = plan_week(
-        connect(account),
-        week=week,
-        integration=integration,
-        conversion_metric=conversion_metric,
-        allow_partial=allow_partial,
-    )
-    click.echo(str(plan))
-
-
 @main.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--enforce-limits", is_flag=True, help="Answer 429 where Klaviyo would.")
@@ -244,12 +234,11 @@ def _show_plan(account: str, week: str, integration: str, conversion_metric: str
 @_manners
 def sandbox(port: int, enforce_limits: bool, now: str | None, variant: str) -> None:
     """Serve the embedded account over HTTP on loopback."""
-    from flowperf_helpers.sandbox import SANDBOX_KEY, serve
+    from flowperf_helpers.sandbox import serve
 
     clock = moment(now) if now else None
     try:
-        greet = functools.partial(_greet_sandbox, SANDBOX_KEY)
-        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=greet)
+        serve(port, enforce_limits=enforce_limits, now=clock, variant=variant, ready=_greet_sandbox)
     except ValueError as error:
         raise ArgumentError(str(error)) from error
     except OSError as error:
@@ -257,20 +246,19 @@ def sandbox(port: int, enforce_limits: bool, now: str | None, variant: str) -> N
         raise ArgumentError(f"Port {port} cannot be used ({reason}): give another one with --port.") from error
 
 
-def _greet_sandbox(key: str, address: str) -> None:
+def _greet_sandbox(address: str) -> None:
     from flowperf_helpers.klaviyo.settings import DEFAULT_REVISION
+    from flowperf_helpers.sandbox import SANDBOX_KEY
 
-    click.echo(f"the sandbox, an invented shop: {address} (key: {key})")
-    click.echo(
-        f"try: curl -s {address}/api/metrics "
-        f"-H 'Authorization: Klaviyo-API-Key {key}' -H 'revision: {DEFAULT_REVISION}'"
-    )
+    click.echo(f"the sandbox, an invented shop: {address} (key: {SANDBOX_KEY})")
+    headers = f"-H 'Authorization: Klaviyo-API-Key {SANDBOX_KEY}' -H 'revision: {DEFAULT_REVISION}'"
+    click.echo(f"try: curl -s {address}/api/metrics {headers}")
     click.echo("Ctrl-C stops it.")
 
 
 @main.command()
 @ACCOUNT
-@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@FORMAT
 @_manners
 def status(account: str, shape: str) -> None:
     """Show the quota used and left today, and the snapshots kept."""
@@ -293,9 +281,9 @@ def app(account: str, week: str | None, conversion_metric: str | None, port: int
 
 
 @main.command()
-@click.argument("accounts_file", required=False, type=click.Path(dir_okay=False))
-@click.option("--accounts", help="Only these sections, such as acme,beta.")
-@click.option("--tag", "tags", multiple=True, help="Only accounts with this tag; may be given several times.")
+@FILE
+@SECTIONS
+@TAGS
 @click.option("--week", help="ISO week such as 2026-W47; default: the last one that is complete in UTC.")
 @click.option("--out", help="Folder, or an address such as s3://bucket/fleet.")
 @click.option("--plan", "plan_only", is_flag=True, help="Show every account's cost; send no report request.")
@@ -304,70 +292,37 @@ def app(account: str, week: str | None, conversion_metric: str | None, port: int
 @click.option("--notebooks", is_flag=True, help="Also run the weekly notebook of every account.")
 @click.option("--refresh", is_flag=True, help="Ask and make again also what is done.")
 @click.option("--sandbox", type=click.IntRange(1, 1000), metavar="N", help="Try it on N invented accounts.")
-@click.option("--quiet", is_flag=True, help="Nothing on stderr but errors.")
+@QUIET
 @_manners
-def fleet(
-    accounts_file: str | None,
-    accounts: str | None,
-    tags: tuple[str, ...],
-    week: str | None,
-    out: str | None,
-    plan_only: bool,
-    workers: int | None,
-    scheduler: str | None,
-    notebooks: bool,
-    refresh: bool,
-    sandbox: int | None,
-    quiet: bool,
-) -> None:
+def fleet(*, quiet: bool, **options: Any) -> None:
     """Make the weekly report of many accounts: reports, one dataset, one spreadsheet, fleet.json, an index page."""
     from flowperf_helpers.fleet.command import run_command
 
-    if not out and not plan_only:
-        raise ArgumentError("Where shall the reports go? Give a folder with --out (or --plan to see the cost first).")
-    if sandbox and (accounts_file or accounts or tags):
-        raise ArgumentError("--sandbox brings its own accounts: leave the file, --accounts and --tag out.")
-    if workers and scheduler:
-        raise ArgumentError("Give --workers or --scheduler: a cluster brings its own workers.")
     code = run_command(
-        accounts_file,
-        only=_listed(accounts),
-        tags=tags,
-        week=week,
-        out=out,
-        plan_only=plan_only,
-        workers=workers,
-        scheduler=scheduler,
-        notebooks=notebooks,
-        refresh=refresh,
-        sandbox=sandbox,
+        **options,
+        quiet=quiet,
         show=lambda frame: echo_frame(frame, "table"),
         say=lambda line: None if quiet else click.echo(line, err=True),
         tell=click.echo,
-        quiet=quiet,
     )
     sys.exit(code)
 
 
 @main.command()
-@click.argument("accounts_file", required=False, type=click.Path(dir_okay=False))
-@click.option("--accounts", help="Only these sections, such as acme,beta.")
-@click.option("--tag", "tags", multiple=True, help="Only accounts with this tag; may be given several times.")
-@click.option("--format", "shape", type=click.Choice(["table", "csv", "json"]), default="table", show_default=True)
+@FILE
+@SECTIONS
+@TAGS
+@FORMAT
 @_manners
-def accounts(accounts_file: str | None, accounts: str | None, tags: tuple[str, ...], shape: str) -> None:
+def accounts(shape: str, **chosen: Any) -> None:
     """List and check the sections of accounts.toml, without a report request."""
     from flowperf_helpers.fleet.command import check_command
 
-    table, warnings, code = check_command(accounts_file, only=_listed(accounts), tags=tags)
+    table, warnings, code = check_command(**chosen)
     echo_frame(table, shape)
     for warning in warnings:
         click.echo(f"flowperf: {warning}", err=True)
     sys.exit(code)
-
-
-def _listed(names: str | None) -> list[str]:
-    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
 # What the command line prints of frames: an aligned table for people, CSV and JSON for programs.
@@ -376,18 +331,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u206
 """What a terminal would obey instead of showing it."""
 
 
-def discovered(account: Any, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
-    """Metrics with the flows they trigger: one row per metric × flow, and one for a metric without flows."""
-    metrics = account.metrics(integration=integration, category=category)
-    flows = account.flows_triggered_by(list(metrics["metric_id"]))
-    kept = ["metric_id", "flow_id", "flow_name", "flow_status", "archived"]
-    return metrics.merge(flows[[c for c in kept if c in flows]], on="metric_id", how="left")
-
-
 def echo_frame(frame: pd.DataFrame, shape: str) -> None:
     """Print a frame as ``table``, ``csv`` or ``json`` (one object per row); no text of it steers a terminal."""
-    import click
-
     if shape == "csv":
         click.echo(frame.map(_inert).to_csv(index=False), nl=False)
     elif shape == "json":

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.fleet.results import COLUMNS, tidied
+from flowperf_helpers.fleet.results import COLUMNS, Target, part_path, tidied, to_parquet
 
 WEEKS = [f"2026-W{week:02}" for week in range(22, 48)]
 
@@ -74,3 +74,11 @@ def draw(law: Law, seed: int) -> Drawn:
         }
     ).reindex(columns=list(COLUMNS))  # fmt: skip
     return Drawn(tidied(frame[frame["recipients"] > 0]), np.exp(log), is_outlier)
+
+
+def write_results(frame: pd.DataFrame, out: str) -> list[str]:
+    """Write rows of any accounts and weeks into the dataset under ``out``, and return the parts' places."""
+    parts = {part_path(*key): to_parquet(rows) for key, rows in tidied(frame).groupby(["week", "account"], sort=False)}
+    for place, content in parts.items():
+        Target(out).put(place, content)
+    return list(parts)

@@ -19,7 +19,7 @@ FLOOR = {folder: floor for floor, folders in enumerate(FLOORS) for folder in fol
 # What `account` may open and nobody else: the embedded account, so that it cannot share our mistakes.
 SANDBOX_MAY = {"frames.catalog"}
 # Whoever else needs its name, keys or clock asks `account.connection`; the command line serves it.
-SANDBOX_OPENERS = {"account.connection", "cli", "fleet.serve", "fleet.simulate"}
+SANDBOX_OPENERS = {"account.connection", "cli", "fleet.simulate"}
 DRAWERS = {"utils", "helpers", "misc", "common", "tools", "util", "helper"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 

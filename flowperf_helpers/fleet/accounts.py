@@ -1,10 +1,10 @@
-"""Which accounts a fleet is made of: sections of ``accounts.toml``, chosen by name and tag, each usable or named."""
+"""A fleet's accounts: sections of ``accounts.toml``, chosen by name and tag, and what became of each."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -22,9 +22,10 @@ from flowperf_helpers.errors import (
 from flowperf_helpers.klaviyo.accounts_file import account_names, accounts_path
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings
 
-__all__ = ["LARGEST_FLEET", "Member", "check_account", "members", "reason_of", "shared_keys"]
+__all__ = ["LARGEST_FLEET", "Member", "Outcome", "check_account", "exit_code", "members", "shared_keys"]
 
 LARGEST_FLEET = 1000
+SOME_FAILED = 6
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Member:
     name: str
     settings: AccountSettings | None = None
     error: FlowperfError | None = None
+
+    def usable_settings(self) -> AccountSettings:
+        """Its settings; why it has none is raised."""
+        if self.settings is None:
+            raise self.error or ArgumentError(f"Account {self.name} cannot be used.")
+        return self.settings
 
 
 def members(
@@ -96,14 +103,52 @@ def shared_keys(found: Sequence[Member]) -> list[str]:
     ]
 
 
-def reason_of(error: Exception) -> str:
-    """Return why an account failed, as its row says it."""
-    if isinstance(error, AuthenticationError):
-        return f"This customer has to reconnect: {error}"
-    if isinstance(error, FlowperfError):
-        return str(error)
-    first = (str(error).strip().splitlines() or ["no message"])[0]
-    return f"unexpected {type(error).__name__}: {first[:300]}"
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one account.
+
+    Attributes
+    ----------
+    account : str
+    status : {"done", "kept", "failed"}
+        ``kept`` was done by an earlier run.
+    reason : str
+        Why it failed; empty otherwise.
+    code : int
+        The exit code that its error has for one account; 0 where there is none.
+    reconnect : bool
+        Whether the customer has to give a new key.
+    requests : int
+        Report requests that were sent now.
+    manifest : dict
+        Of the account and week; empty where it failed.
+    """
+
+    account: str
+    status: str
+    reason: str = ""
+    code: int = 0
+    reconnect: bool = False
+    requests: int = 0
+    manifest: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def failure(cls, account: str, error: Exception) -> Outcome:
+        """What an account's error makes of it, as its row says it."""
+        reconnect = isinstance(error, AuthenticationError)
+        if isinstance(error, FlowperfError):
+            reason = f"This customer has to reconnect: {error}" if reconnect else str(error)
+            return cls(account, "failed", reason, error.exit_code, reconnect)
+        first = (str(error).strip().splitlines() or ["no message"])[0]
+        return cls(account, "failed", f"unexpected {type(error).__name__}: {first[:300]}", 1)
+
+
+def exit_code(outcomes: Sequence[Outcome]) -> int:
+    """Return 0 where all are done, 6 where some failed; where all failed in one way, what one account would give."""
+    codes = {outcome.code for outcome in outcomes}
+    if codes <= {0}:
+        return 0
+    return next(iter(codes)) if len(codes) == 1 else SOME_FAILED
 
 
 def check_account(member: Member, **options: Any) -> dict[str, Any]:
@@ -127,25 +172,20 @@ def check_account(member: Member, **options: Any) -> dict[str, Any]:
         "calls_left": pd.NA, "problem": "", "code": 0,
     }  # fmt: skip
     try:
-        if member.error:
-            raise member.error
+        member.usable_settings()
         account = connect(member.name, **options)
-        row["zone"] = str(account.timezone)
-        row["currency"] = account.currency or ""
-        metric = account.settings.conversion_metric
+        row |= {"zone": str(account.timezone), "currency": account.currency or ""}
         if account.settings.integration:
             account.metrics(integration=account.settings.integration)
-        if metric:
-            account.conversion_metric(metric)
+        if account.settings.conversion_metric:
+            account.conversion_metric(account.settings.conversion_metric)
         account.flows()
-        row["calls_left"] = int(account.status()["left_today"].min())
-        row["usable"] = True
-        account.flow_tags()
-    except ScopeError as error:
-        row["problem"], row["code"] = reason_of(error), error.exit_code
-        if row["usable"]:
-            row["code"] = 0
+        row |= {"calls_left": int(account.status()["left_today"].min()), "usable": True}
+        try:
+            account.flow_tags()
+        except ScopeError as error:
             row["problem"] = f"The key lacks {error.scope}, so the version of the template stays unknown."
     except Exception as error:  # one account's trouble, of whatever kind, is a row
-        row["problem"], row["code"] = reason_of(error), getattr(error, "exit_code", 1)
+        failed = Outcome.failure(member.name, error)
+        row |= {"problem": failed.reason, "code": failed.code}
     return row

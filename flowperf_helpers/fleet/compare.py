@@ -9,7 +9,7 @@ correction over all accounts and rates of the table. **Money** is never summed o
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,23 +99,17 @@ def compare_accounts(
 
     tables, fleet = [], {}
     for statistic in statistics:
-        counts = weekly_counts(results, statistic, weeks=weeks)
-        enough = _sent(counts) >= min(LEAST_WEEKS, len(counts.weeks))
-        table = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
-        size, mean = table["effective"].to_numpy(), float(table.attrs["mean"])
-        table["account"], table["statistic"] = counts.accounts.astype("str"), statistic
-        table["weeks"] = _sent(counts)
-        is_tested = enough & (np.nan_to_num(size) * mean >= LEAST_EVENTS)
-        found = find_outliers(np.where(is_tested, table["raw"], np.nan), size)
+        counts, table = _ranked(results, statistic, weeks)
+        size = table["effective"].to_numpy()
+        found = find_outliers(np.where(table["is_tested"], table["raw"], np.nan), size)
         table["p_value"], table["ratio"] = found.p_values, table["raw"] / found.middle
         events = table["raw"].to_numpy() * size
-        for side, error in (("raw_low", 0.025), ("raw_high", 0.975)):
+        for side, end, error in (("raw_low", 0.0, 0.025), ("raw_high", 1.0, 0.975)):
             limit = betaincinv(np.maximum(events, 0) + 0.5, np.maximum(size - events, 0) + 0.5, error)
-            nothing = 0.0 if side == "raw_low" else 1.0
-            is_end = table["raw"] == nothing
-            table[side] = np.where(is_end, nothing, limit)
+            table[side] = np.where(table["raw"] == end, end, limit)
         fleet[statistic] = {"middle": found.middle, "low": found.low, "high": found.high}
-        tables.append(table.loc[enough & (table["trials"] > 0)].sort_values("shrunk", ascending=False, kind="stable"))
+        shown = table[table["is_enough"] & (table["trials"] > 0)]
+        tables.append(shown.assign(statistic=statistic).sort_values("shrunk", ascending=False, kind="stable"))
     whole = pd.concat(tables, ignore_index=True).rename(columns={"shrunk": "pooled"})
     corrected = correct(whole["p_value"], false_share=OUTLIER_SHARE)
     whole["q_value"] = corrected.q_value
@@ -123,42 +117,56 @@ def compare_accounts(
     whole["verdict"] = np.where(
         whole["p_value"].isna(), VERDICTS[3], np.where(corrected.is_claim, outside, VERDICTS[2])
     )
-    whole["reason"] = _why_pooled(whole)
-    whole.attrs = {**_attrs(results, counts), "fleet": fleet}
+    whole["reason"] = [
+        f"{count_text(successes)} of {count_text(trials)} "
+        + ("say enough" if own >= 0.95 else f"weigh {percent_text(own)}, the fleet the rest")
+        for own, successes, trials in zip(whole["weight"], whole["successes"], whole["trials"], strict=True)
+    ]
+    last = results["week"].astype("str").isin(counts.weeks)
+    whole.attrs = {
+        "sandbox": is_sandbox(results),
+        "weeks": [str(counts.weeks[0]), str(counts.weeks[-1])] if len(counts.weeks) else [],
+        "is_final": bool(results.loc[last, "is_final"].fillna(False).all()) if "is_final" in results else None,
+        "fleet": fleet,
+    }
     return whole[
         ["account", "statistic", "successes", "trials", "weeks", "raw", "raw_low", "raw_high", "pooled", "low", "high",
          "weight", "ratio", "p_value", "q_value", "verdict", "reason"]
     ]  # fmt: skip
 
 
-def _why_pooled(table: pd.DataFrame) -> list[str]:
-    reasons = []
-    for own, successes, trials in zip(table["weight"], table["successes"], table["trials"], strict=True):
-        said = f"{count_text(successes)} of {count_text(trials)}"
-        if own >= 0.95:
-            reasons.append(f"{said} say enough")
-        else:
-            reasons.append(f"{said} weigh {percent_text(own)}, the fleet the rest")
-    return reasons
+def _ranked(results: pd.DataFrame, statistic: str, weeks: int) -> tuple[WeeklyCounts, pd.DataFrame]:
+    """Counts of a rate, and the accounts' pooled ranking with what decides whether they are compared.
+
+    ``weeks`` have numbers, ``is_enough`` says if they are enough, ``events`` are the successes that the fleet's rate
+    promises, ``is_tested`` whether both are.
+    """
+    counts = weekly_counts(results, statistic, weeks=weeks)
+    table = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
+    table["account"], table["weeks"] = counts.accounts.astype("str"), _sent(counts)
+    table["events"] = table["effective"].fillna(0) * float(table.attrs["mean"])
+    table["is_enough"] = table["weeks"] >= min(LEAST_WEEKS, len(counts.weeks))
+    table["is_tested"] = table["is_enough"] & (table["events"] >= LEAST_EVENTS)
+    return counts, table
 
 
 def _sent(counts: WeeklyCounts) -> npt.NDArray[np.int64]:
     return np.asarray((np.nan_to_num(counts.trials) > 0).sum(axis=1))
 
 
-def weekly_counts(results: pd.DataFrame, statistic: str, *, weeks: int | None = None) -> WeeklyCounts:
+def weekly_counts(results: pd.DataFrame, statistic: str, *, weeks: int) -> WeeklyCounts:
     """Both parts of a rate by account and week: of the totals, or where the results have none, summed over flows.
 
     Parameters
     ----------
     results, statistic, weeks
-        As in `compare_accounts`; ``weeks`` left out: all.
+        As in `compare_accounts`.
     """
     require_columns(results, ["account", "week", "flow_id"], "a fleet's results")
     top, bottom = rate_parts(results, statistic)
     is_total = results["flow_id"].fillna("") == ""
     chosen = results[is_total] if is_total.any() else results
-    all_weeks = pd.Index(sorted(results["week"].astype("str").unique()))[-(weeks or 0) :]
+    all_weeks = pd.Index(sorted(results["week"].astype("str").unique()))[-weeks:]
     # a denominator counts only where the numerator is known: null is not zero
     parts = chosen[["account", "week", top, bottom]].dropna()
     sums = parts.groupby(["account", "week"], observed=True)[[top, bottom]].sum()
@@ -187,15 +195,6 @@ def rate_parts(results: pd.DataFrame, statistic: str) -> tuple[str, str]:
         wanted = " and ".join(entry.numerators[:1] + entry.denominators[:1])
         raise ArgumentError(f"The results hold no {wanted}, of which {entry.label.lower()} is made.")
     return top, bottom
-
-
-def _attrs(results: pd.DataFrame, counts: WeeklyCounts) -> dict[Hashable, Any]:
-    last = results["week"].astype("str").isin(counts.weeks)
-    return {
-        "sandbox": is_sandbox(results),
-        "weeks": [str(counts.weeks[0]), str(counts.weeks[-1])] if len(counts.weeks) else [],
-        "is_final": bool(results.loc[last, "is_final"].fillna(False).all()) if "is_final" in results else None,
-    }
 
 
 def is_sandbox(results: pd.DataFrame) -> bool:
@@ -239,30 +238,26 @@ def not_comparable(
     missing = sorted({*map(str, accounts)} - gone - {*results["account"].astype("str")})
     rows += [(account, None, "It has no such flow") for account in missing]
     for statistic in statistics:
-        counts = weekly_counts(results, statistic, weeks=weeks)
-        label = statistic_label(statistic).lower()
-        ranked = shrunken_ranking(counts.successes, counts.trials, weeks=weeks)
-        events = ranked["effective"].fillna(0).to_numpy() * float(ranked.attrs["mean"])
-        reached = weekly_counts(results, "delivery_rate", weeks=weeks)
-        mailed, known = _sent(reached), _sent(counts)
-        least = min(LEAST_WEEKS, len(counts.weeks))
-        tested = int(((known >= least) & (events >= LEAST_EVENTS)).sum())
-        for account, sent, weeks_known, event in zip(counts.accounts, mailed, known, events, strict=True):
-            if account in gone:
-                continue
-            if not sent:
+        counts, ranked = _ranked(results, statistic, weeks)
+        ranked["sent"] = _sent(weekly_counts(results, "delivery_rate", weeks=weeks))
+        tested = int(ranked["is_tested"].sum())
+        for row in ranked[~ranked["account"].isin(gone)].to_dict("records"):
+            if not row["sent"]:
                 reason = f"Nothing was sent in these {weeks} weeks"
-            elif not weeks_known:
-                reason = f"The metric behind {label} is missing: every week is empty"
-            elif weeks_known < least:
-                reason = f"Too few weeks: {weeks_known} with numbers, {least} are needed"
-            elif event < LEAST_EVENTS:
-                reason = f"Too few recipients: about {event:.0f} successes expected, {LEAST_EVENTS:.0f} are needed"
+            elif not row["weeks"]:
+                reason = f"The metric behind {statistic_label(statistic).lower()} is missing: every week is empty"
+            elif not row["is_enough"]:
+                least = min(LEAST_WEEKS, len(counts.weeks))
+                reason = f"Too few weeks: {row['weeks']} with numbers, {least} are needed"
+            elif not row["is_tested"]:
+                reason = (
+                    f"Too few recipients: about {row['events']:.0f} successes expected, {LEAST_EVENTS:.0f} are needed"
+                )
             elif tested < LEAST_ROWS:
                 reason = f"Too few accounts to know a spread: {tested}, {LEAST_ROWS} are needed"
             else:
                 continue
-            rows.append((str(account), statistic, reason))
+            rows.append((row["account"], statistic, reason))
     table = pd.DataFrame(rows, columns=["account", "statistic", "reason"], dtype="str")
     table.attrs = {"sandbox": is_sandbox(results)}
     return table
@@ -329,8 +324,7 @@ def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, p
     weeks = sorted(totals["week"].astype("str").unique())
     week = week or (weeks[-1] if weeks else "")
     before = weeks[weeks.index(week) - 1] if week in weeks[1:] else ""
-    columns = ["conversion_value", "recipients", "is_final"]
-    now, then = (totals[totals["week"] == w].set_index("account")[columns] for w in (week, before))
+    now, then = (totals[totals["week"] == w].set_index("account") for w in (week, before))
     then = then.reindex(now.index)
     value, previous, sent = (
         v.to_numpy(np.float64, na_value=np.nan)
@@ -340,18 +334,17 @@ def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, p
     with np.errstate(divide="ignore", invalid="ignore"):
         change = np.where(alike & (previous > 0), value / previous - 1, np.nan)
         each = np.where(sent > 0, value / sent, np.nan)
-    currency = totals[totals["week"] == week].set_index("account")["currency"].fillna("?").astype("str")
     table = pd.DataFrame(
         {"account": now.index.astype("str"), "conversion_value": value, "previous": previous, "change": change,
          "share": np.nan, "revenue_per_recipient": each}
     )  # fmt: skip
     found = {}
-    for code in sorted(currency.unique()):
-        part = table[(currency == code).to_numpy()].sort_values("conversion_value", ascending=False, kind="stable")
+    for code, part in table.groupby(now["currency"].fillna("?").astype("str").to_numpy()):
+        part = part.sort_values("conversion_value", ascending=False, kind="stable", ignore_index=True)
         total = part["conversion_value"].sum()
-        part = part.assign(share=part["conversion_value"] / total if total > 0 else np.nan).reset_index(drop=True)
+        part["share"] = part["conversion_value"] / total if total > 0 else np.nan
         part.attrs = {"currency": code, "week": week, "sandbox": is_sandbox(results)}
-        found[code] = part
+        found[str(code)] = part
     return found
 
 

@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError, suggest, suggestion
-from flowperf_helpers.fleet.compare import is_sandbox, rate_parts, wide
+from flowperf_helpers.fleet.compare import Floats, WeeklyCounts, is_sandbox, rate_parts, wide
 from flowperf_helpers.frames.columns import require_columns
 from flowperf_helpers.stats.multiple_testing import correct
 
@@ -29,20 +29,24 @@ EFFECT_VERDICTS = ("better", "worse", "cannot tell", "not comparable")
 _LEAST_BEFORE, _LEAST_AFTER, _LEAST_EVENTS, _LEAST_CONTROLS = 3, 2, 10.0, 3
 _HUBER, _STEPS = 1.5, 30
 _FALSE_SHARE = 0.03  # of false claims of single accounts: below a page's 5 %, as their variance is estimated too
+_COLUMNS = {
+    "account": "str", "switched": "str", "before": "str", "weeks_before": "Int64", "weeks_after": "Int64",
+    "controls": "Int64",
+    **dict.fromkeys(
+        ("rate_before", "rate_after", "ratio", "low", "high", "pooled", "pooled_low", "pooled_high", "q_value"),
+        "float64",
+    ),
+    "verdict": "str", "reason": "str",
+}  # fmt: skip
 _SPREADS = np.concatenate([[0.0], np.geomspace(0.01, 1.0, 30)])
 
-Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class _Cells:
+class _Cells(WeeklyCounts):
     """A rate's parts by account and week, and which version the template had."""
 
-    accounts: pd.Index[str]
-    weeks: pd.Index[str]
-    successes: Floats
-    trials: Floats
     share: Floats  # of the trials that went out with the new version; NaN without trials
     before: list[str]
 
@@ -90,40 +94,41 @@ def template_effect(
     ArgumentError
         A statistic that is not a rate, a version that no flow has, or no version at all.
     """
+    from scipy.special import ndtr
+
     cells, version = _cells(results, statistic, version)
     has_new = np.nan_to_num(cells.share).max(axis=1, initial=0) > 0
     first = np.where(has_new, (np.nan_to_num(cells.share) > 0).argmax(axis=1), -1)
     groups = {int(date): _ratios(cells, int(date), weeks) for date in np.unique(first[has_new])}
-    table, usable = _described(cells, groups, first, has_new, weeks)
+    table = _described(cells, groups, first)
     table.attrs = {
         "sandbox": is_sandbox(results), "statistic": statistic, "version": version, "weeks": weeks,
         "effect": dict.fromkeys(("ratio", "low", "high", "between_low", "between_high", "p_value"), float("nan"))
         | {"accounts": 0},
     }  # fmt: skip
-    rows = np.flatnonzero(usable)
+    is_usable = (table["reason"] == "").to_numpy()
+    rows = np.flatnonzero(has_new)[is_usable]
     if not len(rows):
         return table
     moves = _move_variance(groups)
     effect, covariance = _effects(cells, groups, rows, first, moves)
     own = np.sqrt(np.diag(covariance))
     fleet = _pooled(effect, covariance)
-    at = table.index[np.isin(table["account"], cells.accounts[rows])]
-    for column, values in {"ratio": effect, "low": effect - 1.96 * own, "high": effect + 1.96 * own}.items():
-        table.loc[at, column] = np.exp(values)
     known = fleet.between**2 / (fleet.between**2 + own**2)
     middle = fleet.mean + known * (effect - fleet.mean)
     reach = 1.96 * np.sqrt(known * own**2 + (1 - known) ** 2 * fleet.sd**2)
-    for column, values in {"pooled": middle, "pooled_low": middle - reach, "pooled_high": middle + reach}.items():
-        table.loc[at, column] = np.exp(values)
-    from scipy.special import ndtr
-
+    logs = {
+        "ratio": effect, "low": effect - 1.96 * own, "high": effect + 1.96 * own,
+        "pooled": middle, "pooled_low": middle - reach, "pooled_high": middle + reach,
+    }  # fmt: skip
+    for column, values in logs.items():
+        table.loc[is_usable, column] = np.exp(values)
     corrected = correct(2 * ndtr(-np.abs(effect) / own), false_share=_FALSE_SHARE)
-    table.loc[at, "q_value"] = corrected.q_value
+    table.loc[is_usable, "q_value"] = corrected.q_value
     words = np.where(effect > 0, EFFECT_VERDICTS[0], EFFECT_VERDICTS[1])
-    table.loc[at, "verdict"] = np.where(corrected.is_claim, words, EFFECT_VERDICTS[2])
-    table.attrs["effect"] = fleet.summary(len(rows))
-    order = table.assign(_none=table["pooled"].isna()).sort_values(["_none", "pooled"], ascending=[True, False])
-    return table.loc[order.index].reset_index(drop=True)
+    table.loc[is_usable, "verdict"] = np.where(corrected.is_claim, words, EFFECT_VERDICTS[2])
+    table.attrs["effect"] = fleet.summary
+    return table.sort_values("pooled", ascending=False, kind="stable", ignore_index=True)
 
 
 # -- who switched when -----------------------------------------------------------------------------------------------
@@ -184,13 +189,10 @@ def _ratios(cells: _Cells, date: int, weeks: int) -> _Ratios:
     return _Ratios(log, variance, weights, enough & constant)
 
 
-def _described(
-    cells: _Cells, groups: dict[int, _Ratios], first: npt.NDArray[np.int64], has_new: Bools, weeks: int
-) -> tuple[pd.DataFrame, Bools]:
-    """One row per account with the new version, and which of them can be compared."""
-    usable = np.zeros(len(first), dtype=bool)
+def _described(cells: _Cells, groups: dict[int, _Ratios], first: npt.NDArray[np.int64]) -> pd.DataFrame:
+    """One row per account with the new version; those that can be compared have no reason."""
     rows: list[dict[str, Any]] = []
-    for i in map(int, np.flatnonzero(has_new)):
+    for i in map(int, np.flatnonzero(first >= 0)):
         group = groups[int(first[i])]
         there = np.isfinite(cells.trials[i]) & (group.weights[i] != 0)
         after, before = there & (group.weights[i] > 0), there & (group.weights[i] < 0)
@@ -204,7 +206,6 @@ def _described(
             reason = "Too few recipients: fewer than ten successes expected before or after"
         elif controls < _LEAST_CONTROLS:
             reason = f"Too few accounts kept their version in that time: {controls}, {_LEAST_CONTROLS} are needed"
-        usable[i] = not reason
         rates = [
             float(cells.successes[i, side].sum() / cells.trials[i, side].sum()) if side.any() else float("nan")
             for side in (before, after)
@@ -213,17 +214,9 @@ def _described(
             {"account": cells.accounts[i], "switched": cells.weeks[first[i]], "before": cells.before[i],
              "weeks_before": int(before.sum()), "weeks_after": int(after.sum()), "controls": controls,
              "rate_before": rates[0], "rate_after": rates[1],
-             **dict.fromkeys(("ratio", "low", "high", "pooled", "pooled_low", "pooled_high", "q_value"), float("nan")),
-             "verdict": EFFECT_VERDICTS[2] if usable[i] else EFFECT_VERDICTS[3], "reason": reason}
+             "verdict": EFFECT_VERDICTS[3] if reason else EFFECT_VERDICTS[2], "reason": reason}
         )  # fmt: skip
-    columns = [
-        "account", "switched", "before", "weeks_before", "weeks_after", "controls", "rate_before", "rate_after",
-        "ratio", "low", "high", "pooled", "pooled_low", "pooled_high", "q_value", "verdict", "reason",
-    ]  # fmt: skip
-    table = pd.DataFrame(rows, columns=columns)
-    texts = dict.fromkeys(("account", "switched", "before", "verdict", "reason"), "str")
-    whole = dict.fromkeys(("weeks_before", "weeks_after", "controls"), "Int64")
-    return table.astype(texts | whole), usable
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
 # -- effects, their covariance, and their pool ---------------------------------------------------------------------
@@ -277,10 +270,9 @@ def _effects(
         rate = cells.successes.sum(axis=1) / n.sum(axis=1)
         cell = np.where(n > 0, ((1 - rate) / rate)[:, None] / n + moves, 0.0)
     cell = np.where(np.isfinite(cell), cell, 0.0)
-    dates = sorted({int(first[i]) for i in rows})
-    place = np.array([dates.index(int(first[i])) for i in rows])
+    dates, place = np.unique(first[rows], return_inverse=True)
     means, parts = [], []
-    for date in dates:
+    for date in map(int, dates):
         middle, shares = _common(groups[date], moves)
         means.append(middle)
         parts.append(shares[:, None] * groups[date].weights)
@@ -298,55 +290,43 @@ def _effects(
 
 @dataclass(frozen=True)
 class _Pool:
-    """Mean effect and its distribution, a mixture over the spread between accounts."""
+    """Mean effect with its standard deviation, spread between accounts, and all of it as factors."""
 
-    means: Floats
-    sds: Floats
-    chance: Floats
-    spreads: Floats
-
-    @property
-    def mean(self) -> float:
-        return float(self.chance @ self.means)
-
-    @property
-    def sd(self) -> float:
-        return float(np.sqrt(self.chance @ (self.sds**2 + (self.means - self.mean) ** 2)))
-
-    @property
-    def between(self) -> float:
-        return float(np.sqrt(self.chance @ self.spreads**2))
-
-    def summary(self, accounts: int) -> dict[str, float | int]:
-        """Numbers of the pool, as factors."""
-        from scipy.special import ndtr
-
-        grid = self.mean + np.linspace(-8, 8, 4001) * max(self.sd, 1e-9)
-        below = self.chance @ ndtr((grid - self.means[:, None]) / self.sds[:, None])
-        wide = np.hypot(self.sds, self.spreads)
-        lies = self.mean + np.linspace(-8, 8, 4001) * float(np.sqrt(self.chance @ wide**2))
-        among = self.chance @ ndtr((lies - self.means[:, None]) / wide[:, None])
-        low, high = np.interp([0.025, 0.975], below, grid)
-        between_low, between_high = np.interp([0.025, 0.975], among, lies)
-        left = float(np.interp(0.0, grid, below, left=0.0, right=1.0))
-        return {
-            "ratio": float(np.exp(self.mean)), "low": float(np.exp(low)), "high": float(np.exp(high)),
-            "between_low": float(np.exp(between_low)), "between_high": float(np.exp(between_high)),
-            "p_value": min(2 * min(left, 1 - left), 1.0), "accounts": accounts,
-        }  # fmt: skip
+    mean: float
+    sd: float
+    between: float
+    summary: dict[str, float | int]
 
 
 def _pooled(effect: Floats, covariance: Floats) -> _Pool:
     """Random effects: the mean for each spread between accounts, weighted with the spread's restricted likelihood."""
+    from scipy.special import ndtr
+
     values, vectors = np.linalg.eigh(covariance)
     values = np.maximum(values, 1e-12)
     y, one = vectors.T @ effect, vectors.T @ np.ones(len(effect))
     inverse = 1 / (values + _SPREADS[:, None] ** 2)
     precision = inverse @ one**2
-    means = (inverse @ (one * y)) / precision
+    means, sds = (inverse @ (one * y)) / precision, 1 / np.sqrt(precision)
     rest = inverse @ y**2 - precision * means**2
     log = (np.log(inverse).sum(axis=1) - np.log(precision) - rest) / 2
-    width = np.gradient(_SPREADS)
     # half-normal prior: an effect that differs by a factor of two between accounts is rare
-    chance = np.exp(log - log.max()) * width * np.exp(-((_SPREADS / 0.3) ** 2) / 2)
-    return _Pool(means, 1 / np.sqrt(precision), chance / chance.sum(), _SPREADS)
+    chance = np.exp(log - log.max()) * np.gradient(_SPREADS) * np.exp(-((_SPREADS / 0.3) ** 2) / 2)
+    chance = chance / chance.sum()
+    # the mean and where accounts lie: mixtures over the spread between accounts
+    mean = float(chance @ means)
+    sd = float(np.sqrt(chance @ (sds**2 + (means - mean) ** 2)))
+    grid = mean + np.linspace(-8, 8, 4001) * max(sd, 1e-9)
+    below = chance @ ndtr((grid - means[:, None]) / sds[:, None])
+    low, high = np.exp(np.interp([0.025, 0.975], below, grid))
+    left = float(np.interp(0.0, grid, below, left=0.0, right=1.0))
+    width = np.hypot(sds, _SPREADS)
+    lies = mean + np.linspace(-8, 8, 4001) * float(np.sqrt(chance @ width**2))
+    among = chance @ ndtr((lies - means[:, None]) / width[:, None])
+    between_low, between_high = np.exp(np.interp([0.025, 0.975], among, lies))
+    summary = {
+        "ratio": float(np.exp(mean)), "low": float(low), "high": float(high),
+        "between_low": float(between_low), "between_high": float(between_high),
+        "p_value": min(2 * min(left, 1 - left), 1.0), "accounts": len(effect),
+    }  # fmt: skip
+    return _Pool(mean, sd, float(np.sqrt(chance @ _SPREADS**2)), summary)

@@ -50,6 +50,7 @@ _WEEKS = 26
 _RATE = "click_rate"
 _UNUSUAL_SHARE = 0.03  # of false claims: earlier weeks are not quite as normal as Student's law has them
 _FAILED, _BELOW, _OUTSIDE, _ABOVE, _USUAL = "failed", "below", "outside", "above", "usual"
+_LOOKS = {VERDICTS[0]: ("▲ above the fleet", "good"), VERDICTS[1]: ("▼ below the fleet", "bad")}
 
 
 @dataclass(frozen=True)
@@ -82,16 +83,16 @@ class Row:
     sentence: str
     report: str
     currency: str
-    money: str = MISSING
-    change: str = MISSING
-    rate: str = MISSING
-    numbers: dict[str, float] | None = None
-    distance: float = 0.0
-    verdict: str = ""
-    look: str = ""
-    path: str = ""
-    dot: str = ""
-    spoken: str = ""
+    money: str
+    change: str
+    rate: str
+    numbers: dict[str, float]
+    distance: float
+    verdict: str
+    look: str
+    path: str
+    dot: str
+    spoken: str
 
 
 def index_page(results: pd.DataFrame, runs: pd.DataFrame | None = None, *, week: str = "") -> str:
@@ -120,18 +121,24 @@ def index_page(results: pd.DataFrame, runs: pd.DataFrame | None = None, *, week:
     require_columns(results, ["account", "week", "flow_id", "currency", "conversion_value"], "index_page")
     week = week or str(results["week"].astype("str").max() if len(results) else "")
     results = results[results["week"].astype("str") <= week]
-    runs = _runs(results, week) if runs is None else runs
-    rows = _rows(results, runs, week)
+    if runs is None:
+        accounts = sorted(results.loc[results["week"] == week, "account"].astype("str").unique())
+        runs = pd.DataFrame({"account": accounts, "status": "done"})
+    # the rows whose click rates are compared: of the template's flows where there are any
+    versions = results["template_version"].fillna("") != "" if "template_version" in results else pd.Series(dtype=bool)
+    compared = results[versions] if versions.any() else results
+    money = revenue_by_currency(results, week=week)
+    rows = _rows(results, compared, money, runs)
     script, style = (_template_text(f"index.{end}") for end in ("js", "css"))
     counted = {kind: sum(row.kind == kind for row in rows) for kind in (_FAILED, _BELOW, _OUTSIDE, _ABOVE)}
-    return _environment().get_template("index.html.j2").render(
+    return _template().render(
         rows=rows,
         shown=max(SHOWN, sum(counted.values())),
         counted=counted,
         heading=_heading(rows, counted),
-        is_template=_has_template(results),
-        compared_weeks=min(_template_or_totals(results)["week"].nunique(), COMPARED_WEEKS),
-        currencies=_currencies(results, week),
+        is_template=bool(versions.any()),
+        compared_weeks=min(compared["week"].nunique(), COMPARED_WEEKS),
+        currencies=_currencies(money),
         week=_week_words(week),
         weeks=min(results["week"].nunique(), _WEEKS),
         sandbox=is_sandbox(results) or is_sandbox(runs),
@@ -142,32 +149,18 @@ def index_page(results: pd.DataFrame, runs: pd.DataFrame | None = None, *, week:
     )  # fmt: skip
 
 
-def _runs(results: pd.DataFrame, week: str) -> pd.DataFrame:
-    accounts = sorted(results.loc[results["week"] == week, "account"].astype("str").unique())
-    return pd.DataFrame({"account": accounts, "status": "done"})
-
-
 # -- rows ------------------------------------------------------------------------------------------------------------
 
 
-def _has_template(results: pd.DataFrame) -> bool:
-    return "template_version" in results and bool((results["template_version"].fillna("") != "").any())
-
-
-def _template_or_totals(results: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose click rates are compared: of the template's flows where there are any."""
-    return results[results["template_version"].fillna("") != ""] if _has_template(results) else results
-
-
-def _rows(results: pd.DataFrame, runs: pd.DataFrame, week: str) -> list[Row]:
-    parts = [part.set_index("account") for part in revenue_by_currency(results, week=week).values()]
-    money = pd.concat(parts).to_dict("index") if parts else {}
-    chosen = _template_or_totals(results)
-    rates = (
-        compare_accounts(chosen, [_RATE], weeks=COMPARED_WEEKS).set_index("account").to_dict("index")
-        if len(chosen)
-        else {}
+def _rows(
+    results: pd.DataFrame, compared: pd.DataFrame, money: dict[str, pd.DataFrame], runs: pd.DataFrame
+) -> list[Row]:
+    parts = [part.set_index("account") for part in money.values()]
+    revenue = pd.concat(parts).to_dict("index") if parts else {}
+    ranked = (
+        compare_accounts(compared, [_RATE], weeks=COMPARED_WEEKS) if len(compared) else pd.DataFrame({"account": []})
     )
+    rates = ranked.set_index("account").to_dict("index")
     totals = results[results["flow_id"].fillna("") == ""]
     currency = totals.drop_duplicates("account", keep="last").set_index("account")["currency"].fillna("").to_dict()
     wide = totals.pivot_table(index="account", columns="week", values="conversion_value", aggfunc="sum", min_count=1)
@@ -182,25 +175,14 @@ def _rows(results: pd.DataFrame, runs: pd.DataFrame, week: str) -> list[Row]:
     for run in runs.to_dict("records"):
         account = str(run["account"])
         code = str(currency.get(account, "")) or _text(run, "currency")
-        rows.append(
-            _failed(run, code) if run["status"] == "failed"
-            else _done(run, money.get(account, {}), rates.get(account, {}), code, weeks.get(account))
-        )  # fmt: skip
+        found = revenue.get(account, {}), rates.get(account, {}), weeks.get(account)
+        rows.append(_row(run, code, *(({}, {}, None) if run["status"] == "failed" else found)))
     order = {kind: place for place, kind in enumerate((_FAILED, _BELOW, _OUTSIDE, _ABOVE, _USUAL))}
     return sorted(rows, key=lambda r: (order[r.kind], r.distance, r.name))
 
 
-def _failed(run: dict[Any, Any], currency: str) -> Row:
-    reason = _text(run, "reason") or "The run says no reason: run this account alone to see it."
-    look = "reconnect" if run.get("reconnect") is True else "failed"
-    return Row(
-        clean_name(run["account"]), _text(run, "title"), _FAILED, reason, _relative(_text(run, "report")), currency,
-        verdict=look,
-    )  # fmt: skip
-
-
-def _done(
-    run: dict[Any, Any], money: dict[Any, Any], rate: dict[Any, Any], currency: str,
+def _row(
+    run: dict[Any, Any], currency: str, money: dict[Any, Any], rate: dict[Any, Any],
     weeks: tuple[npt.NDArray[np.float64], float, bool] | None,
 ) -> Row:  # fmt: skip
     numbers = {"money": money.get("conversion_value"), "change": money.get("change"), "rate": rate.get("raw")}
@@ -210,13 +192,15 @@ def _done(
     kind = _OUTSIDE if verdict in VERDICTS[:2] else _USUAL
     if is_unusual and (distance < 0 or kind == _USUAL):
         kind = _BELOW if distance < 0 else _ABOVE
-    path, dot, spoken = _sparkline(series, currency)
+    sentence = _text(run, "sentence") or _own_sentence(kind, rate)
+    verdict, look = _LOOKS.get(verdict, (verdict, ""))
+    if run["status"] == "failed":
+        kind, verdict = _FAILED, "reconnect" if run.get("reconnect") is True else "failed"
+        sentence = _text(run, "reason") or "The run says no reason: run this account alone to see it."
     return Row(
-        clean_name(run["account"]), _text(run, "title"), kind, _text(run, "sentence") or _own_sentence(kind, rate),
-        _relative(_text(run, "report")), currency, money_text(known.get("money"), currency or None),
-        _change_text(known.get("change")), percent_text(known.get("rate")), known, distance,
-        {VERDICTS[0]: "▲ above the fleet", VERDICTS[1]: "▼ below the fleet"}.get(verdict, verdict),
-        {VERDICTS[0]: "good", VERDICTS[1]: "bad"}.get(verdict, ""), path, dot, spoken,
+        clean_name(run["account"]), _text(run, "title"), kind, sentence, _relative(_text(run, "report")), currency,
+        money_text(known.get("money"), currency or None), _change_text(known.get("change")),
+        percent_text(known.get("rate")), known, distance, verdict, look, *_sparkline(series, currency),
     )  # fmt: skip
 
 
@@ -282,10 +266,10 @@ def _heading(rows: list[Row], counted: dict[str, int]) -> str:
     return f"{count_text(len(rows))} account{'s' * (len(rows) != 1)} done, nothing out of the ordinary"
 
 
-def _currencies(results: pd.DataFrame, week: str) -> list[dict[str, str]]:
+def _currencies(money: dict[str, pd.DataFrame]) -> list[dict[str, str]]:
     """One line per currency: nothing is summed over them."""
     lines = []
-    for code, table in revenue_by_currency(results, week=week).items():
+    for code, table in money.items():
         both = table[table["change"].notna()]
         before = both["previous"].sum()
         change = both["conversion_value"].sum() / before - 1 if before > 0 else None
@@ -312,10 +296,8 @@ def _template_text(name: str) -> str:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
+def _template() -> jinja2.Template:
     import jinja2
 
-    folder = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    return jinja2.Environment(
-        loader=folder, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
+    rules = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    return rules.from_string(_template_text("index.html.j2"))

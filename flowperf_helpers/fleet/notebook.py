@@ -4,26 +4,15 @@ from __future__ import annotations
 
 import functools
 import json
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from flowperf_helpers.account.timeframes import iso_week
+from flowperf_helpers.account.timeframes import recent_weeks
 from flowperf_helpers.errors import NoRowsError, PayloadError
-from flowperf_helpers.fleet import results, simulate
-from flowperf_helpers.fleet.compare import (
-    COMPARED_RATES,
-    VERDICTS,
-    benchmark_rates,
-    compare_accounts,
-    is_sandbox,
-    not_comparable,
-    revenue_by_currency,
-)
+from flowperf_helpers.fleet import compare, results, simulate
 from flowperf_helpers.fleet.effect import template_effect
-from flowperf_helpers.fleet.files import Target
 from flowperf_helpers.plots.fleet import plot_accounts, plot_template_effect
 from flowperf_helpers.plots.tables import Column, Table, make_table
 
@@ -77,7 +66,7 @@ def read_results(place: str = "", *, quiet: bool = False) -> pd.DataFrame:
     found = results.read(place) if place else _sandbox_results(quiet).copy()
     if found.empty:
         raise NoRowsError(f"{place} holds no results: give the folder that `flowperf fleet --out` wrote into.")
-    found.attrs = {"sandbox": is_sandbox(found)}
+    found.attrs = {"sandbox": compare.is_sandbox(found)}
     return found
 
 
@@ -103,7 +92,7 @@ def read_failed(place: str = "") -> pd.DataFrame:
         shops = [shop for shop in _sandbox_shops(False) if shop.fault]
         rows = [(shop.name, _SANDBOX_REASONS[shop.fault]) for shop in shops]
     else:
-        content = Target(place).get("fleet.json")
+        content = results.Target(place).get("fleet.json")
         try:
             accounts = json.loads(content)["accounts"] if content else []
             rows = [(a["account"], a["reason"]) for a in accounts if a["status"] == "failed"]
@@ -124,11 +113,8 @@ def _sandbox_shops(quiet: bool) -> list[simulate.Shop]:
 
 @functools.cache
 def _sandbox_results(quiet: bool) -> pd.DataFrame:
-    last = simulate.FLEET_NOW.date() - timedelta(days=7)
-    days = [last - timedelta(weeks=back) for back in range(_SANDBOX_WEEKS)]
-    weeks = sorted({f"{day.isocalendar().year}-W{day.isocalendar().week:02}" for day in days})
-    assert iso_week(weeks[-1]).first <= last
-    return simulate.results(_sandbox_shops(quiet), weeks)
+    weeks = recent_weeks(simulate.FLEET_NOW, _SANDBOX_WEEKS).split(7)
+    return simulate.results(_sandbox_shops(quiet), [str(week.week) for week in weeks])
 
 
 def template_rows(rows: pd.DataFrame, flow_name: str = "") -> pd.DataFrame:
@@ -221,22 +207,22 @@ def view_fleet(
         effects = template_effect(chosen, statistic=statistic, weeks=weeks)
         return plot_template_effect(effects) if picture == "effect" else _effect_table(effects)
     if picture == "benchmarks":
-        usual = benchmark_rates(rows, [statistic], weeks=weeks)
+        usual = compare.benchmark_rates(rows, [statistic], weeks=weeks)
         return _table(usual.assign(flow_type=usual["flow_type"].replace("", "(all flows)")), _USUAL, rows)
     if picture == "revenue":
-        tables = revenue_by_currency(rows).items()
+        tables = compare.revenue_by_currency(rows).items()
         return [_table(part, _MONEY, rows, title=code, currency=code, limit=40) for code, part in tables]
     if picture == "left out":
         everyone = list(rows["account"].unique())
-        reasons = not_comparable(chosen, list(COMPARED_RATES), weeks=weeks, failed=failed, accounts=everyone)
+        reasons = compare.not_comparable(chosen, weeks=weeks, failed=failed, accounts=everyone)
         return _table(reasons, _LEFT_OUT, rows)
-    compared = compare_accounts(chosen, [statistic], weeks=weeks)
+    compared = compare.compare_accounts(chosen, [statistic], weeks=weeks)
     return plot_accounts(compared) if picture == "rates" else _rates_table(compared)
 
 
 def _rates_table(compared: pd.DataFrame) -> Table:
     """Those that stand out, then those of which pooling changes most."""
-    is_out = compared["verdict"].isin(VERDICTS[:2])
+    is_out = compared["verdict"].isin(compare.VERDICTS[:2])
     moved = (compared["pooled"] / compared["raw"].where(compared["raw"] > 0) - 1).abs().fillna(np.inf)
     order = pd.DataFrame({"out": is_out, "moved": moved}).sort_values(["out", "moved"], ascending=False).index
     return _table(compared.loc[order], _COMPARED, compared, limit=15)
@@ -249,6 +235,6 @@ def _effect_table(effects: pd.DataFrame) -> Table:
 
 
 def _table(frame: pd.DataFrame, columns: tuple[Column, ...], rows: pd.DataFrame, **looks: Any) -> Table:
-    mark = "SANDBOX · invented numbers" if is_sandbox(rows) or rows.attrs.get("sandbox") else ""
+    mark = "SANDBOX · invented numbers" if compare.is_sandbox(rows) or rows.attrs.get("sandbox") else ""
     title = " · ".join(filter(None, [looks.pop("title", ""), mark]))
     return make_table(frame, columns, title=title, **({"limit": 200} | looks))

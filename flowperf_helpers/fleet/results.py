@@ -1,4 +1,7 @@
-"""What a fleet's reports leave behind: one row per account, week and flow, as Parquet partitioned by week and account.
+"""What a fleet's reports leave behind: its output folder, and in it the dataset, one row per account, week and flow.
+
+The folder is local or any fsspec address, and a reader sees the old file or the new one, never half of one. The dataset
+is Parquet partitioned by week and account.
 
 ::
 
@@ -9,45 +12,44 @@ Writing the same account and week again replaces the file, so the dataset is the
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from flowperf_helpers.errors import PayloadError
-from flowperf_helpers.fleet.files import Target
+from flowperf_helpers.errors import PayloadError, ScopeError, StorageError
 from flowperf_helpers.report.measures import totals
 from flowperf_helpers.report.numbers import WeekNumbers
+from flowperf_helpers.report.run.delivery import filesystem_of, is_address
 
-__all__ = ["COLUMNS", "FleetWeek", "flow_rows", "part_path", "read", "tidied", "to_parquet", "write"]
+if TYPE_CHECKING:
+    from flowperf_helpers.account.account import Account
 
-_COUNTS = (
-    "recipients", "delivered", "opens_unique", "clicks_unique", "conversions", "conversion_uniques", "unsubscribes",
-    "spam_complaints", "bounced",
-)  # fmt: skip
+__all__ = ["COLUMNS", "COUNTS", "Target", "flow_rows", "part_path", "read", "tidied", "to_parquet", "week_facts"]
+
 COLUMNS: dict[str, str] = {
     **dict.fromkeys(
         ("account", "week", "flow_id", "flow_name", "flow_type", "template_version", "currency", "timezone"), "str"
     ),
-    "recipients": "Int64",
-    "delivered": "Int64",
-    "opens_unique": "Int64",
-    "clicks_unique": "Int64",
-    "conversions": "Int64",
-    "conversion_uniques": "Int64",
+    **dict.fromkeys(
+        ("recipients", "delivered", "opens_unique", "clicks_unique", "conversions", "conversion_uniques"), "Int64"
+    ),
     "conversion_value": "float64",
-    "unsubscribes": "Int64",
-    "spam_complaints": "Int64",
-    "bounced": "Int64",
+    **dict.fromkeys(("unsubscribes", "spam_complaints", "bounced"), "Int64"),
     "is_final": "bool",
     "sandbox": "bool",
     "made_at": "datetime64[us, UTC]",
 }
 """Columns of the dataset and their dtypes; counts are NA where they are not known."""
+COUNTS = tuple(name for name, dtype in COLUMNS.items() if dtype == "Int64")
 _TOGETHER = 200
 TEMPLATE_TAG = "template-"
 _ARROW = {
@@ -57,31 +59,85 @@ _ARROW = {
 _SCHEMA = pa.schema([(name, _ARROW[dtype]) for name, dtype in COLUMNS.items()])
 
 
-@dataclass(frozen=True)
-class FleetWeek:
-    """One week of a fleet, as its index page and its files show it.
+# -- the output folder -----------------------------------------------------------------------------------------------
 
-    Attributes
+
+class Target:
+    """Where a fleet's files go.
+
+    Parameters
     ----------
-    week : str
-        ISO label.
-    accounts : DataFrame
-        One row per account, in the order of the file: ``account, status`` (done, kept or failed), ``reason`` (why it
-        failed), ``reconnect`` (whether the customer has to give a new key), ``title, currency, timezone, sandbox,
-        is_final, requests`` (that its report took), ``sentence`` (what its report finds first), ``report`` (its
-        page beside the index; empty where there is none).
-    rows : DataFrame
-        The result dataset (`COLUMNS`) of these accounts: this week, and the totals of the eleven before it.
+    out : str or Path
+        A folder, made where it is missing, or an fsspec address of one.
+
+    Raises
+    ------
+    ArgumentError
+        An address that nothing here can write to.
+    StorageError
+        From the methods: full disk, no permission, an address that does not answer.
     """
 
-    week: str
-    accounts: pd.DataFrame
-    rows: pd.DataFrame
+    def __init__(self, out: str | Path) -> None:
+        self.out = str(out)
+        self.is_local = not is_address(out)
+        self._files, root = filesystem_of(out)
+        self.root = root.rstrip("/")
 
-    @property
-    def sandbox(self) -> bool:
-        """Whether any of the numbers is invented."""
-        return bool(self.accounts["sandbox"].fillna(False).any())
+    def put(self, place: str, content: bytes) -> int:
+        """Write one file whole or not at all, in place of what was there; return its size."""
+        with self._named(
+            f"{place} could not be written into {self.out}",
+            "free some space, or give another --out, and run it again: what is done is kept",
+        ):
+            if self.is_local:
+                _replace(Path(self.root, place), content)
+            else:  # an object store shows an object only when it is whole
+                self._files.makedirs(f"{self.root}/{place}".rpartition("/")[0], exist_ok=True)
+                self._files.pipe_file(f"{self.root}/{place}", content)
+        return len(content)
+
+    def get(self, place: str) -> bytes | None:
+        """Return a file's content, None where there is none."""
+        content = None
+        failure = f"{place} could not be read from {self.out}"
+        with self._named(failure, "check the place and its permissions"), contextlib.suppress(FileNotFoundError):
+            content = bytes(self._files.cat_file(f"{self.root}/{place}"))
+        return content
+
+    def find(self, pattern: str) -> list[str]:
+        """Return the places that fit a pattern with ``*``, sorted."""
+        with self._named(f"{self.out} could not be listed", "check the place and its permissions"):
+            found = self._files.glob(f"{self.root}/{pattern}")
+        root = str(self._files._strip_protocol(self.root)).rstrip("/")
+        return sorted(str(path).removeprefix(root).lstrip("/") for path in found)
+
+    @contextlib.contextmanager
+    def _named(self, what: str, advice: str) -> Iterator[None]:
+        """Make a sentence of whatever goes wrong in the block."""
+        try:
+            yield
+        except Exception as error:  # an address's library raises whatever it likes
+            reason = (error.strerror if isinstance(error, OSError) else None) or type(error).__name__
+            raise StorageError(f"{what} ({reason}): {advice}.", path=self.out) from error
+
+
+def _replace(final: Path, content: bytes) -> None:
+    """Write a neighbour, then let it take the name."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=final.parent, prefix=".flowperf-", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(name, 0o644)
+        os.replace(name, final)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+# -- the dataset -----------------------------------------------------------------------------------------------------
 
 
 def tidied(frame: pd.DataFrame) -> pd.DataFrame:
@@ -89,6 +145,34 @@ def tidied(frame: pd.DataFrame) -> pd.DataFrame:
     made = pd.DataFrame({name: frame[name] for name in COLUMNS}).reset_index(drop=True)
     made["made_at"] = pd.to_datetime(made["made_at"], utc=True)
     return made.astype(COLUMNS)
+
+
+def week_facts(account: Account) -> pd.DataFrame:
+    """Return what the dataset says of every flow besides its numbers.
+
+    Returns
+    -------
+    DataFrame
+        One row per flow: ``flow_id, flow_type`` (name of the first metric that triggers it) and ``template_version``
+        (its tag that begins with ``template-``), empty where there is none or the key may not know.
+    """
+    metrics = account.metrics()
+    triggers = account.flows_triggered_by(list(metrics["metric_id"])).drop_duplicates("flow_id")
+    types = triggers.set_index("flow_id")["metric_id"].map(metrics.set_index("metric_id")["metric_name"])
+    try:
+        tags = account.flow_tags()
+    except ScopeError:
+        tags = pd.DataFrame(columns=["flow_id", "tag_name"], dtype="str")
+    tags = tags[tags["tag_name"].str.startswith(TEMPLATE_TAG)].sort_values("tag_name")
+    versions = tags.drop_duplicates("flow_id", keep="last").set_index("flow_id")["tag_name"]
+    flow_ids = account.flows()["flow_id"]
+    return pd.DataFrame(
+        {
+            "flow_id": flow_ids,
+            "flow_type": flow_ids.map(types).fillna("").astype("str"),
+            "template_version": flow_ids.map(versions).fillna("").astype("str"),
+        }
+    )
 
 
 def flow_rows(numbers: WeekNumbers, facts: pd.DataFrame) -> pd.DataFrame:
@@ -99,8 +183,7 @@ def flow_rows(numbers: WeekNumbers, facts: pd.DataFrame) -> pd.DataFrame:
     numbers : WeekNumbers
         Of `flowperf_helpers.report.numbers.compute`.
     facts : DataFrame
-        One row per flow: ``flow_id, flow_type`` (name of its trigger metric) and ``template_version`` (its tag that
-        begins with ``template-``), empty where there is none.
+        Of `week_facts`.
 
     Returns
     -------
@@ -108,13 +191,14 @@ def flow_rows(numbers: WeekNumbers, facts: pd.DataFrame) -> pd.DataFrame:
         As `COLUMNS`.
     """
     answers = numbers.answers
-    counts = [*_COUNTS, "conversion_value"]
     flows = totals(answers.current, ["flow_id"])
     total = totals(answers.current)
     assert flows is not None
     assert total is not None
     known = facts.set_index("flow_id")
-    frame = pd.concat([flows, total.assign(flow_id="")], ignore_index=True).reindex(columns=["flow_id", *counts])
+    frame = pd.concat([flows, total.assign(flow_id="")], ignore_index=True).reindex(
+        columns=["flow_id", *COUNTS, "conversion_value"]
+    )
     named = {column: frame["flow_id"].map(known[column]).fillna("") for column in ("flow_type", "template_version")}
     return tidied(
         frame.assign(
@@ -143,34 +227,6 @@ def to_parquet(frame: pd.DataFrame) -> bytes:
     return made.getvalue()
 
 
-def write(frame: pd.DataFrame, out: str) -> list[str]:
-    """Write rows of any accounts and weeks into the dataset under ``out``, each part in place of what was there.
-
-    Parameters
-    ----------
-    frame : DataFrame
-        As `COLUMNS`.
-    out : str
-        The output folder of a fleet, or an fsspec address of one.
-
-    Returns
-    -------
-    list of str
-        The parts written, relative to ``out``.
-
-    Raises
-    ------
-    StorageError
-        Full disk, no permission.
-    """
-    target = Target(out)
-    written = []
-    for (week, account), rows in tidied(frame).groupby(["week", "account"], sort=False):
-        target.put(part_path(str(week), str(account)), to_parquet(rows))
-        written.append(part_path(str(week), str(account)))
-    return written
-
-
 def read(
     out: str,
     *,
@@ -197,7 +253,7 @@ def read(
     Raises
     ------
     PayloadError
-        A part is not what `write` left.
+        A part is not what a run left.
     StorageError
         A part cannot be read.
     """

@@ -11,13 +11,14 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,14 +29,10 @@ from flowperf_helpers import __version__
 from flowperf_helpers.account.account import Account, connect
 from flowperf_helpers.account.store import MAX_AGE
 from flowperf_helpers.account.timeframes import iso_week, last_complete_week
-from flowperf_helpers.errors import ArgumentError, AuthenticationError, FlowperfError, ScopeError, StorageError
+from flowperf_helpers.errors import StorageError
 from flowperf_helpers.fleet import results
-from flowperf_helpers.fleet.accounts import Member, reason_of
-from flowperf_helpers.fleet.files import Target
-from flowperf_helpers.fleet.progress import Progress
-from flowperf_helpers.fleet.render import Rendered, Task
-from flowperf_helpers.fleet.workers import Workers
-from flowperf_helpers.frames.columns import text_column
+from flowperf_helpers.fleet.accounts import Member, Outcome
+from flowperf_helpers.fleet.workers import Task, Workers
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import Limit, limits_of
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
@@ -43,46 +40,17 @@ from flowperf_helpers.report.data import fetch_week, plan_week
 from flowperf_helpers.report.run.archive import read_headlines, series_of
 from flowperf_helpers.report.run.weekly import file_names
 
-__all__ = ["ASKED_AT_ONCE", "Fleet", "FleetPlan", "Outcome", "exit_code", "fleet_week", "week_facts"]
+__all__ = ["ASKED_AT_ONCE", "Fleet", "FleetPlan", "Progress", "fleet_week"]
 
 ASKED_AT_ONCE = 32
 """Accounts that are asked at the same time; each of them mostly waits."""
-SOME_FAILED = 6
+SHOWN_FROM = 2.0
+"""Seconds from which a wait is worth a word."""
 _LOCK = ".fleet.lock"
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _PLANNED = {
     "account": "str", "requests": "Int64", "minutes": "float64", "share_of_day": "float64", "problem": "str",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one account.
-
-    Attributes
-    ----------
-    account : str
-    status : {"done", "kept", "failed"}
-        ``kept`` was done by an earlier run.
-    reason : str
-        Why it failed; empty otherwise.
-    code : int
-        The exit code that its error has for one account; 0 where there is none.
-    reconnect : bool
-        Whether the customer has to give a new key.
-    requests : int
-        Report requests that were sent now.
-    manifest : dict
-        Of the account and week; empty where it failed.
-    """
-
-    account: str
-    status: str
-    reason: str = ""
-    code: int = 0
-    reconnect: bool = False
-    requests: int = 0
-    manifest: dict[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -94,14 +62,22 @@ class FleetPlan:
     table : DataFrame
         One row per account: ``account, requests`` (Int64), ``minutes`` (at its limits), ``share_of_day`` (of its
         quota), ``problem`` (empty, or why it cannot be asked).
-    kept : list of Outcome
-        Accounts that an earlier run did.
-    failed : list of Outcome
+    settled : list of Outcome
+        Accounts that will not be asked, in the order of the file: those that an earlier run did, and failed ones.
     """
 
     table: pd.DataFrame
-    kept: list[Outcome]
-    failed: list[Outcome]
+    settled: list[Outcome]
+
+    @property
+    def kept(self) -> list[Outcome]:
+        """Accounts that an earlier run did."""
+        return [outcome for outcome in self.settled if outcome.status == "kept"]
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Accounts that cannot be asked."""
+        return [outcome for outcome in self.settled if outcome.status == "failed"]
 
     @property
     def to_ask(self) -> list[str]:
@@ -135,12 +111,89 @@ def fleet_week(week: str | None, environ: Mapping[str, str] = os.environ) -> str
     return str(last_complete_week(now).week)
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Return 0 where all are done, 6 where some failed; where all failed in one way, what one account would give."""
-    codes = {outcome.code for outcome in outcomes}
-    if codes <= {0}:
-        return 0
-    return next(iter(codes)) if len(codes) == 1 else SOME_FAILED
+class Progress:
+    """The bar, and the sleep of all who wait, which can be ended for all of them.
+
+    Parameters
+    ----------
+    quiet : bool
+        Show nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self.waited = 0.0
+        self._bar: Any = None
+        self._counts: Counter[str] = Counter()
+        self._waiting: dict[str, float] = {}
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+
+    def sleeper(self, name: str) -> Callable[[float], None]:
+        """Return the sleep of one account: it is seen while it waits, and ends when the run does."""
+
+        def sleep(seconds: float) -> None:
+            if self._stopped.is_set():
+                raise KeyboardInterrupt
+            with self._lock:
+                self.waited += seconds
+                if seconds >= SHOWN_FROM:
+                    self._waiting[name] = time.time() + seconds
+            self._show()
+            stopped = self._stopped.wait(seconds)
+            with self._lock:
+                self._waiting.pop(name, None)
+            if stopped:
+                raise KeyboardInterrupt
+
+        return sleep
+
+    @contextmanager
+    def over(self, total: int, what: str, counts: Mapping[str, int]) -> Iterator[None]:
+        """Show a bar over so many accounts while the block runs."""
+        from tqdm import tqdm
+
+        self._counts = Counter(counts)
+        slow = not sys.stderr.isatty()
+        with tqdm(
+            total=total,
+            initial=sum(counts.values()),
+            desc=what,
+            unit="account",
+            disable=self.quiet,
+            mininterval=10.0 if slow else 0.2,  # a log file wants few lines
+        ) as self._bar:
+            try:
+                self._show()
+                yield
+            finally:
+                self._bar = None
+
+    def add(self, status: str) -> None:
+        """Count an account."""
+        with self._lock:
+            self._counts[status] += 1
+            if self._bar is not None:
+                self._bar.update()
+        self._show()
+
+    def stop(self) -> None:
+        """End every wait; who waits stops there."""
+        self._stopped.set()
+
+    def reset(self) -> None:
+        """Let accounts wait again."""
+        self._stopped.clear()
+
+    def _show(self) -> None:
+        with self._lock:
+            if self._bar is None:
+                return
+            words = [f"{self._counts[status]} {status}" for status in ("kept", "failed") if self._counts[status]]
+            if self._waiting:
+                until = datetime.fromtimestamp(max(self._waiting.values())).astimezone()
+                words.append(f"{len(self._waiting)} wait for a limit until {until:%H:%M:%S}")
+            self._bar.set_postfix_str(", ".join(words), refresh=False)
 
 
 class Fleet:
@@ -179,7 +232,7 @@ class Fleet:
         progress: Progress | None = None,
     ) -> None:
         self.members = {member.name: member for member in members}
-        self.target = Target(out)
+        self.target = results.Target(out)
         self.out = out.rstrip("/")
         self.week = week
         self.progress = progress or Progress(quiet=True)
@@ -233,46 +286,40 @@ class Fleet:
 
     def plan(self) -> FleetPlan:
         """Ask every account what it holds, no report, and return what its report will cost."""
-        with self._asking("planning") as ask:
-            rows: dict[str, Any] = ask(self._planned, list(self.members))
-        outcomes = [row for row in rows.values() if isinstance(row, Outcome)]
-        failed = [outcome for outcome in outcomes if outcome.status == "failed"]
-        found: list[dict[str, Any]] = [row for row in rows.values() if isinstance(row, dict)]
-        found += [{"account": outcome.account, "problem": outcome.reason} for outcome in failed]
-        order = {name: place for place, name in enumerate(self.members)}
-        found.sort(key=lambda row: order[row["account"]])
-        table = pd.DataFrame(found, columns=list(_PLANNED)).astype(_PLANNED)
-        return FleetPlan(table, [outcome for outcome in outcomes if outcome.status == "kept"], failed)
+        found = self._ask("planning", self._planned, list(self.members))
+        rows, settled = [], []
+        for name in self.members:
+            if isinstance(found[name], Outcome):
+                settled.append(found[name])
+            if isinstance(found[name], dict):
+                rows.append(found[name])
+            elif found[name].status == "failed":
+                rows.append({"account": name, "problem": found[name].reason})
+        return FleetPlan(pd.DataFrame(rows, columns=list(_PLANNED)).astype(_PLANNED), settled)
 
     def run(self, plan: FleetPlan, workers: Workers) -> list[Outcome]:
         """Ask and compute what the plan says, and return what became of every account, in the order of the file."""
-        done = [*plan.kept, *plan.failed]
-        with self._asking("accounts", started=done) as ask:
-            done += ask(lambda name: self._made(name, workers), plan.to_ask).values()
-        order = {name: place for place, name in enumerate(self.members)}
-        return sorted(done, key=lambda outcome: order[outcome.account])
+        made = self._ask("accounts", lambda name: self._made(name, workers), plan.to_ask, plan.settled)
+        made |= {outcome.account: outcome for outcome in plan.settled}
+        return [made[name] for name in self.members]
 
     def alone(self, name: str, workers: Workers) -> Outcome:
         """Do one account, or keep what is done; its error is raised."""
-        manifest = self._kept(name)
-        return self._made(name, workers) if manifest is None else Outcome(name, "kept", manifest=manifest)
+        return self._kept(name) or self._made(name, workers)
 
-    @contextmanager
-    def _asking(self, what: str, *, started: Sequence[Outcome] = ()) -> Iterator[Callable[..., dict[str, Any]]]:
-        """Give a function that calls another for each name, side by side, and survives whatever one of them raises."""
+    def _ask(
+        self, what: str, work: Callable[[str], Any], names: Sequence[str], started: Sequence[Outcome] = ()
+    ) -> dict[str, Any]:
+        """Call a function for each name, side by side; whatever one of them raises is its own outcome."""
         threads = ThreadPoolExecutor(ASKED_AT_ONCE, thread_name_prefix="flowperf-account")
-
-        def ask(work: Callable[[str], Any], names: Sequence[str]) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        try:
             futures = {threads.submit(self._surely, work, name): name for name in names}
             with self.progress.over(len(names) + len(started), what, Counter(o.status for o in started)):
-                made = {}
                 for future in as_completed(futures):
                     made[futures[future]] = outcome = future.result()
                     self.progress.add(getattr(outcome, "status", "done"))
             return made
-
-        try:
-            yield ask
         finally:
             self.progress.stop()  # wakes those that wait for a limit; after an interruption nothing more is asked
             threads.shutdown(cancel_futures=True)
@@ -286,17 +333,14 @@ class Fleet:
         except Exception as error:  # one account's trouble, of whatever kind, is its own
             if isinstance(error, StorageError) and getattr(error.__cause__, "errno", None) in _FULL:
                 self._full = str(error)
-            code = error.exit_code if isinstance(error, FlowperfError) else 1
-            return Outcome(name, "failed", reason_of(error), code, isinstance(error, AuthenticationError))
+            return Outcome.failure(name, error)
 
     def _account(self, name: str) -> Account:
-        member = self.members[name]
-        if member.settings is None:
-            raise member.error or ArgumentError(f"Account {name} cannot be used.")
+        settings = self.members[name].usable_settings()
         limiter = RateLimiter.from_environment(
             self._home,
-            host=member.settings.host,
-            fingerprint=member.settings.credentials.fingerprint,
+            host=settings.host,
+            fingerprint=settings.credentials.fingerprint,
             environ=self._environ,
             limits=self._limits,
             quiet=True,
@@ -305,9 +349,8 @@ class Fleet:
         return connect(name, environ=self._environ, pacing=limiter, sleep=self.progress.sleeper(name))
 
     def _planned(self, name: str) -> dict[str, Any] | Outcome:
-        manifest = self._kept(name)
-        if manifest is not None:
-            return Outcome(name, "kept", manifest=manifest)
+        if kept := self._kept(name):
+            return kept
         plan = plan_week(self._account(name), week=self.week, last_year=False)
         return {
             "account": name,
@@ -317,15 +360,15 @@ class Fleet:
             "problem": "",
         }
 
-    def _kept(self, name: str) -> dict[str, Any] | None:
-        """The manifest of an earlier run, while it stands: the same question, and final or young."""
+    def _kept(self, name: str) -> Outcome | None:
+        """What an earlier run did, while its manifest stands: the same question, and final or young."""
         content = None if self._refresh else self.target.get(self._manifest_place(name))
         try:
             manifest = dict(json.loads(content or b""))
             made_at = datetime.fromisoformat(manifest["written_at"])
             same = (manifest["version"], manifest["question"]) == (__version__, self._question(name))
             stands = manifest["summary"]["is_final"] or datetime.now(UTC) - made_at < MAX_AGE
-            return manifest if same and stands else None
+            return Outcome(name, "kept", manifest=manifest) if same and stands else None
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -349,10 +392,14 @@ class Fleet:
         account = self._account(name)
         answers = fetch_week(account, week=self.week, refresh=self._refresh, last_year=False)
         earlier = [] if self._notebooks else self._earlier(name)
-        task = Task(answers, week_facts(account), with_page=not self._notebooks, earlier=earlier)
+        task = Task(answers, results.week_facts(account), with_page=not self._notebooks, earlier=earlier)
         asked = time.monotonic()
         rendered = workers.render(task)
-        files = self._written(name, rendered)
+        files = []
+        for kind, file in file_names(name, self.week).items():
+            if kind in rendered.files:
+                place = f"reports/{name}/{file}"
+                files.append({"kind": kind, "path": place, "size": self.target.put(place, rendered.files[kind])})
         if self._notebooks:
             files += self._notebook(name)
         self.target.put(results.part_path(self.week, name), rendered.rows)
@@ -379,15 +426,6 @@ class Fleet:
         wanted = ("week", "account", "signals")
         return [{k: week[k] for k in wanted if k in week} for week in weeks if week["week"] < self.week]
 
-    def _written(self, name: str, rendered: Rendered) -> list[dict[str, Any]]:
-        names = file_names(name, self.week)
-        files = []
-        for kind in (kind for kind in names if kind in rendered.files):
-            place = f"reports/{name}/{names[kind]}"
-            size = self.target.put(place, rendered.files[kind])
-            files.append({"kind": kind, "path": place, "size": size})
-        return files
-
     def _notebook(self, name: str) -> list[dict[str, Any]]:
         """Run the weekly notebook of an account; its answers are in the store, so it asks nothing."""
         from flowperf_helpers.report.run.weekly import run_weekly
@@ -401,32 +439,3 @@ class Fleet:
         ]
 
     _kernels = threading.BoundedSemaphore(os.cpu_count() or 1)
-
-
-def week_facts(account: Account) -> pd.DataFrame:
-    """Return what the dataset says of every flow besides its numbers.
-
-    Returns
-    -------
-    DataFrame
-        One row per flow: ``flow_id, flow_type`` (name of the first metric that triggers it) and ``template_version``
-        (its tag that begins with ``template-``), empty where there is none or the key may not know.
-    """
-    metrics = account.metrics()
-    triggers = account.flows_triggered_by(list(metrics["metric_id"])).drop_duplicates("flow_id")
-    names = metrics.set_index("metric_id")["metric_name"]
-    types = pd.Series(triggers["metric_id"].map(names).to_numpy(), index=triggers["flow_id"].to_numpy())
-    try:
-        tags = account.flow_tags()
-    except ScopeError:
-        tags = pd.DataFrame({"flow_id": text_column("flow_id", []), "tag_name": text_column("tag_name", [])})
-    tags = tags[tags["tag_name"].str.startswith(results.TEMPLATE_TAG)].sort_values("tag_name")
-    versions = tags.drop_duplicates("flow_id", keep="last").set_index("flow_id")["tag_name"]
-    flow_ids = account.flows()["flow_id"]
-    return pd.DataFrame(
-        {
-            "flow_id": flow_ids,
-            "flow_type": flow_ids.map(types).fillna("").astype("str"),
-            "template_version": flow_ids.map(versions).fillna("").astype("str"),
-        }
-    )

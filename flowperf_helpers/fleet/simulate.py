@@ -1,4 +1,4 @@
-"""Invented accounts, as many as wanted: the sandbox's shop in other sizes, currencies and troubles, and their truth.
+"""Invented accounts, as many as wanted: the sandbox's shop in other sizes, currencies and troubles, also served.
 
 One flow, `TEMPLATE`, stands for the template that an app put into every account. Its rates differ from account to
 account as real ones do; some accounts are planted outliers, and from a date of its own each account sends the second
@@ -8,34 +8,37 @@ version, tagged ``template-v2``, whose clicks and conversions are ``effect`` tim
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from werkzeug.wrappers import Request, Response
 
 from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.fleet.results import COLUMNS, tidied
-from flowperf_helpers.sandbox import SANDBOX_KEY
+from flowperf_helpers.fleet.results import COLUMNS, COUNTS, tidied
+from flowperf_helpers.sandbox import SANDBOX_KEY, SandboxApp
+from flowperf_helpers.sandbox.app import bound_server
+from flowperf_helpers.sandbox.arrivals import Counts
 from flowperf_helpers.sandbox.numbers import Floats, Ints, Numbers, day_number
 from flowperf_helpers.sandbox.reports import counted_once
 from flowperf_helpers.sandbox.shop import FLOWS, METRICS, Flow, Message, Metric, World
 
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 __all__ = [
-    "FAULTS",
-    "FLEET_NOW",
-    "METRIC",
-    "TEMPLATE",
-    "Shop",
-    "accounts",
-    "numbers_of",
-    "results",
-    "truth",
-]
+    "FAULTS", "FLEET_NOW", "METRIC", "TEMPLATE", "FleetApp", "Shop", "accounts", "accounts_toml", "environment",
+    "numbers_of", "results", "serving",
+]  # fmt: skip
 
 FLEET_NOW = datetime.fromisoformat("2026-11-23T12:00:00+01:00")
 """The frozen moment of a simulated fleet: Monday noon in Europe, so that Sunday is over in every one of its zones."""
@@ -251,40 +254,6 @@ def accounts(
     return made
 
 
-def truth(shops: Sequence[Shop]) -> pd.DataFrame:
-    """What is true of the template's flow in each account.
-
-    Returns
-    -------
-    DataFrame
-        One row per account: ``account, currency, timezone, size, click_rate, conversion_rate`` (expected unique clicks
-        and unique conversions of a week per delivered message, with the first version), ``effect`` (factor of the
-        second one on both), ``new_version`` (datetime64, NaT where it never came), ``is_outlier, fault``.
-    """
-    template = next(f for f in FLOWS if f.name == TEMPLATE)
-    sent = np.array([m.per_day * (1 - m.lost) for m in template.messages])
-    # of a week's people the largest day's are all counted, and the usual share of the other days'
-    once = float(counted_once(np.array([10_000]), np.array([70_000]))[0]) / 70_000
-    rates = {
-        name: once * float(sent @ np.array([getattr(m, field) for m in template.messages]) / sent.sum())
-        for name, field in (("click_rate", "clicks"), ("conversion_rate", "converts"))
-    }
-    factors = np.array([shop.rate for shop in shops])
-    return pd.DataFrame(
-        {
-            "account": pd.array([s.name for s in shops], dtype="str"),
-            "currency": pd.array([s.currency for s in shops], dtype="str"),
-            "timezone": pd.array([s.timezone for s in shops], dtype="str"),
-            "size": [s.size for s in shops],
-            **{name: rate * factors for name, rate in rates.items()},
-            "effect": [s.effect for s in shops],
-            "new_version": np.array([s.new_version for s in shops], dtype="datetime64[D]").astype("datetime64[s]"),
-            "is_outlier": [s.is_outlier for s in shops],
-            "fault": pd.array([s.fault for s in shops], dtype="str"),
-        }
-    )
-
-
 def results(shops: Sequence[Shop], weeks: Sequence[str]) -> pd.DataFrame:
     """The result dataset of some weeks, straight from the accounts' numbers: what runs would have left, in seconds.
 
@@ -320,32 +289,24 @@ def _rows(shop: Shop, weeks: Sequence[str], mondays: Ints) -> pd.DataFrame:
     channel = np.array([c.message.channel for c in numbers.cells])
     known = {"opens_unique": channel != "sms", "spam_complaints": channel == "email", "bounced": channel == "email"}
     flows = list(dict.fromkeys(c.flow for c in numbers.cells))
-    of_flow = np.array([[c.flow is flow for c in numbers.cells] for flow in flows] + [[True] * channel.size])
+    of_flow = [[c.flow is flow for c in numbers.cells] for flow in flows] + [[True] * channel.size]
+    add_up = np.array(of_flow, dtype=np.int64)
     table: dict[str, Any] = {}
-    for name in (*_COUNTED, "cents"):
+    for name in (*COUNTS, "cents"):
         carries = known.get(name, np.ones(channel.size, dtype=bool))[:, None] & (sums["recipients"] > 0)
-        values = of_flow.astype(np.int64) @ np.where(carries, sums[name], 0)
-        table[name] = pd.array(values.ravel(), dtype="Int64")
-        table[name][((of_flow.astype(np.int64) @ carries.astype(np.int64)) == 0).ravel()] = pd.NA
+        values = add_up @ np.where(carries, sums[name], 0)
+        table[name] = pd.arrays.IntegerArray(values.ravel(), (add_up @ carries == 0).ravel())
     by_id = {m.id: m.name or "" for m in shop.world.metrics}
-    switch = 10**9 if shop.new_version is None else day_number(shop.new_version)
-    version = np.where(mondays >= switch, _VERSIONS[1], _VERSIONS[0])
+    version = [shop.version(iso_week(week).first) for week in weeks]
     is_template = np.array([f.name == TEMPLATE for f in flows] + [False])
-    frame = pd.DataFrame(
-        {
-            **table,
-            "account": shop.name,
-            "week": np.tile(np.array(weeks, dtype=object), len(flows) + 1),
-            "flow_id": np.repeat(np.array([*(f.id for f in flows), ""], dtype=object), len(weeks)),
-            "flow_name": np.repeat(np.array([*(f.name for f in flows), ""], dtype=object), len(weeks)),
-            "flow_type": np.repeat(
-                np.array([*(by_id.get(f.metric_id or "", "") for f in flows), ""], dtype=object), len(weeks)
-            ),
-            "template_version": np.where(is_template[:, None], version, "").ravel(),
-        }
-    )
-    frame = frame.assign(
-        conversion_value=frame["cents"].astype("float64") / 100,
+    facts = [(f.id, f.name, by_id.get(f.metric_id or "", "")) for f in flows] + [("", "", "")]
+    each = pd.DataFrame(facts, columns=["flow_id", "flow_name", "flow_type"])
+    frame = each.loc[each.index.repeat(len(weeks))].assign(
+        **table,
+        account=shop.name,
+        week=np.tile(weeks, len(facts)),
+        template_version=np.where(is_template[:, None], version, "").ravel(),
+        conversion_value=table["cents"].astype("float64") / 100,
         currency=shop.currency,
         timezone=shop.timezone,
         is_final=True,
@@ -355,7 +316,100 @@ def _rows(shop: Shop, weeks: Sequence[str], mondays: Ints) -> pd.DataFrame:
     return frame[frame["recipients"].fillna(0) > 0]
 
 
-_COUNTED = (
-    "recipients", "delivered", "opens_unique", "clicks_unique", "conversions", "conversion_uniques", "unsubscribes",
-    "spam_complaints", "bounced",
-)  # fmt: skip
+# -- the fleet behind HTTP on loopback -------------------------------------------------------------------------------
+
+
+class _ShopApp(SandboxApp):
+    """One account of the fleet: its own world, numbers and windows."""
+
+    def __init__(self, shop: Shop, time_scale: float) -> None:
+        super().__init__(
+            variant="no_scope" if shop.fault == "scope" else "quiet", seed=shop.seed, now=lambda: FLEET_NOW,
+            enforce_limits=True, time_scale=time_scale, denominator="delivered", week_starts="monday",
+            page_rows=5000,
+        )  # fmt: skip
+        self.world = shop.world
+        self.shop = shop
+
+    def counts(self) -> Counts:
+        return _counts(self.shop)
+
+
+@lru_cache(maxsize=64)
+def _counts(shop: Shop) -> Counts:
+    return Counts(numbers_of(shop), FLEET_NOW.replace(tzinfo=None))
+
+
+class FleetApp:
+    """A fleet as a WSGI app: the private key says which account is asked, and each has Klaviyo's windows of its own.
+
+    Parameters
+    ----------
+    shops : sequence of Shop
+        Of `accounts`.
+    time_scale : float
+        Windows and latencies are that many times shorter: at 60 a minute is a second.
+    """
+
+    def __init__(self, shops: Sequence[Shop], *, time_scale: float = 60.0) -> None:
+        self._scale = time_scale
+        self._apps = {f"Klaviyo-API-Key {shop.key}": _ShopApp(shop, time_scale) for shop in shops}
+        self._nobody = next(iter(self._apps.values()))
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        """Answer as the account whose key it is."""
+        app = self._apps.get(environ.get("HTTP_AUTHORIZATION", ""))
+        if app is None:
+            return self._nobody(environ, start_response)  # refuses the key in Klaviyo's words
+        time.sleep(app.shop.latency / self._scale)
+        if app.shop.fault == "unavailable":
+            body = {"errors": [{"status": 503, "code": "service_unavailable", "title": "Unavailable", "detail": ""}]}
+            return Response(json.dumps(body), 503, content_type="application/vnd.api+json")(environ, start_response)
+        if app.shop.fault != "expired":
+            environ["HTTP_AUTHORIZATION"] = f"Klaviyo-API-Key {SANDBOX_KEY}"
+        if Request(environ).path.rstrip("/") == "/api/accounts":
+            return _told(app, environ)(environ, start_response)
+        return app(environ, start_response)
+
+
+def _told(app: _ShopApp, environ: WSGIEnvironment) -> Response:
+    """The sandbox's answer about the account, with this one's zone and currency."""
+    response = Response.from_app(app, environ, buffered=True)
+    if response.status_code == 200:
+        body = json.loads(response.get_data())
+        facts = body["data"][0]["attributes"]
+        given = {"timezone": app.shop.timezone, "preferred_currency": app.shop.currency}
+        facts |= {name: value for name, value in given.items() if name in facts}
+        response.set_data(json.dumps(body))
+    return response
+
+
+@contextmanager
+def serving(app: WSGIApplication, *, port: int = 0) -> Iterator[str]:
+    """Serve an app on loopback while the block runs, and give its address; a taken port is left for a free one."""
+    try:
+        server = bound_server(port, app)
+    except OSError:
+        server = bound_server(0, app)
+    thread = threading.Thread(target=server.serve_forever, name="simulated-fleet", daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def accounts_toml(shops: Sequence[Shop], address: str) -> str:
+    """The ``accounts.toml`` of a served fleet."""
+    head = f'[defaults]\nconversion_metric = "{METRIC}"\nbase_url = "{address}"\n'
+    sections = (
+        f'\n[accounts.{s.name}]\napi_key_env = "{s.variable}"\ntags = {json.dumps(list(s.tags))}\n' for s in shops
+    )
+    return head + "".join(sections)
+
+
+def environment(shops: Sequence[Shop]) -> dict[str, str]:
+    """The keys of a served fleet by their variables, and its clock."""
+    return {s.variable: s.key for s in shops} | {"FLOWPERF_SANDBOX_NOW": FLEET_NOW.isoformat()}

@@ -1,27 +1,166 @@
-"""Where reports are computed: processes of this machine, or the workers of a Dask cluster, behind one interface."""
+"""One account's answers → its report's files: a pure function, and the workers that compute it, which ask nobody.
+
+Workers are processes of this machine, or those of a Dask cluster, behind one interface. They get frames and no key.
+"""
 
 from __future__ import annotations
 
+import functools
+import html
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
+import pandas as pd
+
 from flowperf_helpers import __version__
 from flowperf_helpers.errors import ArgumentError, FlowperfError
-from flowperf_helpers.fleet.render import Rendered, Task, render
+from flowperf_helpers.fleet import results
+from flowperf_helpers.report.data import WeekData
 
-__all__ = ["Workers", "open_workers"]
+__all__ = ["Rendered", "Task", "Workers", "open_workers", "render", "report_page"]
 
 SECONDS_TO_ANSWER = 10
 DEATHS = 3
 """Workers that one account's report may take with it (out of memory, killed) before it counts as failed."""
+_MARK = "<!-- a part of the report -->"
+
+
+# -- what is computed ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a worker gets: frames and facts, no key, no address of an account, no place to write to.
+
+    Attributes
+    ----------
+    answers : WeekData
+    facts : DataFrame
+        ``flow_id, flow_type, template_version``, as `results.flow_rows` wants them.
+    version : str
+        Of the package that sends it.
+    with_page : bool
+        Whether the page is made here; not where the notebook makes it.
+    earlier : sequence of mapping
+        Headlines of the account's other weeks, as far as `flowperf_helpers.report.memory.remember` needs them.
+    """
+
+    answers: WeekData
+    facts: pd.DataFrame
+    version: str = __version__
+    with_page: bool = True
+    earlier: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a worker gives back.
+
+    Attributes
+    ----------
+    files : dict
+        Kind (``html, parquet, xlsx, json``) to content.
+    rows : bytes
+        The account's part of the dataset, as Parquet.
+    summary : dict
+        JSON values for the fleet's own files: ``title, currency, timezone, sandbox, is_final, sentence``.
+    cpu_seconds : float
+        What it took.
+    """
+
+    files: dict[str, bytes]
+    rows: bytes
+    summary: dict[str, Any]
+    cpu_seconds: float
+
+
+def render(task: Task) -> Rendered:
+    """Compute one account's report: the numbers, the page, the data files, the rows of the dataset.
+
+    Raises
+    ------
+    ArgumentError
+        This worker has another version of the package.
+    """
+    from flowperf_helpers.report.document import WeeklyReport
+    from flowperf_helpers.report.export import files
+
+    if task.version != __version__:  # two accounts of a fleet are never counted by two rules
+        raise ArgumentError(
+            f"A worker has flowperf {__version__} and the fleet was started by {task.version}: install the same "
+            "version on both."
+        )
+    started = time.process_time()
+    report = WeeklyReport(task.answers)
+    made = files(report)
+    contents = {"parquet": made["data.parquet"], "xlsx": made["data.xlsx"], "json": made["headline.json"]}
+    if task.with_page:
+        contents["html"] = report_page(report, task.earlier).encode()
+    rows = results.flow_rows(report, task.facts)
+    summary = {
+        "title": report.headline()["account"]["title"],
+        "currency": task.answers.account["currency"],
+        "timezone": str(task.answers.account["timezone"]),
+        "sandbox": bool(task.answers.account["sandbox"]),
+        "is_final": bool(rows["is_final"].all()),
+        "sentence": "; ".join([verdict.title for verdict in report.view.verdicts[:2]] or [report.view.money_place]),
+    }
+    return Rendered(contents, results.to_parquet(rows), summary, time.process_time() - started)
+
+
+def report_page(report: Any, earlier: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The page that `flowperf weekly` makes of the stock notebook, without a kernel.
+
+    Parameters
+    ----------
+    report : WeeklyReport
+    earlier : sequence of mapping
+        As `Task` has them.
+    """
+    from flowperf_helpers.report.html import bare_part
+    from flowperf_helpers.report.memory import linked_weeks, marked_since, memory_part, page_before, remember
+
+    first, *others = (part.html for part in report.parts())
+    memory = remember(report.headline(), earlier)
+    links = page_before(report.headline(), earlier) | {"../../index.html": "All accounts"}
+    first = linked_weeks(marked_since(first, memory), links)
+    parts = [bare_part(part) for part in (first, memory_part(memory), *others) if part]
+    mark = "SANDBOX: " if report.answers.account["sandbox"] else ""
+    head, *between = _shell(len(parts))
+    title = f"{mark}{report.headline()['account']['title']}, week {report.answers.week}"
+    page = [part + after for part, after in zip(parts, between, strict=True)]
+    return head.replace(_MARK, html.escape(title)) + "".join(page)
+
+
+@functools.cache
+def _shell(parts: int) -> tuple[str, ...]:
+    """What the page's template puts before, between and after its parts; the template is filled once per worker."""
+    from flowperf_helpers.report.html import notebook_page
+
+    slot = "<!-- slot -->"
+    cells: list[dict[str, Any]] = [
+        {
+            "cell_type": "code", "execution_count": None, "id": f"part-{number}", "metadata": {}, "source": "",
+            "outputs": [{"output_type": "execute_result", "execution_count": 1, "metadata": {},
+                         "data": {"text/html": slot}}],
+        }
+        for number in range(parts)
+    ]  # fmt: skip
+    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}
+    return tuple(notebook_page(notebook, title=_MARK).replace(html.escape(_MARK), _MARK).split(slot))
+
+
+# -- who computes it -------------------------------------------------------------------------------------------------
 
 
 class Workers:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from flowperf_helpers.account.timeframes import iso_week
 
-__all__ = ["Memory", "linked_weeks", "marked_since", "memory_part", "remember"]
+__all__ = ["Memory", "linked_weeks", "marked_since", "memory_part", "page_before", "remember"]
 
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth")
 
@@ -89,6 +89,15 @@ def marked_since(first_screen: str, memory: Memory) -> str:
         place = Markup("<!--since {} {}-->").format(flow_id, statistic)
         first_screen = first_screen.replace(place, Markup(' <span class="sub">still so, {}</span>').format(words))
     return first_screen
+
+
+def page_before(
+    headline: Mapping[str, Any], earlier: Iterable[Mapping[str, Any]], prefix: str = "weekly"
+) -> dict[str, str]:
+    """The page of the last report before a week, its words by its file's name; empty where there is none."""
+    weeks = [other["week"] for other in earlier if other["week"] < headline["week"]]
+    last = max(weeks, default="")
+    return {f"{prefix}-{headline['account']['name']}-{last}.html": f"Week {int(last[-2:])}"} if last else {}
 
 
 def linked_weeks(page: str, links: Mapping[str, str]) -> str:

@@ -74,12 +74,12 @@ def shops_of(count: int, flows: int | None) -> list[Any]:
 
 def serve(count: int, flows: int | None, scale: float, folder: Path) -> None:
     """Serve until killed; what a run needs lies in the folder."""
-    from flowperf_helpers.fleet import serve as serving
+    from flowperf_helpers.fleet import simulate
 
     shops = shops_of(count, flows)
-    with serving.serving(_Kept(serving.fleet_app(shops, time_scale=scale))) as address:
-        (folder / "accounts.toml").write_text(serving.accounts_toml(shops, address))
-        (folder / "environment.json").write_text(json.dumps(serving.environment(shops)))
+    with simulate.serving(_Kept(simulate.FleetApp(shops, time_scale=scale))) as address:
+        (folder / "accounts.toml").write_text(simulate.accounts_toml(shops, address))
+        (folder / "environment.json").write_text(json.dumps(simulate.environment(shops)))
         (folder / "address").write_text(address)
         signal.pause()
 
@@ -117,8 +117,7 @@ def _computed_by_nobody() -> Any:
     from concurrent.futures import Executor, Future
 
     from flowperf_helpers.fleet import results, simulate
-    from flowperf_helpers.fleet.render import Rendered
-    from flowperf_helpers.fleet.workers import Workers
+    from flowperf_helpers.fleet.workers import Rendered, Workers
 
     rows = simulate.results(simulate.accounts(1, flows=1, broken=0), [WEEK])
 
@@ -136,10 +135,9 @@ def _computed_by_nobody() -> Any:
 
 def drive(out: str, workers: int, scheduler: str | None, scale: float) -> None:
     """Run the fleet of the environment, print what it took as JSON, and end with its exit code."""
-    from flowperf_helpers.fleet.accounts import members
-    from flowperf_helpers.fleet.progress import Progress
-    from flowperf_helpers.fleet.run import Fleet, exit_code
-    from flowperf_helpers.fleet.summary import summarise, write_summary
+    from flowperf_helpers.fleet.accounts import exit_code, members
+    from flowperf_helpers.fleet.command import write_summary
+    from flowperf_helpers.fleet.run import Fleet, Progress
     from flowperf_helpers.fleet.workers import open_workers
     from flowperf_helpers.klaviyo.rate_limits import scaled_limits
 
@@ -149,12 +147,12 @@ def drive(out: str, workers: int, scheduler: str | None, scale: float) -> None:
     with fleet.locked():
         plan = fleet.plan()
         planned = time.perf_counter()
-        outcomes = [*plan.kept, *plan.failed]
+        outcomes = plan.settled
         if plan.to_ask:
             with open_workers(workers, scheduler) if workers else _computed_by_nobody() as pool:
                 outcomes = fleet.run(plan, pool)
         ran = time.perf_counter()
-        write_summary(summarise(outcomes, WEEK, out), out)
+        write_summary(outcomes, WEEK, out)
     own = resource.getrusage(resource.RUSAGE_SELF)
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     made = [outcome.manifest for outcome in outcomes if outcome.manifest]
@@ -232,9 +230,8 @@ def memory(counts: list[int], flows: int | None) -> None:
 def rendering(flows: int, reports: int = 16) -> None:
     """Print reports per minute of the workers alone: answers are there, nobody asks, reads or writes."""
     from flowperf_helpers import connect
-    from flowperf_helpers.fleet.render import Task
-    from flowperf_helpers.fleet.run import week_facts
-    from flowperf_helpers.fleet.workers import open_workers
+    from flowperf_helpers.fleet.results import week_facts
+    from flowperf_helpers.fleet.workers import Task, open_workers
     from flowperf_helpers.report.data import fetch_week
 
     with tempfile.TemporaryDirectory() as name, served(1, flows, 600.0, Path(name)) as environment:

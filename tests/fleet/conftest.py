@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from flowperf_helpers.fleet import serve, simulate
-from flowperf_helpers.fleet.accounts import Member, members
-from flowperf_helpers.fleet.results import FleetWeek
-from flowperf_helpers.fleet.run import Fleet, FleetPlan, Outcome
-from flowperf_helpers.fleet.summary import summarise, write_summary
+from flowperf_helpers.fleet import simulate
+from flowperf_helpers.fleet.accounts import Member, Outcome, members
+from flowperf_helpers.fleet.command import write_summary
+from flowperf_helpers.fleet.run import Fleet, FleetPlan
 from flowperf_helpers.fleet.workers import Workers
 from flowperf_helpers.klaviyo.rate_limits import scaled_limits
 
@@ -33,7 +32,6 @@ class Ran:
     out: Path
     plan: FleetPlan
     outcomes: list[Outcome]
-    summary: FleetWeek
 
     def members(self, *names: str) -> list[Member]:
         """Sections of the fleet's file."""
@@ -82,12 +80,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
     """The small fleet's first run: two accounts done, five broken ones named."""
     folder = tmp_path_factory.mktemp("fleet")
     shops = small_fleet()
-    app = Counted(serve.fleet_app(shops, time_scale=SCALE))
-    with serve.serving(app) as address:
+    app = Counted(simulate.FleetApp(shops, time_scale=SCALE))
+    with simulate.serving(app) as address:
         file = folder / "accounts.toml"
-        file.write_text(serve.accounts_toml(shops, address), encoding="utf-8")
+        file.write_text(simulate.accounts_toml(shops, address), encoding="utf-8")
         environ = {
-            **os.environ, **serve.environment(shops),
+            **os.environ, **simulate.environment(shops),
             "FLOWPERF_ACCOUNTS": str(file), "FLOWPERF_HOME": str(folder / "home"),
         }  # fmt: skip
         fleet = Fleet(
@@ -95,6 +93,5 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
         )
         plan = fleet.plan()
         outcomes = fleet.run(plan, here())
-        summary = summarise(outcomes, WEEK, str(folder / "out"))
-        write_summary(summary, str(folder / "out"))
-        yield Ran(shops, app, environ, folder / "out", plan, outcomes, summary)
+        write_summary(outcomes, WEEK, str(folder / "out"))
+        yield Ran(shops, app, environ, folder / "out", plan, outcomes)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fleets import WEEKS, Law, draw
+from fleets import WEEKS, Law, draw, write_results
 
 from flowperf_helpers.errors import ArgumentError, NoRowsError, PayloadError
 from flowperf_helpers.fleet import (
@@ -18,7 +18,6 @@ from flowperf_helpers.fleet import (
     not_comparable,
     read_failed,
     read_results,
-    results,
     revenue_by_currency,
     template_effect,
     template_rows,
@@ -222,7 +221,7 @@ def test_results_are_read_from_where_a_run_wrote_them(tmp_path: Path) -> None:
         read_results(place)
     assert read_failed(place).empty
     rows = draw(Law(accounts=3), 1).results
-    results.write(rows[rows["week"] >= WEEKS[-2]], place)
+    write_results(rows[rows["week"] >= WEEKS[-2]], place)
     assert 6 == len(read_results(place))
     file = tmp_path / "fleet.json"
     file.write_text('{"accounts": [{"account": "a", "status": "failed"}]}')

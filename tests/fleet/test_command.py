@@ -158,6 +158,20 @@ def test_files_of_the_fleet_that_cannot_be_written_are_a_sentence(
     assert "shop-0002: This customer has to reconnect" in done.output
 
 
+def test_accounts_keep_the_order_of_the_file_when_nobody_is_left_to_ask(
+    typed: object, ran: Ran, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A failed account stands between the kept ones as in accounts.toml, also where no account has to be asked."""
+    shutil.copytree(ran.out / "manifests", "out/manifests")
+    for name, value in ran.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("FLOWPERF_PACING", "off")
+    names = ["shop-0001", "shop-0002", "shop-0007"]
+    done = typed("fleet", "--out", "out", "--week", WEEK, "--accounts", ",".join(names), "--quiet")  # type: ignore[operator]
+    assert 6 == done.exit_code, done.output
+    assert names == [row["account"] for row in json.loads(Path("out/fleet.json").read_text())["accounts"]]
+
+
 class _Denied(MemoryFileSystem):
     """A bucket that may be read and not written."""
 

@@ -16,8 +16,8 @@ from fleet.conftest import WEEK, Ran, earlier_week, here
 
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.fleet import results, simulate
-from flowperf_helpers.fleet.progress import Progress
-from flowperf_helpers.fleet.run import Outcome, exit_code, fleet_week
+from flowperf_helpers.fleet.accounts import Outcome, exit_code
+from flowperf_helpers.fleet.run import Progress, fleet_week
 from flowperf_helpers.fleet.simulate import TEMPLATE
 
 pytestmark = pytest.mark.xdist_group("fleet")
@@ -98,6 +98,9 @@ def test_pages_remember_the_weeks_before(ran: Ran, tmp_path: Path) -> None:
     page = (folder / f"weekly-{GOOD[0]}-{WEEK}.html").read_text(encoding="utf-8")
     assert ("Gone since 2026-W46." in page, "Gone since 2026-W48." in page) == (True, False)
     assert page.count("Still so, second week:") == len(headline["signals"])
+    links = '<a href="weekly-{0}-2026-W46.html">Week 46</a><a href="../../index.html">All accounts</a>'
+    assert links.format(GOOD[0]) in page
+    assert (ran.out / "reports" / GOOD[0] / "../../index.html").is_file()
     assert "Since the last report" not in (ran.out / "reports" / GOOD[0] / f"weekly-{GOOD[0]}-{WEEK}.html").read_text()
 
 
@@ -193,7 +196,7 @@ def test_a_full_disk_asks_nobody_else(ran: Ran, tmp_path: Path, monkeypatch: pyt
     fleet = ran.fleet(tmp_path / "out", *GOOD)
     plan = fleet.plan()
     with monkeypatch.context() as patch:
-        patch.setattr("flowperf_helpers.fleet.files._replace", full)
+        patch.setattr("flowperf_helpers.fleet.results._replace", full)
         outcomes = fleet.run(plan, here())
     assert 7 == exit_code(outcomes)
     assert "could not be written" in outcomes[0].reason

@@ -17,8 +17,7 @@ from fleet.conftest import WEEK, Ran, earlier_week
 
 from flowperf_helpers import connect
 from flowperf_helpers.errors import ArgumentError, FlowperfError
-from flowperf_helpers.fleet import render, results, workers
-from flowperf_helpers.fleet.run import week_facts
+from flowperf_helpers.fleet import results, workers
 from flowperf_helpers.report import WeekData, WeeklyReport, fetch_week
 from flowperf_helpers.report.run.weekly import run_weekly
 
@@ -27,13 +26,13 @@ NAME = "shop-0001"
 
 
 @pytest.fixture(scope="module")
-def task(ran: Ran) -> render.Task:
+def task(ran: Ran) -> workers.Task:
     """What a worker gets of one account; its answers are in the store."""
     account = connect(NAME, environ=ran.environ)
-    return render.Task(fetch_week(account, week=WEEK), week_facts(account))
+    return workers.Task(fetch_week(account, week=WEEK), results.week_facts(account))
 
 
-def test_a_task_carries_no_secret(task: render.Task, ran: Ran) -> None:
+def test_a_task_carries_no_secret(task: workers.Task, ran: Ran) -> None:
     """Neither the key nor its variable nor the account's address leaves the process that asks."""
     content = pickle.dumps(task)
     shop = ran.shops[0]
@@ -41,9 +40,9 @@ def test_a_task_carries_no_secret(task: render.Task, ran: Ran) -> None:
         assert secret.encode() not in content
 
 
-def test_a_killed_worker_loses_nothing(task: render.Task) -> None:
+def test_a_killed_worker_loses_nothing(task: workers.Task) -> None:
     """A killed worker is replaced and the report comes out the same; what always kills its worker is a sentence."""
-    expected = render.render(task)
+    expected = workers.render(task)
     with workers.open_workers(1) as pool:
         executor = pool._executor
         assert isinstance(executor, ProcessPoolExecutor)
@@ -65,19 +64,19 @@ class _Deadly(WeekData):
         return os._exit, (9,)
 
 
-def _same(one: render.Rendered, other: render.Rendered) -> bool:
+def _same(one: workers.Rendered, other: workers.Rendered) -> bool:
     """Whether two renderings hold the same; a spreadsheet is stamped with the moment it was made."""
     files = [{kind: content for kind, content in r.files.items() if kind != "xlsx"} for r in (one, other)]
     return files[0] == files[1] and one.rows == other.rows and one.summary == other.summary
 
 
-def test_another_version_is_refused(task: render.Task) -> None:
+def test_another_version_is_refused(task: workers.Task) -> None:
     """A worker that has another version than the run says both and computes nothing."""
     with pytest.raises(ArgumentError, match=r"was started by 0\.0\.1: install the same version"):
-        render.render(replace(task, version="0.0.1"))
+        workers.render(replace(task, version="0.0.1"))
 
 
-def test_a_cluster_computes_the_same(task: render.Task, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cluster_computes_the_same(task: workers.Task, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Dask worker returns what a process returns; one of another version is refused before it gets anything."""
     with LocalCluster(
         n_workers=1, threads_per_worker=1, processes=False, protocol="tcp://", host="127.0.0.1", dashboard_address=None
@@ -85,7 +84,7 @@ def test_a_cluster_computes_the_same(task: render.Task, monkeypatch: pytest.Monk
         address = cluster.scheduler_address
         with workers.open_workers(1, address) as pool:
             assert 1 == pool.count
-            assert _same(render.render(task), pool.render(task))
+            assert _same(workers.render(task), pool.render(task))
         monkeypatch.setattr(workers, "_version", _other_version)
         with pytest.raises(ArgumentError, match=r"has flowperf 9\.9"), workers.open_workers(1, address):
             pass
@@ -123,11 +122,11 @@ def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch: pytest.Mo
 
 
 @pytest.mark.notebook
-def test_the_notebook_gives_the_same_page_and_numbers(task: render.Task, ran: Ran, tmp_path: Path) -> None:
+def test_the_notebook_gives_the_same_page_and_numbers(task: workers.Task, ran: Ran, tmp_path: Path) -> None:
     """The page without a kernel is the notebook's page with what it remembers, and all numbers are the same."""
     before = earlier_week(WeeklyReport(task.answers).headline(), "2026-W46")
     (tmp_path / f"weekly-{NAME}-2026-W46.json").write_text(json.dumps(before), encoding="utf-8")
-    made = render.render(replace(task, earlier=[before]))
+    made = workers.render(replace(task, earlier=[before]))
     os.environ.update({k: v for k, v in ran.environ.items() if k.endswith("_KLAVIYO_KEY") or k.startswith("FLOWPERF")})
     try:
         manifest = run_weekly(NAME, out=tmp_path, week=WEEK, environ=ran.environ)

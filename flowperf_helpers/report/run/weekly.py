@@ -28,7 +28,7 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.report.digest import check_condition
-from flowperf_helpers.report.memory import Memory, linked_weeks, marked_since, memory_part, remember
+from flowperf_helpers.report.memory import Memory, linked_weeks, marked_since, memory_part, page_before, remember
 from flowperf_helpers.report.run.archive import INDEX, Headlines, may_replace, read_headlines, series_of, update_archive
 from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
 from flowperf_helpers.report.run.deadline import Deadline
@@ -220,8 +220,7 @@ def run_weekly(
             tell(line)
         names = file_names(account, headline["week"], prefix=prefix)
         memory = remember(headline, earlier)
-        links = _links(headline["week"], earlier, lambda other: file_names(account, other, prefix=prefix)["html"])
-        links |= {INDEX: "All weeks"} if listed else {}
+        links = page_before(headline, earlier, prefix) | ({INDEX: "All weeks"} if listed else {})
         delivered = _finish(
             executed, bundle, headline, memory, out, names=names, links=links, pdf=pdf, deadline=deadline
         )
@@ -366,12 +365,6 @@ def _listed(kept: Sequence[Delivered]) -> str:
     """Folder and names of files, as a sentence ends with them."""
     folder = kept[0].path.removesuffix(Path(kept[0].path).name).rstrip("/")
     return f"{folder or '.'}: {', '.join(Path(file.path).name for file in kept)}"
-
-
-def _links(week: str, earlier: Sequence[Mapping[str, Any]], page_of: Callable[[str], str]) -> dict[str, str]:
-    """The page of the last report before a week: its words by its address."""
-    before = [other["week"] for other in earlier if other["week"] < week]
-    return {page_of(before[-1]): f"Week {int(before[-1][-2:])}"} if before else {}
 
 
 def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
