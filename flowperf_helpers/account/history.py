@@ -11,8 +11,9 @@ from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.frames.columns import row_keys
 
-__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "earlier_answers", "ending", "rehearse"]
+__all__ = ["DAYS", "REHEARSED_WEEKS", "WEEKS", "Subject", "answers_before", "earlier_answers", "ending", "rehearse"]
 
 WEEKS = 51
 DAYS = 59
@@ -53,6 +54,47 @@ def rehearse(account: Any, conversion_metric_id: str, flow_ids: Sequence[str] | 
         ]
         if then.plan(queries).requests:
             then.run(queries)
+
+
+Subject = tuple[str, tuple[str, ...] | None]
+"""A conversion metric and the flows it is asked of, None for all."""
+
+
+def answers_before(
+    account: Any,
+    subjects: Sequence[Subject],
+    series: Sequence[pd.DataFrame],
+    before: Window,
+) -> pd.DataFrame:
+    """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked.
+
+    Of today only the report's own answers count, so that no notebook opened before it moves its numbers.
+    Of an interval that had settled when it was asked, the first and the last answer of earlier days are kept (of the
+    week before, all): what lies between tells nothing of settling nor of restatements.
+    """
+    for metric, flow_ids in subjects:
+        rehearse(account, metric, flow_ids)
+    since = account.now() - pd.Timedelta(weeks=REHEARSED_WEEKS + 1)
+    frame: pd.DataFrame = account.history("series", since=since, conversion_metric_id=[m for m, _ in subjects])
+    if frame.empty:
+        return frame
+    bounds = ["interval_start", "interval_end"]
+    shown = pd.concat([part[bounds] for part in series])
+    own = [pd.Timestamp(part.attrs["fetched_at"]) for part in series]
+    today = min(own).tz_convert(account.timezone).normalize()
+    of_report = pd.Series(False, index=frame.index)
+    for metric, flow_ids in subjects:
+        of_metric = frame["conversion_metric_id"] == metric
+        of_report |= of_metric if flow_ids is None else of_metric & frame["flow_id"].isin(flow_ids)
+    earlier = frame["fetched_at"] < today
+    of_report &= earlier | frame["fetched_at"].isin(own)
+    of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
+    settled = earlier & (frame["fetched_at"] - frame["interval_end"] >= pd.Timedelta(days=account.attribution_days))
+    settled &= of_report & (frame["interval_start"] != before.bounds(account.timezone)[0])
+    asked = frame.loc[settled, row_keys(frame)]  # oldest request first
+    between = asked.duplicated(keep="first") & asked.duplicated(keep="last")
+    of_report[between.index[between]] = False
+    return frame[of_report].reset_index(drop=True)
 
 
 def earlier_answers(account: Any, conversion_metric: str, window: Window) -> pd.DataFrame:

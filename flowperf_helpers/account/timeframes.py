@@ -24,8 +24,10 @@ __all__ = [
     "Preset",
     "Timeframe",
     "Window",
+    "a_year_before",
     "iso_week",
     "last_complete_week",
+    "last_year_weeks",
     "parse_timeframe",
     "recent_weeks",
 ]
@@ -248,6 +250,23 @@ def iso_week(label: str) -> Window:
     except ValueError as error:
         raise ArgumentError(f"{label[:40]!r} is not an ISO week: write it as 2026-W47.") from error
     return Window(monday, monday + timedelta(days=6))
+
+
+def a_year_before(window: Window) -> Window:
+    """The ISO week of the same number in the ISO year before; for week 53, where that year has none, 52 weeks before.
+
+    52 weeks before is the neighbour's number whenever a year of 53 weeks lies between.
+    """
+    year, week, _ = window.first.isocalendar()
+    try:
+        return iso_week(f"{year - 1}-W{week:02d}")
+    except ArgumentError:
+        return window.shift(-52 * 7)
+
+
+def last_year_weeks(window: Window, count: int = 26) -> list[Window]:
+    """What stands for a year ago beside each of so many weeks that end with ``window``, oldest first."""
+    return [a_year_before(window.shift(-7 * back)) for back in reversed(range(count))]
 
 
 def last_complete_week(now: datetime) -> Window:

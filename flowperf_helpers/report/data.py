@@ -10,30 +10,23 @@ import pandas as pd
 
 from flowperf_helpers.account.connection import title_of
 from flowperf_helpers.account.discovery import REVENUE
-from flowperf_helpers.account.history import DAYS, REHEARSED_WEEKS, WEEKS, ending, rehearse
+from flowperf_helpers.account.history import DAYS, WEEKS, Subject, answers_before, ending
 from flowperf_helpers.account.queries import GROUP_BY_SINCE, ReportQuery
-from flowperf_helpers.account.timeframes import Window, iso_week, last_complete_week
+from flowperf_helpers.account.timeframes import Window, a_year_before, iso_week, last_complete_week, last_year_weeks
 from flowperf_helpers.errors import ArgumentError, FlowperfError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, REQUIRED_GROUP_BY, STATISTICS
-from flowperf_helpers.frames.columns import row_keys
 
 __all__ = [
     "GROUP_BY",
     "REPORT_STATISTICS",
     "WeekData",
-    "a_year_before",
     "fetch_week",
-    "last_year_weeks",
     "plan_week",
     "report_week",
 ]
 
 
 # What Klaviyo answered for one report, and which week a report is about.
-
-_YEAR_OF_WEEKS = 52 * 7
-LAST_YEAR_WEEKS = 26
-"""Weeks of the year before: as many as the picture of the weeks shows."""
 
 
 @dataclass(frozen=True)
@@ -111,23 +104,6 @@ class WeekData:
         return f"the week 52 weeks ago, {label}, as the year before has no week {self.week[-2:]}"
 
 
-def a_year_before(window: Window) -> Window:
-    """The ISO week of the same number in the ISO year before; for week 53, where that year has none, 52 weeks before.
-
-    52 weeks before is the neighbour's number whenever a year of 53 weeks lies between.
-    """
-    year, week, _ = window.first.isocalendar()
-    try:
-        return iso_week(f"{year - 1}-W{week:02d}")
-    except ArgumentError:
-        return window.shift(-_YEAR_OF_WEEKS)
-
-
-def last_year_weeks(window: Window, count: int = LAST_YEAR_WEEKS) -> list[Window]:
-    """What stands for a year ago beside each of so many weeks that end with ``window``, oldest first."""
-    return [a_year_before(window.shift(-7 * back)) for back in reversed(range(count))]
-
-
 def report_week(now: pd.Timestamp, week: str = "", *, allow_partial: bool = False) -> Window:
     """The week to report at ``now`` (the account's clock): the one asked for, or the last complete one.
 
@@ -175,7 +151,7 @@ def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) ->
     return ReportQuery(metric, window, REPORT_STATISTICS, None, flow_ids, group_by=GROUP_BY)
 
 
-def _last_year_queries(account: Any, window: Window, subjects: Sequence[_Subject]) -> list[ReportQuery]:
+def _last_year_queries(account: Any, window: Window, subjects: Sequence[Subject]) -> list[ReportQuery]:
     """The half-years that hold the weeks of the year before, of each metric that may carry money."""
     halves = {}
     for week in last_year_weeks(window):
@@ -295,7 +271,7 @@ def fetch_week(
         daily=frames["daily"],
         flows=flows,
         messages=_messages(account, flows, values),
-        history=_history(account, subjects, [*collected["weekly"], *collected["daily"]], window.previous()),
+        history=answers_before(account, subjects, [*collected["weekly"], *collected["daily"]], window.previous()),
         unknown=unknown,
         notes=list(
             dict.fromkeys(
@@ -313,7 +289,7 @@ def fetch_week(
 
 
 def _last_year(
-    account: Any, window: Window, subjects: Sequence[_Subject], refresh: bool
+    account: Any, window: Window, subjects: Sequence[Subject], refresh: bool
 ) -> tuple[list[pd.DataFrame], list[str]]:
     """The half-years of `_last_year_queries`; without them there is a report all the same, and a note."""
     try:
@@ -338,14 +314,10 @@ def _of_weeks(parts: Sequence[pd.DataFrame], weeks: Sequence[Window], zone: Any)
     return frame if len(frame) else None
 
 
-_Subject = tuple[str, tuple[str, ...] | None]
-"""A conversion metric and the flows it is asked of, None for all."""
-
-
 class _Subjects(NamedTuple):
     """What is asked, the flows at stake, the metrics' names, and notes."""
 
-    pairs: list[_Subject]
+    pairs: list[Subject]
     flows: pd.DataFrame
     metrics: pd.DataFrame
     notes: tuple[str, ...] = ()
@@ -366,7 +338,7 @@ def _subjects(account: Any, integration: str, conversion_metric: str) -> _Subjec
                 "leave --integration out to report all flows."
             )
         flows = flows[flows["flow_id"].isin(flow_ids)].reset_index(drop=True)
-    subjects: list[_Subject]
+    subjects: list[Subject]
     notes: tuple[str, ...] = ()
     if conversion_metric:
         metric = account.conversion_metric(conversion_metric, integration=integration or None)
@@ -450,43 +422,6 @@ def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.Dat
         counted = ~frame["is_variation"] | frame["flow_message_id"].isin(values["flow_message_id"])
         frame = frame[counted].reset_index(drop=True)
     return frame
-
-
-def _history(
-    account: Any,
-    subjects: Sequence[_Subject],
-    series: Sequence[pd.DataFrame],
-    before: Window,
-) -> pd.DataFrame:
-    """Earlier answers about what the report shows: its flows, its weeks and its days, whatever else was asked.
-
-    Of today only the report's own answers count, so that no notebook opened before it moves its numbers.
-    Of an interval that had settled when it was asked, the first and the last answer of earlier days are kept (of the
-    week before, all): what lies between tells nothing of settling nor of restatements.
-    """
-    for metric, flow_ids in subjects:
-        rehearse(account, metric, flow_ids)
-    since = account.now() - pd.Timedelta(weeks=REHEARSED_WEEKS + 1)
-    frame: pd.DataFrame = account.history("series", since=since, conversion_metric_id=[m for m, _ in subjects])
-    if frame.empty:
-        return frame
-    bounds = ["interval_start", "interval_end"]
-    shown = pd.concat([part[bounds] for part in series])
-    own = [pd.Timestamp(part.attrs["fetched_at"]) for part in series]
-    today = min(own).tz_convert(account.timezone).normalize()
-    of_report = pd.Series(False, index=frame.index)
-    for metric, flow_ids in subjects:
-        of_metric = frame["conversion_metric_id"] == metric
-        of_report |= of_metric if flow_ids is None else of_metric & frame["flow_id"].isin(flow_ids)
-    earlier = frame["fetched_at"] < today
-    of_report &= earlier | frame["fetched_at"].isin(own)
-    of_report &= pd.MultiIndex.from_frame(frame[bounds]).isin(pd.MultiIndex.from_frame(shown[bounds]))
-    settled = earlier & (frame["fetched_at"] - frame["interval_end"] >= pd.Timedelta(days=account.attribution_days))
-    settled &= of_report & (frame["interval_start"] != before.bounds(account.timezone)[0])
-    asked = frame.loc[settled, row_keys(frame)]  # oldest request first
-    between = asked.duplicated(keep="first") & asked.duplicated(keep="last")
-    of_report[between.index[between]] = False
-    return frame[of_report].reset_index(drop=True)
 
 
 def _logged(name: str, frame: pd.DataFrame, metric: str) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from flowperf_helpers.account.timeframes import last_year_weeks
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import count_text, money_text, percent_text, points_text, short_name
 from flowperf_helpers.plots.svg import Layer, axis_ticks, heat_strip, layered, marks, sparkline, stacked_weeks
-from flowperf_helpers.report.data import last_year_weeks
 from flowperf_helpers.report.verdicts import about
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, WeekView
 

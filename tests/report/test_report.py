@@ -21,13 +21,12 @@ from sized_week import sized_week
 
 from flowperf_helpers import connect
 from flowperf_helpers.account import discovery
-from flowperf_helpers.account.timeframes import iso_week
+from flowperf_helpers.account.timeframes import a_year_before, iso_week, last_year_weeks
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.report import WeekData, WeeklyReport, compute, fetch_week, pictures, plan_week, report_week
 from flowperf_helpers.report.claims import COLUMNS, Claims
-from flowperf_helpers.report.data import a_year_before, last_year_weeks
 from flowperf_helpers.report.evidence import at_this_age
 from flowperf_helpers.report.export import files
 from flowperf_helpers.report.findings import claim_signals
