@@ -18,7 +18,6 @@ from flowperf_helpers.account.discovery import REVENUE, AccountInfo, Names, OwnT
 from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
 from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery
-from flowperf_helpers.account.tags import fetch_flow_tags
 from flowperf_helpers.account.timeframes import Timeframe
 from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError
 from flowperf_helpers.stats.data_quality import merge_answers
@@ -220,7 +219,7 @@ class Account:
 
     def flow_tags(self) -> pd.DataFrame:
         """Return one row per flow × tag: ``flow_id, tag_name`` (scope ``tags:read``)."""
-        return self._marked(fetch_flow_tags(self._lists))
+        return self._marked(discovery.fetch_flow_tags(self._lists))
 
     def conversion_metric(self, metric: str, *, integration: str | None = None) -> str:
         """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).

@@ -32,7 +32,6 @@ from flowperf_helpers.errors import (
     FlowperfError,
     UnknownNameError,
     suggest,
-    suggestion,
 )
 from flowperf_helpers.klaviyo.credentials import looks_like_secret, without_keys
 
@@ -124,8 +123,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
         raise file.broken[name]
     if name not in file.sections:
         known = [*file.sections, *file.broken, *RESERVED]
-        near = suggest(name, known)
-        raise UnknownNameError(f"{path} has no account {without_keys(name)!r}: {suggestion(near, known)}", near=near)
+        raise UnknownNameError.among(f"{path} has no account {without_keys(name)!r}", name, known)
     _check_name(name, file)
     section = deepcopy(file.sections[name])  # what is checked may be rewritten
     if not isinstance(section, dict):
