@@ -108,7 +108,7 @@ class Account:
         self._rebuild = lambda: rebuild
         self._lists = KeptLists(opened.client, opened.store, refresh=refresh)
         self._info = AccountInfo(opened.settings, self._lists, opened.clock)
-        self._executor = Executor(opened, self._lists, self._info)
+        self._executor = Executor(opened, self._info)
 
     def __reduce__(self) -> tuple[Callable[[], Account], tuple[()]]:
         rebuild = self._rebuild()
@@ -130,7 +130,7 @@ class Account:
         name, given = self._rebuild() or (self.name, {})
         account = connect(name, **{**given, **options})
         if set(options) == {"now"}:  # another moment of the same account: what it has and says of itself stays
-            account._lists = account._executor.lists = account._info.lists = self._lists
+            account._lists = account._info.lists = self._lists
             account._info.known = self._info.known
         return account
 
