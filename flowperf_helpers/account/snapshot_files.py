@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowperf_helpers.frames.columns import NAMES, text_column
 from flowperf_helpers.klaviyo.storage import write_private
@@ -165,17 +167,14 @@ def unpack(data: bytes) -> tuple[Header, tuple[bytes, ...]]:
         header.asked_at  # noqa: B018 - a header without a readable time is damaged
         if min(header.lengths, default=0) < 0 or sum(header.lengths) != len(rest):
             raise DamagedError("pages are missing")
+        pages = io.BytesIO(rest)
+        return header, tuple(pages.read(length) for length in header.lengths)
     except DamagedError:
         raise
     except (
         OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError,
     ) as error:  # fmt: skip
         raise DamagedError(str(error) or type(error).__name__) from error
-    pages, start = [], 0
-    for length in header.lengths:
-        pages.append(rest[start : start + length])
-        start += length
-    return header, tuple(pages)
 
 
 # Tidy rows of many snapshots as Parquet, asked by an engine made for that (pyarrow's dataset), not by loops.
@@ -194,7 +193,6 @@ def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: s
     """
     if rows.empty:
         return
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     own = [name for name in (FETCHED_AT, QUERY) if name in rows.columns]
@@ -224,8 +222,6 @@ def read_rows(
     DamagedError
         A file is another thing than `write_rows` made; `damaged_rows` says which.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -268,7 +264,6 @@ def read_rows(
 
 def damaged_rows(files: Sequence[Path]) -> dict[Path, DamagedError]:
     """Return the files among them that cannot be read, each with the reason; reads them whole."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     found = {}
@@ -276,8 +271,6 @@ def damaged_rows(files: Sequence[Path]) -> dict[Path, DamagedError]:
         try:
             _schema(file)
             pq.read_table(file, page_checksum_verification=True).to_pandas()
-        except DamagedError as error:
-            found[file] = error
         except (OSError, ValueError, pa.ArrowException) as error:
             found[file] = DamagedError(str(error))
     return found
@@ -285,7 +278,6 @@ def damaged_rows(files: Sequence[Path]) -> dict[Path, DamagedError]:
 
 def _schema(file: Path) -> Any:
     """Columns of one file, if it looks like one of ours."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     if not is_regular(file):
@@ -304,8 +296,6 @@ def _schema(file: Path) -> Any:
 
 def _common(types: set[Any]) -> Any:
     """Return a type that all of them fit: the wider one, or text where a column changed its kind between snapshots."""
-    import pyarrow as pa
-
     fields = [pa.schema([("it", kind)]) for kind in sorted(types, key=str)]
     try:
         return pa.unify_schemas(fields, promote_options="permissive").field(0).type
