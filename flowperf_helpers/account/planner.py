@@ -109,7 +109,7 @@ class Plan:
     @property
     def minutes(self) -> float:
         """Minutes until the last request may be sent at Klaviyo's limits; the endpoints wait side by side."""
-        return max((self._seconds(endpoint) for endpoint in (VALUES, SERIES)), default=0.0) / 60
+        return max(self._seconds(endpoint) for endpoint in (VALUES, SERIES)) / 60
 
     @property
     def share_of_day(self) -> float:
@@ -275,23 +275,19 @@ def _merged(parts: Sequence[QuerySlice]) -> tuple[ReportQuery, str]:
         if ids is not None and len(ids) > MAX_FILTER_VALUES:
             chunks = ceil(len(ids) / MAX_FILTER_VALUES)
             thoughts.append(f"{len(ids)} {name}: one request for all and selection here, instead of {chunks}")
-    query = ReportQuery(
-        first.conversion_metric_id,
-        first.timeframe,
-        statistics,
-        first.interval,
-        _filterable(flows),
-        _union([cut.send_channels for cut in cuts]),
-        _filterable(messages),
-        first.group_by,
+    query = replace(
+        first,
+        statistics=statistics,
+        flow_ids=_filterable(flows),
+        send_channels=_union([cut.send_channels for cut in cuts]),
+        flow_message_ids=_filterable(messages),
     )
     return query, "; ".join(thoughts)
 
 
 def _union(selections: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
-    if any(selection is None for selection in selections):
-        return None
-    return tuple(sorted(set(chain.from_iterable(selection for selection in selections if selection is not None))))
+    given = [selection for selection in selections if selection is not None]
+    return tuple(sorted({*chain.from_iterable(given)})) if len(given) == len(selections) else None
 
 
 def _filterable(ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
