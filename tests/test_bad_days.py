@@ -37,9 +37,8 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.klaviyo.client import Client, ReportResponse
-from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
-from flowperf_helpers.klaviyo.rate_limits import scaled_limits
+from flowperf_helpers.klaviyo.rate_limits import Ledger, scaled_limits
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.klaviyo.storage import StorageWarning
 from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, sandbox_app

@@ -19,8 +19,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError, QuotaError
-from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Limit, limits_of
+from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Ledger, Limit, limits_of
 
 __all__ = ["CEILING", "RateLimiter"]
 
@@ -84,7 +83,6 @@ class RateLimiter:
         host: str,
         fingerprint: str,
         environ: Mapping[str, str] = os.environ,
-        ceiling: float | None = None,
         **options: Any,
     ) -> RateLimiter:
         """Return the limiter of a real account, as ``FLOWPERF_PACING`` and ``FLOWPERF_MAX_WAIT`` (seconds) say.
@@ -108,7 +106,7 @@ class RateLimiter:
             Ledger(home / "ledger.sqlite3"),
             host=host,
             fingerprint=fingerprint,
-            ceiling=longest if ceiling is None else ceiling,
+            ceiling=longest,
             paced=switch == "on",
             **options,
         )
@@ -170,14 +168,14 @@ class RateLimiter:
         if self.ledger is None:
             self._blocks[endpoint] = now + seconds
         else:
-            self.ledger.block((self.host, self.fingerprint, endpoint), now, now + seconds)
+            self.ledger.block(self._key(endpoint), now, now + seconds)
 
     def quota_error(self, endpoint: str, free: float) -> QuotaError:
         """Return the error that says when the endpoint is free again."""
         retry_at = datetime.fromtimestamp(ceil(free)).astimezone()
         minute = datetime.fromtimestamp(ceil(free / 60) * 60).astimezone()
-        day = [limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY]
-        quota = f" ({day[0]} calls a day)" if day else ""
+        day = self._calls_a_day(endpoint)
+        quota = "" if day is None else f" ({day} calls a day)"
         return QuotaError(
             f"Klaviyo takes no more calls to {endpoint} for now{quota}: run again after {minute:%Y-%m-%d %H:%M %Z}, "
             "local time; answers that arrived are kept.",
@@ -198,15 +196,23 @@ class RateLimiter:
         now = self.clock()
         used = {} if self.ledger is None else self.ledger.used(self.host, self.fingerprint, now)
         endpoints = [*REPORTS, *sorted(set(used) - set(REPORTS))]
-        rows = []
-        for endpoint in endpoints:
-            day = [limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY]
-            count = used.get(endpoint, 0)
-            rows.append((endpoint, count, max(0, day[0] - count) if day else None, self._free_at(endpoint, now)))
-        frame = pd.DataFrame(rows, columns=["endpoint", "used_today", "left_today", "next_free"])
-        return frame.astype({"endpoint": "str", "used_today": "Int64", "left_today": "Int64"}).assign(
-            next_free=pd.to_datetime(frame["next_free"], unit="s", utc=True).dt.as_unit("us")
+        counts = pd.Series([used.get(endpoint, 0) for endpoint in endpoints], dtype="Int64")
+        days = pd.Series([self._calls_a_day(endpoint) for endpoint in endpoints], dtype="Int64")
+        free = pd.to_datetime([self._free_at(endpoint, now) for endpoint in endpoints], unit="s", utc=True)
+        return pd.DataFrame(
+            {
+                "endpoint": pd.array(endpoints, dtype="str"),
+                "used_today": counts,
+                "left_today": (days - counts).clip(lower=0),
+                "next_free": free.as_unit("us"),
+            }
         )
+
+    def _key(self, endpoint: str) -> tuple[str, str, str]:
+        return self.host, self.fingerprint, endpoint
+
+    def _calls_a_day(self, endpoint: str) -> int | None:
+        return next((limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY), None)
 
     def _take(self, endpoint: str, now: float) -> tuple[float, int | None]:
         if self.ledger is None:
@@ -214,13 +220,12 @@ class RateLimiter:
             if free <= now:
                 self._blocks.pop(endpoint, None)
             return free, None
-        return self.ledger.take((self.host, self.fingerprint, endpoint), self.limits(endpoint), now, paced=self.paced)
+        return self.ledger.take(self._key(endpoint), self.limits(endpoint), now, paced=self.paced)
 
     def _free_at(self, endpoint: str, now: float) -> float:
         if self.ledger is None:
             return max(now, self._blocks.get(endpoint, now))
-        limits = self.limits(endpoint) if self.paced else ()
-        return self.ledger.free_at((self.host, self.fingerprint, endpoint), limits, now)
+        return self.ledger.free_at(self._key(endpoint), self.limits(endpoint) if self.paced else (), now)
 
 
 def _in_notebook() -> bool:

@@ -30,8 +30,8 @@ from flowperf_helpers.errors import (
 )
 from flowperf_helpers.klaviyo.client import Client, RevisionWarning
 from flowperf_helpers.klaviyo.connections import WSGIAdapter
-from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
+from flowperf_helpers.klaviyo.rate_limits import Ledger
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.klaviyo.transport import Pages
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
