@@ -21,8 +21,8 @@ from flowperf_helpers.klaviyo.credentials import (
     Credentials,
     Keyring,
     OAuthCredentials,
-    TokenFile,
     TokenKeeper,
+    token_file,
 )
 from flowperf_helpers.klaviyo.storage import flowperf_home
 
@@ -177,7 +177,7 @@ def _variable(variable: str, account: str, environ: Mapping[str, str]) -> str:
 def _oauth(name: str, oauth: dict[str, str], base_url: str, environ: Mapping[str, str]) -> OAuthCredentials:
     folder = flowperf_home(environ) / "tokens"
     variable, place = oauth.get("refresh_token_env"), oauth.get("keyring")
-    keeper: TokenKeeper = TokenFile(folder / f"{name}.json")
+    keeper = token_file(folder / f"{name}.json")
     if place:
         keyring = Keyring(place, account=name)
         keeper = TokenKeeper(keyring.get, keyring.put)
