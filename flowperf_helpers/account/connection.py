@@ -21,11 +21,11 @@ from flowperf_helpers.account.discovery import Getter
 from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
 from flowperf_helpers.klaviyo.credentials import PRIVATE_KEY, Credentials
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings, is_loopback, revision_of
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 
 __all__ = ["TRAVELS", "Connection", "KeptLists", "is_sandbox", "latest_now", "open_account", "settings_of", "title_of"]
 

@@ -29,9 +29,9 @@ from flowperf_helpers.errors import (
     UnknownNameError,
 )
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import DAY, Ledger, Limit
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 from flowperf_helpers.report.data import fetch_week
 from flowperf_helpers.widgets.notebook import PER_VARIATION
 

@@ -28,7 +28,7 @@ from flowperf_helpers.frames.resources import (
     trigger_map,
 )
 from flowperf_helpers.klaviyo.client import RevisionWarning
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 
 SEED = Path(__file__).parents[1] / "seed"
