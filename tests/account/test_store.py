@@ -24,7 +24,7 @@ import pytest
 from raw_server import REPORT, Clock
 
 from flowperf_helpers import connect
-from flowperf_helpers.account.snapshot_files import pack, read_rows, unpack, write_rows
+from flowperf_helpers.account.snapshot_files import DamagedError, Header, pack, read_rows, unpack, write_rows
 from flowperf_helpers.account.store import Store
 from flowperf_helpers.errors import ArgumentError, StorageError
 from flowperf_helpers.klaviyo.client import ReportResponse
@@ -171,6 +171,14 @@ def test_a_damaged_snapshot_is_set_aside(tmp_path: Path, damage: bytes) -> None:
     assert store.find(REPORT, REVISION, BODY, window_end=OLD) is None
     assert (0, 0) == (store.count(), len(store.history()))
     assert 2 == len(list(path.parent.glob("*.damaged")))
+
+
+def test_pages_of_half_a_byte_are_damage() -> None:
+    """A header whose lengths add up and are no lengths is one of a damaged snapshot."""
+    halves: list[Any] = [0.5, 1.5]
+    header = Header("k", "/api/e", REVISION, "{}", REVISION, NOW.isoformat(), None, False, halves)
+    with pytest.raises(DamagedError):
+        unpack(pack(header, (b"ab",)))
 
 
 def test_a_flipped_bit_is_noticed(tmp_path: Path) -> None:
