@@ -94,20 +94,20 @@ class Account:
     def __init__(
         self, opened: Connection, *, refresh: bool = False, rebuild: tuple[str, dict[str, Any]] | None = None
     ) -> None:
-        self.settings = opened.settings
-        self.name = opened.settings.name
-        self.is_sandbox = is_sandbox(opened.settings)
-        self.attribution_days = opened.settings.attribution_days
-        self.revision = opened.settings.revision
+        self.settings = opened.client.settings
+        self.name = self.settings.name
+        self.is_sandbox = is_sandbox(self.settings)
+        self.attribution_days = self.settings.attribution_days
+        self.revision = self.settings.revision
         self.revenue_note = ""
         self._metric_ids: dict[tuple[str, str | None], str] = {}
-        self._connection = opened
         self._client = opened.client
+        self._store = opened.store
         self._refresh = refresh
         # behind a function: the options may hold an environment, and with it a key that no look inside should show
         self._rebuild = lambda: rebuild
         self._lists = KeptLists(opened.client, opened.store, refresh=refresh)
-        self._info = AccountInfo(opened.settings, self._lists, opened.clock)
+        self._info = AccountInfo(self.settings, self._lists, opened.clock)
         self._executor = Executor(opened, self._info)
 
     def __reduce__(self) -> tuple[Callable[[], Account], tuple[()]]:
@@ -387,7 +387,7 @@ class Account:
     def plan(self, queries: Queries, *, refresh: bool = False) -> Plan:
         """Return the least list of report requests for some queries, with its cost; sends none of them."""
         plan = self._executor.plan(_listed(queries), refresh=refresh or self._refresh)
-        return plan.with_costs(self._client.limiter, self.name, unlimited=self._connection.unlimited)
+        return plan.with_costs(self._client.limiter, self.name)
 
     def run(self, queries: Plan | Queries, *, refresh: bool = False) -> list[pd.DataFrame]:
         """Run a plan, or plan and run queries; one frame for each query, in order.
@@ -412,11 +412,9 @@ class Account:
             reports, lists are not counted).
         """
         status = self._client.limiter.status()
-        status["snapshots"] = pd.array(
-            [self._connection.store.count(str(e)) for e in status["endpoint"]], dtype="int64"
-        )
-        status.attrs = {"account": self.name, "sandbox": self.is_sandbox, "snapshots": self._connection.store.count()}
-        return status
+        status["snapshots"] = status["endpoint"].map(self._store.count).astype("int64")
+        status.attrs = {"snapshots": self._store.count()}
+        return self._marked(status)
 
     def history(self, kind: str = "series", *, since: datetime | None = None, **filters: object) -> pd.DataFrame:
         """Return the rows of all answers kept, one per request, whatever its groupings and statistics.
@@ -437,7 +435,7 @@ class Account:
         if kind not in endpoints:
             raise ArgumentError(f"kind is series or values, not {kind!r}.")
         rebuild = self._executor.rows_of
-        kept = self._connection.store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
+        kept = self._store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
         return merge_answers(kept, by=filters)
 
     def __repr__(self) -> str:

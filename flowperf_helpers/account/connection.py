@@ -96,11 +96,9 @@ def latest_now(name: str) -> datetime:
 class Connection:
     """The parts an `Account` stands on."""
 
-    settings: AccountSettings
     client: Client
     store: Store
     clock: Callable[[], float]
-    unlimited: bool
 
 
 class KeptLists:
@@ -118,20 +116,20 @@ class KeptLists:
         self._client = client
         self._store = store
         self._refresh = refresh
-        self._asked: set[tuple[str, str]] = set()
+        self._asked: set[str] = set()
         self._from_store = False
 
     def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
         """Return the bodies of all pages."""
-        revision, question = self._client.settings.revision, (path, repr(params))
-        if not self._refresh or question in self._asked:
-            pages = self._store.find_list(path, revision, params or {})
-            if pages is not None:
+        question = path, self._client.settings.revision, params or {}
+        if not self._refresh or repr(question) in self._asked:
+            kept = self._store.find_list(*question)
+            if kept is not None:
                 self._from_store = True
-                return pages
+                return kept
         pages = self._client.get(path, params)
-        self._asked.add(question)
-        self._store.keep_list(path, revision, params or {}, pages)
+        self._asked.add(repr(question))
+        self._store.keep_list(*question, pages)
         return pages
 
     def look_up(self, find: Callable[[Getter], T]) -> T:
@@ -206,7 +204,7 @@ def open_account(
     store = Store(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )
-    return Connection(settings, client, store, clock, unlimited=client.limiter.ledger is None)
+    return Connection(client, store, clock)
 
 
 def _standing_still(moment: str) -> Callable[[], float]:

@@ -127,11 +127,12 @@ class Plan:
             times.append(now)
         return now
 
-    def with_costs(self, limiter: RateLimiter, account: str, *, unlimited: bool) -> Plan:
+    def with_costs(self, limiter: RateLimiter, account: str) -> Plan:
         """Return the plan with what an account's limits say of it now."""
         status = limiter.status().set_index("endpoint")
         ahead = (status["next_free"] - pd.Timestamp(limiter.clock(), unit="s", tz="UTC")).dt.total_seconds()
         left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
+        unlimited = limiter.ledger is None
         return replace(
             self,
             waits={e: max(0.0, float(ahead[e])) for e in (VALUES, SERIES)},

@@ -24,19 +24,9 @@ from flowperf_helpers.frames.columns import NAMES, text_column
 from flowperf_helpers.klaviyo.storage import write_private
 
 __all__ = [
-    "LARGEST",
-    "DamagedError",
-    "Header",
-    "canonical",
-    "damaged_rows",
-    "is_regular",
-    "pack",
-    "query_hash",
-    "read_regular",
-    "read_rows",
-    "unpack",
-    "write_rows",
-]
+    "LARGEST", "DamagedError", "Header", "canonical", "damaged_rows", "pack", "query_hash", "read_regular", "read_rows",
+    "unpack", "write_rows",
+]  # fmt: skip
 
 
 # One snapshot as one file: a gzip whose first line is a header, whose rest are the pages as they came.
@@ -106,11 +96,6 @@ def canonical(body: Mapping[str, Any]) -> str:
 def query_hash(question: tuple[str, str, str, str]) -> str:
     """Return a name for a question: 32 hexadecimal digits."""
     return hashlib.blake2b("\n".join(question).encode(), digest_size=16).hexdigest()
-
-
-def is_regular(path: Path) -> bool:
-    """Return whether a file is one itself, not a link to one nor a pipe, a folder or a device."""
-    return stat.S_ISREG(path.lstat().st_mode)
 
 
 def read_regular(path: Path) -> bytes:
@@ -233,12 +218,10 @@ def read_rows(
             for field in _schema(file):
                 types.setdefault(field.name, set()).add(field.type)
         schema = pa.schema([(name, _common(found)) for name, found in types.items()])
-        known = [name for name in where if name in schema.names]
-        if len(known) < len(where):
+        if not set(where) <= set(schema.names):
             return schema.empty_table().select(list(columns or schema.names)).to_pandas(types_mapper=dtypes.get)
         condition = pc.scalar(True)
-        for name in known:
-            value = where[name]
+        for name, value in where.items():
             values = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
             condition &= pc.field(name).isin(values)
         if since is not None:
@@ -280,15 +263,14 @@ def _schema(file: Path) -> Any:
     """Columns of one file, if it looks like one of ours."""
     import pyarrow.parquet as pq
 
-    if not is_regular(file):
+    if not stat.S_ISREG(file.lstat().st_mode):  # a link to a file, a pipe, a folder or a device
         raise DamagedError("not a regular file")
     about = pq.read_metadata(file)
     size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
     if about.num_rows > _MOST_ROWS or size > _MOST_BYTES:
         raise DamagedError(f"it claims {about.num_rows} rows and {size} bytes")
     schema = about.schema.to_arrow_schema()
-    expected = {FETCHED_AT: pa.timestamp("us", "UTC"), QUERY: None}
-    for name, kind in expected.items():
+    for name, kind in ((FETCHED_AT, pa.timestamp("us", "UTC")), (QUERY, None)):
         if name not in schema.names or (kind is not None and schema.field(name).type != kind):
             raise DamagedError(f"the column {name} is missing or of another kind")
     return schema

@@ -119,15 +119,11 @@ class Store:
         question = self._question(endpoint, revision, body)
         now, end = self._now(), _moment(window_end)
         for file in sorted(self._place(question).glob("*.snap"), reverse=True):
-            read = self._read(file)
-            if read is None or read[0].question != question:
+            header, pages = self._read(file) or (None, ())
+            if header is None or header.question != question or header.asked_at > now + AHEAD:
                 continue
-            header, pages = read
-            asked_at = header.asked_at
-            if asked_at > now + AHEAD:
-                continue
-            if self._settled(end, asked_at) or now - asked_at <= self.max_age:
-                return ReportResponse(pages, header.served, asked_at, from_store=True)
+            if self._settled(end, header.asked_at) or now - header.asked_at <= self.max_age:
+                return ReportResponse(pages, header.served, header.asked_at, from_store=True)
         return None
 
     def keep(
@@ -170,10 +166,8 @@ class Store:
         name = f"{asked_at:%Y%m%dT%H%M%S.%fZ}-{os.getpid():x}-{time.monotonic_ns():x}"
         path = folder / f"{name}.snap"
         if sum(header.lengths) > LARGEST:
-            size = f"{sum(header.lengths) >> 20} MB"
-            message = (
-                f"An answer of {size} was not kept, as it has more than {LARGEST >> 20} MB: ask for shorter windows."
-            )
+            size, most = f"{sum(header.lengths) >> 20} MB", f"{LARGEST >> 20} MB"
+            message = f"An answer of {size} was not kept, as it has more than {most}: ask for shorter windows."
             warnings.warn(message, StorageWarning, stacklevel=2)
             return path
         if rows is not None:
@@ -185,11 +179,11 @@ class Store:
         """Return the kept pages of a list, None where there are none or they are too old."""
         question = self._question(path, revision, params)
         file = self._lists / f"{query_hash(question)}.gz"
-        read = self._read(file) if file.exists() else None
-        if read is None or read[0].question != question:
+        header, pages = (self._read(file) if file.exists() else None) or (None, ())
+        if header is None or header.question != question:
             return None
-        age = self._now() - read[0].asked_at
-        return list(read[1]) if -AHEAD <= age <= min(LISTS_MAX_AGE, self.max_age) else None
+        age = self._now() - header.asked_at
+        return list(pages) if -AHEAD <= age <= min(LISTS_MAX_AGE, self.max_age) else None
 
     def keep_list(self, path: str, revision: str, params: Mapping[str, str], pages: Sequence[bytes]) -> None:
         """Keep the pages of a list in place of what was kept of it."""

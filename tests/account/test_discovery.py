@@ -432,8 +432,8 @@ def test_the_integration_decides_an_ambiguous_name(sandbox: Account, tmp_path: P
     with pytest.raises(AmbiguousNameError):
         sandbox.conversion_metric("Placed Order", integration="YourIntegration")
     opened = open_account("sandbox", home=tmp_path)
-    settings = replace(opened.settings, integration="WooCommerce")
-    assert "RwoOrd" == Account(replace(opened, settings=settings)).conversion_metric("Placed Order")
+    opened.client.settings = replace(opened.client.settings, integration="WooCommerce")
+    assert "RwoOrd" == Account(opened).conversion_metric("Placed Order")
 
 
 TWICE = "Flow F1 is triggered by several metrics and counted by {}, not by {}: give conversion_metric_id to choose."
