@@ -222,7 +222,7 @@ class Executor:
 
     def _sent(self, query: ReportQuery) -> ReportResponse:
         """Send a query; where the metric refuses value statistics, without all that need a value."""
-        before = self.client.requests
+        before = self.client.transport.requests
         if query.conversion_metric_id not in self.without_values:
             try:
                 return self.client.post(query.endpoint, query.body())
@@ -235,7 +235,7 @@ class Executor:
                     raise
                 self.without_values.add(query.conversion_metric_id)
         answer = self.client.post(query.endpoint, _without_values(query).body())
-        return replace(answer, requests=self.client.requests - before)
+        return replace(answer, requests=self.client.transport.requests - before)
 
     def _end(self, query: ReportQuery) -> datetime | None:
         end = query.timeframe.bounds(self.info.timezone)[1]

@@ -110,14 +110,15 @@ class Client:
     ) -> None:
         self.settings = settings
         self.limiter = limiter if limiter is not None else RateLimiter(None, clock=clock, sleep=sleep)
-        self.requests = 0
         self.attempts = attempts
         self._clock = clock
         self._sleep = sleep
         self._backoff = tenacity.wait_exponential(multiplier=backoff, max=30.0) + tenacity.wait_random(0.0, backoff)
         self._warned = False
         self._granted: set[str] = set()  # scopes that an answer has shown the key to have
-        self._transport = HTTPTransport(settings, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds)
+        self.transport = HTTPTransport(
+            settings, self.limiter, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds
+        )
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> list[bytes]:
         """Return all pages of a list or the one body of a resource.
@@ -156,7 +157,7 @@ class Client:
         """
         with _whole_text():
             data = json.dumps(body, ensure_ascii=False).encode()
-        start, asked_at = self.requests, datetime.fromtimestamp(self._clock(), UTC)
+        start, asked_at = self.transport.requests, datetime.fromtimestamp(self._clock(), UTC)
         way, pages = Pages(self.settings.base_url), []
         cursor: str | None = ""
         served = self.settings.revision
@@ -166,11 +167,11 @@ class Client:
             pages.append(received.content)
             served = _served(received) or served
             cursor = way.next_cursor(answer)
-        return ReportResponse(tuple(pages), served, asked_at, requests=self.requests - start)
+        return ReportResponse(tuple(pages), served, asked_at, requests=self.transport.requests - start)
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
+        self.transport.close()
 
     # one page
 
@@ -192,7 +193,7 @@ class Client:
                 with attempt:
                     if self.settings.credentials.needs_refresh():
                         renewed = self.settings.credentials.refresh(self._post_form)
-                    received = self._send(method, url, endpoint, data)
+                    received = self.transport.send(method, url, endpoint, data)
                     if is_authentication(received.status, received.content) and not renewed:
                         renewed = self.settings.credentials.refresh(self._post_form)
                         if renewed:
@@ -202,26 +203,18 @@ class Client:
             raise last.error from last.__cause__
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
-        def before() -> int | None:
-            row = self.limiter.before(endpoint, at_most=self._transport.time_left)
-            self.requests += 1
-            return row
-
-        return self._transport.send(method, url, endpoint, data, before=before, after=self.limiter.after)
-
     def _post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
         """Ask the token endpoint; what passes is worth another attempt there too."""
-        received = self._transport.post_form(url, form, user)
+        received = self.transport.post_form(url, form, user)
         if received.status in RETRIED:
             error = TransportError(f"The token endpoint answered {received.status}: try again later.", url=url)
             raise self._passing(error, received)
         return received.status, received.content
 
     def _pause(self, seconds: float, endpoint: str) -> None:
-        left = self._transport.time_left
+        left = self.transport.time_left
         if left is not None and seconds >= left:
-            raise self._transport.out_of_time(endpoint)
+            raise self.transport.out_of_time(endpoint)
         self._sleep(seconds)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -261,15 +254,9 @@ class Client:
         return error if asked is not None and asked > self.limiter.ceiling else AgainError(error, wait=asked)
 
     def _error(self, received: Received, endpoint: str, scopes: tuple[str, ...]) -> FlowperfError:
-        credentials = self.settings.credentials
+        lacking = [scope for scope in scopes if scope not in self._granted] or scopes
         return error_from_response(
-            received.status,
-            received.content,
-            endpoint=endpoint,
-            scopes=tuple(scope for scope in scopes if scope not in self._granted) or scopes,
-            revision=self.settings.revision,
-            source=credentials.source,
-            scrub=credentials.scrub,
+            received.status, received.content, endpoint=endpoint, scopes=lacking, settings=self.settings
         )
 
     def _compare_revision(self, received: Received) -> None:

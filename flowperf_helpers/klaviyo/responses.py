@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 from flowperf_helpers.errors import ApiError, AuthenticationError, FlowperfError, PayloadError, ScopeError
+from flowperf_helpers.klaviyo.settings import AccountSettings
 
 __all__ = ["RETRIED", "Pages", "error_from_response", "is_authentication", "retry_after"]
 
@@ -65,14 +66,7 @@ def is_authentication(status: int, content: bytes) -> bool:
 
 
 def error_from_response(
-    status: int,
-    content: bytes,
-    *,
-    endpoint: str,
-    scopes: Sequence[str],
-    revision: str,
-    source: str,
-    scrub: Callable[[str], str],
+    status: int, content: bytes, *, endpoint: str, scopes: Sequence[str], settings: AccountSettings
 ) -> FlowperfError:
     """Return the error for a status other than success.
 
@@ -82,14 +76,15 @@ def error_from_response(
         HTTP status.
     content : bytes
         Body, of any kind.
-    endpoint, revision, source : str
-        What was asked, at which revision, and where the key came from; for the sentence.
+    endpoint : str
+        What was asked.
     scopes : sequence of str
         What the key may lack; named where Klaviyo names no scope.
-    scrub : callable
-        Takes secrets out of a text.
+    settings : AccountSettings
+        At which revision, with a key from where; takes the secret out of a text.
     """
-    facts = _facts(content, scrub)
+    source = settings.credentials.source
+    facts = _facts(content, settings.credentials.scrub)
     known: dict[str, Any] = {
         "status": status, "code": facts.code, "pointer": facts.pointer, "detail": facts.detail or facts.title,
     }  # fmt: skip
@@ -108,8 +103,8 @@ def error_from_response(
         return ScopeError(f"The key from {source} may not use {endpoint}{quoted}: {need}.", scope=scope, **known)
     if status == 410 or (status == 404 and _NO_REVISION.search(said)):
         return ApiError(
-            f"Klaviyo does not serve {endpoint} at revision {revision} (any more){quoted}: set KLAVIYO_REVISION to a "
-            "newer one, or leave it unset.",
+            f"Klaviyo does not serve {endpoint} at revision {settings.revision} (any more){quoted}: set "
+            "KLAVIYO_REVISION to a newer one, or leave it unset.",
             **known,
         )
     if 300 <= status < 400:

@@ -24,6 +24,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from flowperf_helpers import __version__
 from flowperf_helpers.errors import FlowperfError, TransportError
 from flowperf_helpers.klaviyo.credentials import Credentials
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.responses import Pages
 from flowperf_helpers.klaviyo.settings import AccountSettings, is_loopback
 
@@ -229,6 +230,8 @@ class HTTPTransport:
     ----------
     settings : AccountSettings
         Address, revision, key and the most bytes of an answer.
+    limiter : RateLimiter
+        Asked before every send.
     adapter : requests adapter, optional
         Replaces the network.
     timeout : tuple of float
@@ -237,11 +240,17 @@ class HTTPTransport:
         Seconds in which a whole answer has to arrive.
     seconds : float, optional
         Seconds from now on after which nothing is asked any more.
+
+    Attributes
+    ----------
+    requests : int
+        Sends so far, those of the token endpoint not counted.
     """
 
     def __init__(
         self,
         settings: AccountSettings,
+        limiter: RateLimiter,
         *,
         adapter: BaseAdapter | None,
         timeout: tuple[float, float],
@@ -249,6 +258,8 @@ class HTTPTransport:
         seconds: float | None = None,
     ) -> None:
         self.settings = settings
+        self.limiter = limiter
+        self.requests = 0
         self.timeout = timeout
         self.whole = whole
         self._ends = None if seconds is None else time.monotonic() + seconds
@@ -278,24 +289,13 @@ class HTTPTransport:
             url=f"{self.settings.base_url}{endpoint}",
         )
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        endpoint: str,
-        data: bytes | None,
-        *,
-        before: Callable[[], int | None],
-        after: Callable[[int | None], None],
-    ) -> Received:
-        """Send one request, and again where the same host redirects it.
+    def send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
+        """Send one request, and again where the same host redirects it; each single send asks the limiter first.
 
         Parameters
         ----------
         method, url, endpoint, data
-            What to send; ``endpoint`` is for messages.
-        before, after : callable
-            Called around each single send; what ``before`` returns is given to ``after``.
+            What to send; ``endpoint`` is what the limiter counts by.
 
         Raises
         ------
@@ -309,11 +309,12 @@ class HTTPTransport:
             prepared = self._session.prepare_request(requests.Request(method, url, data=data, headers=headers))
             if method == "GET":
                 prepared.url = url  # verbatim: a cursor is not ours to spell anew
-            row = before()
+            row = self.limiter.before(endpoint, at_most=self.time_left)
+            self.requests += 1
             try:
                 received = self._transmit(prepared, endpoint)
             finally:
-                after(row)
+                self.limiter.after(row)
             may_follow = received.status in (307, 308) or (method == "GET" and received.status in (301, 302))
             target = self._pages.own_target(url, received.headers.get("Location") or "") if may_follow else None
             if target is None or target == url:

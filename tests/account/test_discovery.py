@@ -243,9 +243,9 @@ def test_the_whole_map_in_one_request_per_page(tmp_path: Path) -> None:
     """The list of metrics brings their flows along."""
     account = connect("sandbox", home=tmp_path)
     metrics = account.metrics()
-    before = account._client.requests
+    before = account._client.transport.requests
     frame = account.flows_triggered_by(metrics)
-    assert 0 == account._client.requests - before
+    assert 0 == account._client.transport.requests - before
     assert ["metric_id", *FLOW_COLUMNS] == list(frame.columns)
     assert not frame.duplicated(["metric_id", "flow_id"]).any()
     assert frame["flow_name"].notna().all()
