@@ -30,14 +30,9 @@ from flowperf_helpers.klaviyo.transport import WSGIAdapter
 __all__ = ["TRAVELS", "Connection", "KeptLists", "is_sandbox", "latest_now", "open_account", "settings_of", "title_of"]
 
 TRAVELS = (
-    "FLOWPERF_HOME",
-    "FLOWPERF_MAX_ANSWER_MB",
-    "FLOWPERF_MAX_WAIT",
-    "FLOWPERF_PACING",
-    "FLOWPERF_SANDBOX_NOW",
-    "FLOWPERF_SANDBOX_VARIANT",
-    "KLAVIYO_REVISION",
-)
+    "FLOWPERF_HOME", "FLOWPERF_MAX_ANSWER_MB", "FLOWPERF_MAX_WAIT", "FLOWPERF_PACING", "FLOWPERF_SANDBOX_NOW",
+    "FLOWPERF_SANDBOX_VARIANT", "KLAVIYO_REVISION",
+)  # fmt: skip
 """What of an environment the sandbox's copy in another process needs; none of it is a secret."""
 
 _SANDBOX_URL = "http://sandbox.invalid"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
 from flowperf_helpers.account.queries import texts_of
-from flowperf_helpers.errors import (
-    AmbiguousNameError,
-    ApiError,
-    ArgumentError,
-    ScopeError,
-    UnknownNameError,
-    suggest,
-)
+from flowperf_helpers.errors import AmbiguousNameError, ApiError, ArgumentError, ScopeError, UnknownNameError, suggest
 from flowperf_helpers.frames.resources import (
     Resource,
     TriggerMap,
@@ -36,22 +30,10 @@ from flowperf_helpers.frames.resources import (
 from flowperf_helpers.klaviyo.settings import AccountSettings
 
 __all__ = [
-    "MAPPED_SINCE",
-    "REVENUE",
-    "AccountInfo",
-    "Getter",
-    "Names",
-    "OwnTriggers",
-    "fetch_flow_tags",
-    "fetch_flow_triggers",
-    "fetch_flows",
-    "fetch_mapped_metric",
-    "fetch_messages",
-    "fetch_metrics",
-    "fetch_own_triggers",
-    "ids_of",
-    "metric_named",
-]
+    "MAPPED_SINCE", "REVENUE", "AccountInfo", "Getter", "Names", "OwnTriggers", "fetch_flow_tags",
+    "fetch_flow_triggers", "fetch_flows", "fetch_mapped_metric", "fetch_messages", "fetch_metrics",
+    "fetch_own_triggers", "ids_of", "metric_named",
+]  # fmt: skip
 
 
 MAPPED_SINCE = "2025-07-15"
@@ -348,6 +330,7 @@ def ids_of(names: Names, column: str) -> list[str]:
 # The account's zone, currency and clock: settings first, else one question, asked when it is needed.
 
 
+@dataclass(eq=False)
 class AccountInfo:
     """What an account says of itself, asked at most once.
 
@@ -355,17 +338,16 @@ class AccountInfo:
     ----------
     settings : AccountSettings
         Its ``timezone`` comes before Klaviyo's.
-    getter : Getter
+    lists : Getter
         To ask with.
     clock : callable
         Seconds since 1970.
     """
 
-    def __init__(self, settings: AccountSettings, getter: Getter, clock: Callable[[], float]) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.lists = getter
-        self.known: dict[str, str | None] | ScopeError | None = None
+    settings: AccountSettings
+    lists: Getter
+    clock: Callable[[], float]
+    known: dict[str, str | None] | ScopeError | None = field(default=None, init=False)
 
     @property
     def timezone(self) -> ZoneInfo:

@@ -16,17 +16,9 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, GROUPINGS, INTERVALS, REQUIRED_GROUP_BY, STATISTICS
 
 __all__ = [
-    "DEFINITIONS_SINCE",
-    "GROUP_BY_SINCE",
-    "MAX_FILTER_VALUES",
-    "SERIES",
-    "TEXT_COSTS_SINCE",
-    "VALUES",
-    "ReportQuery",
-    "filter_string",
-    "texts_of",
-    "whole_windows",
-]
+    "DEFINITIONS_SINCE", "GROUP_BY_SINCE", "MAX_FILTER_VALUES", "SERIES", "TEXT_COSTS_SINCE", "VALUES", "ReportQuery",
+    "filter_string", "texts_of", "whole_windows",
+]  # fmt: skip
 
 VALUES = "/api/flow-values-reports"
 SERIES = "/api/flow-series-reports"

@@ -19,17 +19,9 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import PRESETS
 
 __all__ = [
-    "MAX_DAYS",
-    "YEAR_DAYS",
-    "Moments",
-    "Preset",
-    "Timeframe",
-    "Window",
-    "iso_week",
-    "last_complete_week",
-    "parse_timeframe",
-    "recent_weeks",
-]
+    "MAX_DAYS", "YEAR_DAYS", "Moments", "Preset", "Timeframe", "Window", "iso_week", "last_complete_week",
+    "parse_timeframe", "recent_weeks",
+]  # fmt: skip
 
 YEAR_DAYS = 365
 """Longest window of one request, in days."""

@@ -26,13 +26,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from flowperf_helpers.errors import (
-    ArgumentError,
-    CredentialsError,
-    FlowperfError,
-    UnknownNameError,
-    suggest,
-)
+from flowperf_helpers.errors import ArgumentError, CredentialsError, FlowperfError, UnknownNameError, suggest
 from flowperf_helpers.klaviyo.credentials import looks_like_secret, without_keys
 
 __all__ = ["RESERVED", "account_names", "accounts_path", "read_section", "refuse_secrets", "shared_targets"]

@@ -18,20 +18,9 @@ from flowperf_helpers.errors import AuthenticationError, CredentialsError, Trans
 from flowperf_helpers.klaviyo.storage import private_folder, storage_error, write_private
 
 __all__ = [
-    "BEARER",
-    "EARLY",
-    "PRIVATE_KEY",
-    "Credentials",
-    "Keyring",
-    "OAuthCredentials",
-    "PostForm",
-    "TokenKeeper",
-    "fingerprint_of",
-    "is_bare",
-    "looks_like_secret",
-    "token_file",
-    "without_keys",
-]
+    "BEARER", "EARLY", "PRIVATE_KEY", "Credentials", "Keyring", "OAuthCredentials", "PostForm", "TokenKeeper",
+    "fingerprint_of", "is_bare", "looks_like_secret", "token_file", "without_keys",
+]  # fmt: skip
 
 
 # One secret, held so that it reaches the header of a request and nothing else.
@@ -405,6 +394,5 @@ class OAuthCredentials(Credentials):
 
     def _unusable(self, status: int) -> TransportError:
         return TransportError(
-            f"The token endpoint answered {status} and no token that can be used: try again later.",
-            url=self.token_url,
+            f"The token endpoint answered {status} and no token that can be used: try again later.", url=self.token_url
         )

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from math import ceil
 from pathlib import Path
@@ -30,6 +31,7 @@ SHOWN_FROM = 2.0
 _SLICE = 0.5
 
 
+@dataclass(eq=False, repr=False)
 class RateLimiter:
     """The pace of one account at one host.
 
@@ -51,39 +53,21 @@ class RateLimiter:
         No progress bar.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger | None,
-        *,
-        host: str = "",
-        fingerprint: str = "",
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-        ceiling: float = CEILING,
-        limits: Callable[[str], Sequence[Limit]] = limits_of,
-        paced: bool = True,
-        quiet: bool = False,
-    ) -> None:
-        self.ledger = ledger
-        self.host = host
-        self.fingerprint = fingerprint
-        self.clock = clock
-        self.sleep = sleep
-        self.ceiling = ceiling
-        self.limits = limits
-        self.paced = paced
-        self.quiet = quiet
-        self._blocks: dict[str, float] = {}
+    ledger: Ledger | None
+    _: KW_ONLY
+    host: str = ""
+    fingerprint: str = ""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    ceiling: float = CEILING
+    limits: Callable[[str], Sequence[Limit]] = limits_of
+    paced: bool = True
+    quiet: bool = False
+    _blocks: dict[str, float] = field(default_factory=dict, init=False)
 
     @classmethod
     def from_environment(
-        cls,
-        home: Path,
-        *,
-        host: str,
-        fingerprint: str,
-        environ: Mapping[str, str] = os.environ,
-        **options: Any,
+        cls, home: Path, *, host: str, fingerprint: str, environ: Mapping[str, str] = os.environ, **options: Any
     ) -> RateLimiter:
         """Return the limiter of a real account, as ``FLOWPERF_PACING`` and ``FLOWPERF_MAX_WAIT`` (seconds) say.
 

@@ -98,11 +98,7 @@ def scopes_of(endpoint: str, query: str = "") -> tuple[str, ...]:
 
 def scaled_limits(scale: float) -> Callable[[str], tuple[Limit, ...]]:
     """Return `limits_of` with windows that many times shorter, for a sandbox on a scaled clock (tests, benchmarks)."""
-
-    def limits(endpoint: str) -> tuple[Limit, ...]:
-        return tuple(Limit(limit.calls, limit.seconds / scale) for limit in limits_of(endpoint))
-
-    return limits
+    return lambda endpoint: tuple(Limit(calls, seconds / scale) for calls, seconds in limits_of(endpoint))
 
 
 def next_free(times: Sequence[float], limits: Sequence[Limit], now: float) -> float:
