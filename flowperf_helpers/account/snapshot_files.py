@@ -195,9 +195,7 @@ def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: s
     write_private(path, sink.getvalue())
 
 
-def read_rows(
-    files: Sequence[Path], *, where: Mapping[str, Any], since: datetime | None, columns: Sequence[str] | None
-) -> pd.DataFrame:
+def read_rows(files: Sequence[Path], *, where: Mapping[str, Any], since: datetime | None) -> pd.DataFrame:
     """Return the rows of all files that fit, oldest request first.
 
     Columns that only some files have are NA elsewhere. Integers come as ``Int64``, truth values as ``boolean``.
@@ -219,7 +217,7 @@ def read_rows(
                 types.setdefault(field.name, set()).add(field.type)
         schema = pa.schema([(name, _common(found)) for name, found in types.items()])
         if not set(where) <= set(schema.names):
-            return schema.empty_table().select(list(columns or schema.names)).to_pandas(types_mapper=dtypes.get)
+            return schema.empty_table().to_pandas(types_mapper=dtypes.get)
         condition = pc.scalar(True)
         for name, value in where.items():
             values = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
@@ -233,9 +231,7 @@ def read_rows(
         scan = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         parquet = ds.ParquetFileFormat(dictionary_columns=names, default_fragment_scan_options=scan)
         dataset = ds.dataset([str(file) for file in files], schema=schema, format=parquet)
-        chosen = None if columns is None else [FETCHED_AT, *(name for name in columns if name != FETCHED_AT)]
-        table = dataset.to_table(columns=chosen, filter=condition)
-        table = table.sort_by(FETCHED_AT)
+        table = dataset.to_table(filter=condition).sort_by(FETCHED_AT)
         frame = table.to_pandas(types_mapper=dtypes.get)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DamagedError(str(error)) from error

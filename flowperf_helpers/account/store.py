@@ -198,7 +198,6 @@ class Store:
         *,
         where: Mapping[str, Any] | None = None,
         since: datetime | None = None,
-        columns: Sequence[str] | None = None,
         rebuild: Callable[[Header, tuple[bytes, ...]], pd.DataFrame] | None = None,
     ) -> pd.DataFrame:
         """Return the rows of all snapshots, oldest request first.
@@ -213,8 +212,6 @@ class Store:
             Column to the value, or the list of values, that rows must have. A column no snapshot has fits no row.
         since : datetime, optional
             Aware; only answers asked from then on.
-        columns : sequence of str, optional
-            Only these, and ``fetched_at``.
         rebuild : callable, optional
             Makes the rows of a snapshot; left out, damaged rows are set aside only.
 
@@ -225,7 +222,7 @@ class Store:
             equal questions), then the columns of the rows kept. Empty where nothing was kept.
         """
         place = self._answers(endpoint)
-        wanted: dict[str, Any] = {"where": where or {}, "since": since, "columns": columns}
+        wanted: dict[str, Any] = {"where": where or {}, "since": since}
         try:
             return read_rows(_row_files(place), **wanted)
         except DamagedError:

@@ -229,7 +229,6 @@ def test_history_is_filtered_by_the_engine(tmp_path: Path) -> None:
     assert [3, 2, 1, 0] == store.history(where={"flow_id": "F1"})["clicks"].to_list()
     assert 8 == len(store.history(where={"flow_id": ["F0", "F1", "F9"]}))
     assert [1, 1, 0, 0] == store.history(since=NOW - timedelta(days=1))["clicks"].to_list()
-    assert ["fetched_at", "clicks"] == list(store.history(columns=["clicks"]))
     nothing = store.history(where={"colour": "red"})
     assert (0, "Int64") == (len(nothing), str(nothing["clicks"].dtype))
 
@@ -314,11 +313,11 @@ def test_history_holds_a_long_name_once(tmp_path: Path) -> None:
     rows = pd.DataFrame({"flow_id": ["f"] * 3, "flow_name": [name, None, name], "clicks": [1, 2, 3]})
     path = tmp_path / "a.parquet"
     write_rows(path, rows, fetched_at=datetime(2026, 11, 23, tzinfo=UTC), query="q")
-    read = read_rows([path], where={"flow_id": "f"}, since=None, columns=None)
+    read = read_rows([path], where={"flow_id": "f"}, since=None)
     assert [name, True, name] == [read["flow_name"][0], pd.isna(read["flow_name"][1]), read["flow_name"][2]]
     assert read["flow_name"].to_numpy()[0] is read["flow_name"].to_numpy()[2]
     assert "str" == str(read["flow_name"].dtype)
-    assert 2 == len(read_rows([path], where={"flow_name": name}, since=None, columns=None))
+    assert 2 == len(read_rows([path], where={"flow_name": name}, since=None))
 
 
 DAMAGED_ROWS = {
