@@ -9,27 +9,10 @@ from pathlib import Path
 from typing import Any, Self
 
 __all__ = [
-    "AmbiguousNameError",
-    "AnswerError",
-    "ApiError",
-    "ArgumentError",
-    "AuthenticationError",
-    "CredentialsError",
-    "DeadlineError",
-    "DeliveryError",
-    "FlowperfError",
-    "NoRowsError",
-    "NotebookError",
-    "OverdueError",
-    "PayloadError",
-    "QuotaError",
-    "ScopeError",
-    "StorageError",
-    "TransportError",
-    "UnknownNameError",
-    "suggest",
-    "suggestion",
-]
+    "AmbiguousNameError", "AnswerError", "ApiError", "ArgumentError", "AuthenticationError", "CredentialsError",
+    "DeadlineError", "DeliveryError", "FlowperfError", "NoRowsError", "NotebookError", "OverdueError", "PayloadError",
+    "QuotaError", "ScopeError", "StorageError", "TransportError", "UnknownNameError", "suggest", "suggestion",
+]  # fmt: skip
 
 
 # Everything flowperf can refuse, as one tree.
@@ -130,10 +113,7 @@ class _FromKlaviyo(FlowperfError):
         detail: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.code = code
-        self.pointer = pointer
-        self.detail = detail
+        self.status, self.code, self.pointer, self.detail = status, code, pointer, detail
 
 
 class CredentialsError(FlowperfError):
