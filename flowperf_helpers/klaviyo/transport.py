@@ -17,13 +17,11 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 from requests.adapters import BaseAdapter, HTTPAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from flowperf_helpers import __version__
 from flowperf_helpers.errors import FlowperfError, TransportError
-from flowperf_helpers.klaviyo.credentials import Credentials
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.responses import Pages
 from flowperf_helpers.klaviyo.settings import AccountSettings, is_loopback
@@ -212,17 +210,6 @@ class AgainError(Exception):
         self.wait = wait
 
 
-class _KeyAuth(AuthBase):
-    """Sets our header last, so that neither a .netrc file nor an address can replace it."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._credentials.headers())
-        return request
-
-
 class HTTPTransport:
     """The connections of one account.
 
@@ -254,8 +241,8 @@ class HTTPTransport:
         *,
         adapter: BaseAdapter | None,
         timeout: tuple[float, float],
-        whole: float = WHOLE_ANSWER,
-        seconds: float | None = None,
+        whole: float,
+        seconds: float | None,
     ) -> None:
         self.settings = settings
         self.limiter = limiter
@@ -266,7 +253,7 @@ class HTTPTransport:
         self._is_network = adapter is None
         self._pages = Pages(settings.base_url)
         self._session = requests.Session()
-        self._session.auth = _KeyAuth(settings.credentials)
+        self._session.auth = self._signed
         # proxies of the environment are for addresses outside this machine
         self._session.trust_env = adapter is None and not is_loopback(urlsplit(settings.base_url).hostname)
         self._session.headers.update(
@@ -325,6 +312,11 @@ class HTTPTransport:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _signed(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set our header last, so that neither a .netrc file nor an address can replace it."""
+        request.headers.update(self.settings.credentials.headers())
+        return request
 
     def _transmit(self, prepared: requests.PreparedRequest, endpoint: str) -> Received:
         """Send once and read the whole body; what goes wrong on the wire is worth another attempt, mostly."""
@@ -410,7 +402,7 @@ class HTTPTransport:
             "POST",
             url,
             data=form,
-            auth=HTTPBasicAuth(*user),
+            auth=user,
             headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
         )
         return self._transmit(self._session.prepare_request(request), urlsplit(url).path)
