@@ -237,9 +237,9 @@ class Executor:
         answer = self.client.post(query.endpoint, _without_values(query).body())
         return replace(answer, requests=self.client.transport.requests - before)
 
-    def _end(self, query: ReportQuery) -> datetime | None:
-        end = query.timeframe.bounds(self.info.timezone)[1]
-        return None if pd.isna(end) else end
+    def _end(self, query: ReportQuery) -> datetime:
+        """Return the exclusive end of a query's window, NaT of one of Klaviyo's keys."""
+        return query.timeframe.bounds(self.info.timezone)[1]
 
     def _shaped(self, query: ReportQuery, answer: ReportResponse) -> Collected:
         zone = self.info.timezone
@@ -278,9 +278,7 @@ class Executor:
             messages = messages.drop_duplicates("flow_message_id").set_index("flow_message_id")
             named = frame["flow_message_id"].map(messages["flow_message_name"])
             frame["flow_message_name"] = text_column("flow_message_name", named.tolist())
-        frame = frame[_groups_first(frame.columns)]
-        frame.attrs = dict(raw.attrs)
-        return frame
+        return frame[_groups_first(frame.columns)]
 
     def _described(self, query: ReportQuery, collected: Sequence[Collected]) -> pd.DataFrame:
         sent = query.for_revision(self.revision)
@@ -325,10 +323,7 @@ class Executor:
             "from_store": all(answer.from_store for answer in answers),
             "notes": notes,
             "schema_version": SCHEMA_VERSION,
-            "statistics": [
-                *query.statistics,
-                *(s for s in returned if s in frame.columns and s not in query.statistics),
-            ],
+            "statistics": [c for c in frame.columns if c in query.statistics or c in returned],
         }
         frame.attrs = attrs  # type: ignore[assignment]
         return frame
@@ -351,8 +346,7 @@ def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
     """
     if len(pieces) == 1:
         return pieces[0], []
-    filled = [piece for piece in pieces if len(piece)] or list(pieces[:1])
-    frame = pd.concat(filled, ignore_index=True)
+    frame = _stacked(pieces)
     frame = frame[list(dict.fromkeys(c for piece in pieces for c in piece.columns if c in frame.columns))]
     if "interval_start" not in frame.columns:
         return frame, []
@@ -362,6 +356,10 @@ def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
         return frame, []
     frame[["is_partial", "is_provisional"]] = frame[["is_partial", "is_provisional"]].mask(cut, True).astype(bool)
     return frame, ["An interval was cut by the border of two requests: its two rows are marked partial."]
+
+
+def _stacked(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
 
 
 def added_up(
@@ -378,14 +376,13 @@ def added_up(
     bounds : pair of Timestamp
         Start and exclusive end of all windows together.
     """
-    frame = pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
+    frame = _stacked(pieces)
     names = [c for c in frame.columns if c in GROUPINGS and c.endswith("_name") and c != "tag_name"]
     keys = [c for c in frame.columns if (c in GROUPINGS and c not in names) or c == "conversion_metric_id"]
     groups = frame.groupby(keys, dropna=False, sort=False)
-    unknown = frame[list(statistics)].isna().groupby([frame[key] for key in keys], dropna=False, sort=False).any()
     columns: dict[str, Any] = {name: groups[name].last() for name in names}
-    columns |= {name: groups[name].sum().mask(unknown[name]) for name in statistics}
-    total = pd.DataFrame(columns, index=unknown.index).reset_index()
+    columns |= {name: groups[name].sum(skipna=False) for name in statistics}
+    total = pd.DataFrame(columns).reset_index()
     for name, bound in zip(("window_start", "window_end"), bounds, strict=True):
         total[name] = pd.Series(bound, index=total.index, dtype=frame[name].dtype)
     return total[[c for c in frame.columns if c in total.columns]]

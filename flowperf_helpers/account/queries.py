@@ -212,9 +212,7 @@ class ReportQuery:
             wanted = getattr(self, name)
             if wanted is not None and column in frame.columns:
                 keep &= frame[column].isin(wanted)
-        selected = frame[keep].reset_index(drop=True)
-        selected.attrs = dict(frame.attrs)
-        return selected
+        return frame[keep].reset_index(drop=True)
 
 
 def filter_string(**selected: Sequence[str] | None) -> str | None:

@@ -33,10 +33,6 @@ _YEARS = range(2000, 2200)
 """Years of a week label: a year before and after each of them can still be computed with."""
 
 
-def _wall(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + "+00:00"
-
-
 def _instant(wall: date, zone: tzinfo | str) -> pd.Timestamp:
     """First instant of a day or of a wall time in a zone, also where the clock skips or repeats it."""
     return pd.Timestamp(wall).tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
@@ -114,7 +110,7 @@ class Moments:
 
     def body(self) -> dict[str, str]:
         """As Klaviyo's ``timeframe``."""
-        return {"start": _wall(self.start), "end": _wall(self.end)}
+        return {"start": f"{self.start:%Y-%m-%dT%H:%M:%S}+00:00", "end": f"{self.end:%Y-%m-%dT%H:%M:%S}+00:00"}
 
     def bounds(self, zone: tzinfo | str) -> tuple[pd.Timestamp, pd.Timestamp]:
         """Start and exclusive end as instants; Klaviyo takes the whole hour the end lies in."""
