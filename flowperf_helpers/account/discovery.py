@@ -295,7 +295,8 @@ def fetch_own_triggers(getter: Getter, flow_ids: Sequence[str] | None, integrati
     metrics = fetch_metrics(getter)
     triggers = fetch_flow_triggers(getter, list(metrics["metric_id"]))
     if flow_ids is not None:
-        without = [flow for flow in flow_ids if flow not in set(triggers["flow_id"])]
+        triggered = set(triggers["flow_id"])
+        without = [flow for flow in flow_ids if flow not in triggered]
         if without:
             raise ArgumentError(
                 f"No metric triggers the flow {', '.join(without)}, so it has no conversion metric of its own: "

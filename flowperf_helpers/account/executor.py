@@ -334,8 +334,7 @@ class Executor:
         known = discovery.fetch_flows(self.info.lists)["flow_id"] if silent else ()
         return [
             f"The account has no flow with the id {flow!r}, hence no rows: {suggestion(suggest(flow, known), known)}"
-            for flow in query.flow_ids or ()
-            if flow in silent and flow not in set(known)
+            for flow in sorted(silent - set(known))
         ]
 
 
