@@ -56,8 +56,8 @@ class ReportResponse:
 
 # One account's questions: paging, retries, and our own errors at the edge. Returns bytes.
 #
-# Every send, retries included, asks the pacer first;
-# nothing below it (`flowperf_helpers.klaviyo.transport`, urllib3) retries, so the ledger sees every call.
+# Every send, retries included, asks the limiter first, which the transport does; neither the transport nor urllib3
+# retries, so the ledger sees every call.
 
 
 class RevisionWarning(UserWarning):

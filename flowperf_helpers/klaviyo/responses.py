@@ -102,23 +102,23 @@ def error_from_response(
         need = f"give the key the scope {scope}" if scope else "check what the key may do"
         return ScopeError(f"The key from {source} may not use {endpoint}{quoted}: {need}.", scope=scope, **known)
     if status == 410 or (status == 404 and _NO_REVISION.search(said)):
-        return ApiError(
+        text = (
             f"Klaviyo does not serve {endpoint} at revision {settings.revision} (any more){quoted}: set "
-            "KLAVIYO_REVISION to a newer one, or leave it unset.",
-            **known,
+            "KLAVIYO_REVISION to a newer one, or leave it unset."
         )
-    if 300 <= status < 400:
-        return ApiError(
+    elif 300 <= status < 400:
+        text = (
             f"{endpoint} was answered by a redirect ({status}) that is not followed, so that the key stays where it "
-            "belongs: check KLAVIYO_BASE_URL, or a proxy on the way.",
-            **known,
+            "belongs: check KLAVIYO_BASE_URL, or a proxy on the way."
         )
-    place = f" at {facts.pointer}" if facts.pointer else ""
-    if status >= 500:
-        return ApiError(f"Klaviyo failed on {endpoint} with {status}{quoted}: try again in a few minutes.", **known)
-    code = f" {facts.code}" if facts.code else ""
-    todo = "check the id" if status == 404 else "change what it names"
-    return ApiError(f"Klaviyo refused {endpoint} with {status}{code}{place}{quoted}: {todo}.", **known)
+    elif status >= 500:
+        text = f"Klaviyo failed on {endpoint} with {status}{quoted}: try again in a few minutes."
+    else:
+        code = f" {facts.code}" if facts.code else ""
+        place = f" at {facts.pointer}" if facts.pointer else ""
+        todo = "check the id" if status == 404 else "change what it names"
+        text = f"Klaviyo refused {endpoint} with {status}{code}{place}{quoted}: {todo}."
+    return ApiError(text, **known)
 
 
 def retry_after(value: str | None, now: float) -> float | None:
