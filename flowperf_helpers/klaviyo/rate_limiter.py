@@ -195,6 +195,9 @@ class RateLimiter:
     def _key(self, endpoint: str) -> tuple[str, str, str]:
         return self.host, self.fingerprint, endpoint
 
+    def _windows(self, endpoint: str) -> Sequence[Limit]:
+        return self.limits(endpoint) if self.paced else ()
+
     def _calls_a_day(self, endpoint: str) -> int | None:
         return next((limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY), None)
 
@@ -204,12 +207,12 @@ class RateLimiter:
             if free <= now:
                 self._blocks.pop(endpoint, None)
             return free, None
-        return self.ledger.take(self._key(endpoint), self.limits(endpoint), now, paced=self.paced)
+        return self.ledger.take(self._key(endpoint), self._windows(endpoint), now)
 
     def _free_at(self, endpoint: str, now: float) -> float:
         if self.ledger is None:
             return max(now, self._blocks.get(endpoint, now))
-        return self.ledger.free_at(self._key(endpoint), self.limits(endpoint) if self.paced else (), now)
+        return self.ledger.free_at(self._key(endpoint), self._windows(endpoint), now)
 
 
 def _in_notebook() -> bool:

@@ -182,7 +182,7 @@ class Ledger:
         self.path = Path(path)
         self.lock_timeout = lock_timeout
 
-    def take(self, key: Key, limits: Sequence[Limit], now: float, *, paced: bool = True) -> tuple[float, int | None]:
+    def take(self, key: Key, limits: Sequence[Limit], now: float) -> tuple[float, int | None]:
         """Record a call if one is free.
 
         Returns
@@ -193,7 +193,7 @@ class Ledger:
         """
 
         def work(db: sqlite3.Connection) -> tuple[float, int | None]:
-            free = self._free(db, key, limits if paced else (), now)
+            free = self._free(db, key, limits, now)
             if free > now:
                 return free, None
             row = db.execute(
