@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Self
 
 __all__ = [
-    "AmbiguousNameError",
-    "AnswerError",
-    "ApiError",
-    "ArgumentError",
-    "AuthenticationError",
-    "CredentialsError",
-    "DeadlineError",
-    "DeliveryError",
-    "FlowperfError",
-    "NoRowsError",
-    "NotebookError",
-    "OverdueError",
-    "PayloadError",
-    "QuotaError",
-    "ScopeError",
-    "StorageError",
-    "TransportError",
-    "UnknownNameError",
-    "suggest",
-    "suggestion",
-]
+    "AmbiguousNameError", "AnswerError", "ApiError", "ArgumentError", "AuthenticationError", "CredentialsError",
+    "DeadlineError", "DeliveryError", "FlowperfError", "NoRowsError", "NotebookError", "OverdueError", "PayloadError",
+    "QuotaError", "ScopeError", "StorageError", "TransportError", "UnknownNameError", "suggest", "suggestion",
+]  # fmt: skip
 
 
 # Everything flowperf can refuse, as one tree.
@@ -104,9 +88,20 @@ class UnknownNameError(ArgumentError):
         super().__init__(message)
         self.near = list(near)
 
+    @classmethod
+    def among(cls, start: str, name: str, known: Collection[object]) -> Self:
+        """Return the error for a name that is not known: ``start``, and then what was meant, or else what there is."""
+        near = suggest(name, known)
+        return cls(f"{start}: {suggestion(near, known)}", near=near)
+
 
 class _FromKlaviyo(FlowperfError):
     """Facts of one JSON:API error object."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What `__init__` takes beside the message."""
+        return {name: getattr(self, name) for name in ("status", "code", "pointer", "detail")}
 
     def __init__(
         self,
@@ -118,10 +113,7 @@ class _FromKlaviyo(FlowperfError):
         detail: str | None = None,
     ) -> None:
         super().__init__(message)
-        self.status = status
-        self.code = code
-        self.pointer = pointer
-        self.detail = detail
+        self.status, self.code, self.pointer, self.detail = status, code, pointer, detail
 
 
 class CredentialsError(FlowperfError):
@@ -143,17 +135,8 @@ class ScopeError(_FromKlaviyo, CredentialsError):
         The missing scope, where Klaviyo or its documentation names it (``"flows:read"``).
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        scope: str | None = None,
-        status: int | None = None,
-        code: str | None = None,
-        pointer: str | None = None,
-        detail: str | None = None,
-    ) -> None:
-        super().__init__(message, status=status, code=code, pointer=pointer, detail=detail)
+    def __init__(self, message: str, *, scope: str | None = None, **facts: Any) -> None:
+        super().__init__(message, **facts)
         self.scope = scope
 
 

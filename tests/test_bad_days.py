@@ -5,6 +5,7 @@ Wires are real sockets on loopback, locks are real locks, processes are real pro
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import multiprocessing
@@ -37,9 +38,8 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.klaviyo.client import Client, ReportResponse
-from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
-from flowperf_helpers.klaviyo.rate_limits import scaled_limits
+from flowperf_helpers.klaviyo.rate_limits import Ledger, scaled_limits
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.klaviyo.storage import StorageWarning
 from flowperf_helpers.sandbox import SANDBOX_KEY, SANDBOX_NOW, sandbox_app
@@ -392,7 +392,7 @@ def _one_process(url: str, home: str, calls: int, results: multiprocessing.Queue
         limits=scaled_limits(SCALE), quiet=True,
     )  # fmt: skip
     try:
-        with Client(settings, limiter=limiter) as client:
+        with contextlib.closing(Client(settings, limiter=limiter)) as client:
             sent = sum(client.post(REPORT, QUERY.body()).requests for _ in range(calls))
         results.put(f"{sent}")
     except FlowperfError as error:
@@ -588,7 +588,7 @@ def test_connections_are_used_again() -> None:
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     environ = {"KLAVIYO_API_KEY": KEY, "KLAVIYO_BASE_URL": f"http://127.0.0.1:{server.server_port}"}
-    with Client(account_settings("live", environ=environ)) as client:
+    with contextlib.closing(Client(account_settings("live", environ=environ))) as client:
         for _ in range(20):
             client.get("/api/flows")
     server.shutdown()

@@ -105,9 +105,7 @@ def test_only_the_transport_speaks_http() -> None:
             named += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             if any(part.split(".")[0] in ("requests", "urllib3", "httpx") for part in named):
                 speakers.add(name)
-    assert speakers <= {f"klaviyo.{name}" for name in ("transport", "connections", "client", "credentials")} | {
-        "account.connection"
-    }
+    assert speakers <= {f"klaviyo.{name}" for name in ("transport", "client", "credentials")} | {"account.connection"}
 
 
 def test_no_drawer_for_odds_and_ends() -> None:

@@ -32,7 +32,8 @@ def said(home: Path, *, minutes: int = 0, **wanted: str) -> str:
     headline = {name: value for name, value in report.headline().items() if name not in SPENT}
     sections = [report.first_screen(), report.flow_sections(), report.notes()]
     frames = [report.settling.curve.to_csv(), report.restated.to_csv(index=False)]
-    return MOMENTS.sub("", json.dumps(headline, indent=0) + "\n".join([s.html for s in sections] + frames))
+    text = MOMENTS.sub("", json.dumps(headline, indent=0) + "\n".join([s.html for s in sections] + frames))
+    return re.sub(r"\b\d(?= requests, )|(?<=Report requests spent</dt><dd><bdi>)\d", "", text)
 
 
 def notebook_04(home: Path) -> None:

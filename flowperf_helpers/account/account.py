@@ -18,7 +18,6 @@ from flowperf_helpers.account.discovery import REVENUE, AccountInfo, Names, OwnT
 from flowperf_helpers.account.executor import Executor
 from flowperf_helpers.account.planner import Plan
 from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery
-from flowperf_helpers.account.tags import fetch_flow_tags
 from flowperf_helpers.account.timeframes import Timeframe
 from flowperf_helpers.errors import ArgumentError, CredentialsError, UnknownNameError
 from flowperf_helpers.stats.data_quality import merge_answers
@@ -44,8 +43,7 @@ def connect(name: str = "sandbox", *, refresh: bool = False, **options: Any) -> 
         answer about an unsettled window is served from the store), ``home`` (folder instead of ``FLOWPERF_HOME``),
         ``accounts_file``, ``environ``, ``pacing`` (bool or RateLimiter; instead of ``FLOWPERF_PACING``), ``seconds``
         (float: after so many nothing is asked any more); for the sandbox ``variant``, ``now`` (a moment or a function)
-        and ``sandbox`` (other arguments of ``sandbox_app``, as a dict); to replace the machinery
-        ``adapter``, ``clock`` (seconds since 1970) and ``sleep``.
+        and ``sandbox`` (a dict for ``sandbox_app``); to replace the machinery ``adapter``, ``clock`` and ``sleep``.
 
     Raises
     ------
@@ -95,21 +93,21 @@ class Account:
     def __init__(
         self, opened: Connection, *, refresh: bool = False, rebuild: tuple[str, dict[str, Any]] | None = None
     ) -> None:
-        self.settings = opened.settings
-        self.name = opened.settings.name
-        self.is_sandbox = is_sandbox(opened.settings)
-        self.attribution_days = opened.settings.attribution_days
-        self.revision = opened.settings.revision
+        self.settings = opened.client.settings
+        self.name = self.settings.name
+        self.is_sandbox = is_sandbox(self.settings)
+        self.attribution_days = self.settings.attribution_days
+        self.revision = self.settings.revision
         self.revenue_note = ""
         self._metric_ids: dict[tuple[str, str | None], str] = {}
-        self._connection = opened
         self._client = opened.client
+        self._store = opened.store
         self._refresh = refresh
         # behind a function: the options may hold an environment, and with it a key that no look inside should show
         self._rebuild = lambda: rebuild
         self._lists = KeptLists(opened.client, opened.store, refresh=refresh)
-        self._info = AccountInfo(opened.settings, self._lists, opened.clock)
-        self._executor = Executor(opened, self._lists, self._info)
+        self._info = AccountInfo(self.settings, self._lists, opened.clock)
+        self._executor = Executor(opened, self._info)
 
     def __reduce__(self) -> tuple[Callable[[], Account], tuple[()]]:
         rebuild = self._rebuild()
@@ -131,7 +129,7 @@ class Account:
         name, given = self._rebuild() or (self.name, {})
         account = connect(name, **{**given, **options})
         if set(options) == {"now"}:  # another moment of the same account: what it has and says of itself stays
-            account._lists = account._executor.lists = account._info.lists = self._lists
+            account._lists = account._info.lists = self._lists
             account._info.known = self._info.known
         return account
 
@@ -220,7 +218,7 @@ class Account:
 
     def flow_tags(self) -> pd.DataFrame:
         """Return one row per flow × tag: ``flow_id, tag_name`` (scope ``tags:read``)."""
-        return self._marked(fetch_flow_tags(self._lists))
+        return self._marked(discovery.fetch_flow_tags(self._lists))
 
     def conversion_metric(self, metric: str, *, integration: str | None = None) -> str:
         """Return the id of a metric given as id, as name, or as ``"revenue"`` (what the account maps to it).
@@ -388,7 +386,7 @@ class Account:
     def plan(self, queries: Queries, *, refresh: bool = False) -> Plan:
         """Return the least list of report requests for some queries, with its cost; sends none of them."""
         plan = self._executor.plan(_listed(queries), refresh=refresh or self._refresh)
-        return plan.with_costs(self._client.limiter, self.name, unlimited=self._connection.unlimited)
+        return plan.with_costs(self._client.limiter, self.name)
 
     def run(self, queries: Plan | Queries, *, refresh: bool = False) -> list[pd.DataFrame]:
         """Run a plan, or plan and run queries; one frame for each query, in order.
@@ -413,11 +411,9 @@ class Account:
             reports, lists are not counted).
         """
         status = self._client.limiter.status()
-        status["snapshots"] = pd.array(
-            [self._connection.store.count(str(e)) for e in status["endpoint"]], dtype="int64"
-        )
-        status.attrs = {"account": self.name, "sandbox": self.is_sandbox, "snapshots": self._connection.store.count()}
-        return status
+        status["snapshots"] = status["endpoint"].map(self._store.count).astype("int64")
+        status.attrs = {"snapshots": self._store.count()}
+        return self._marked(status)
 
     def history(self, kind: str = "series", *, since: datetime | None = None, **filters: object) -> pd.DataFrame:
         """Return the rows of all answers kept, one per request, whatever its groupings and statistics.
@@ -438,7 +434,7 @@ class Account:
         if kind not in endpoints:
             raise ArgumentError(f"kind is series or values, not {kind!r}.")
         rebuild = self._executor.rows_of
-        kept = self._connection.store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
+        kept = self._store.history(endpoints[kind], where=filters, since=since, rebuild=rebuild)
         return merge_answers(kept, by=filters)
 
     def refuses_values(self, metric_id: str) -> bool:

@@ -21,23 +21,18 @@ from flowperf_helpers.account.discovery import Getter
 from flowperf_helpers.account.store import MAX_AGE, Store
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.klaviyo.client import Client
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
 from flowperf_helpers.klaviyo.credentials import PRIVATE_KEY, Credentials
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.settings import AccountSettings, account_settings, is_loopback, revision_of
 from flowperf_helpers.klaviyo.storage import flowperf_home, private_folder
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 
 __all__ = ["TRAVELS", "Connection", "KeptLists", "is_sandbox", "latest_now", "open_account", "settings_of", "title_of"]
 
 TRAVELS = (
-    "FLOWPERF_HOME",
-    "FLOWPERF_MAX_ANSWER_MB",
-    "FLOWPERF_MAX_WAIT",
-    "FLOWPERF_PACING",
-    "FLOWPERF_SANDBOX_NOW",
-    "FLOWPERF_SANDBOX_VARIANT",
-    "KLAVIYO_REVISION",
-)
+    "FLOWPERF_HOME", "FLOWPERF_MAX_ANSWER_MB", "FLOWPERF_MAX_WAIT", "FLOWPERF_PACING", "FLOWPERF_SANDBOX_NOW",
+    "FLOWPERF_SANDBOX_VARIANT", "KLAVIYO_REVISION",
+)  # fmt: skip
 """What of an environment the sandbox's copy in another process needs; none of it is a secret."""
 
 _SANDBOX_URL = "http://sandbox.invalid"
@@ -96,11 +91,9 @@ def latest_now(name: str) -> datetime:
 class Connection:
     """The parts an `Account` stands on."""
 
-    settings: AccountSettings
     client: Client
     store: Store
     clock: Callable[[], float]
-    unlimited: bool
 
 
 class KeptLists:
@@ -118,20 +111,20 @@ class KeptLists:
         self._client = client
         self._store = store
         self._refresh = refresh
-        self._asked: set[tuple[str, str]] = set()
+        self._asked: set[str] = set()
         self._from_store = False
 
     def get(self, path: str, params: dict[str, str] | None = None) -> list[bytes]:
         """Return the bodies of all pages."""
-        revision, question = self._client.settings.revision, (path, repr(params))
-        if not self._refresh or question in self._asked:
-            pages = self._store.find_list(path, revision, params or {})
-            if pages is not None:
+        question = path, self._client.settings.revision, params or {}
+        if not self._refresh or repr(question) in self._asked:
+            kept = self._store.find_list(*question)
+            if kept is not None:
                 self._from_store = True
-                return pages
+                return kept
         pages = self._client.get(path, params)
-        self._asked.add(question)
-        self._store.keep_list(path, revision, params or {}, pages)
+        self._asked.add(repr(question))
+        self._store.keep_list(*question, pages)
         return pages
 
     def look_up(self, find: Callable[[Getter], T]) -> T:
@@ -206,7 +199,7 @@ def open_account(
     store = Store(
         folder, account_key=account_key, clock=clock, max_age=max_age, attribution_days=settings.attribution_days
     )
-    return Connection(settings, client, store, clock, unlimited=client.limiter.ledger is None)
+    return Connection(client, store, clock)
 
 
 def _standing_still(moment: str) -> Callable[[], float]:

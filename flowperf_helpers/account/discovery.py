@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pandas as pd
 
-from flowperf_helpers.errors import (
-    AmbiguousNameError,
-    ApiError,
-    ArgumentError,
-    ScopeError,
-    UnknownNameError,
-    suggest,
-    suggestion,
-)
+from flowperf_helpers.account.queries import texts_of
+from flowperf_helpers.errors import AmbiguousNameError, ApiError, ArgumentError, ScopeError, UnknownNameError, suggest
 from flowperf_helpers.frames.resources import (
     Resource,
     TriggerMap,
@@ -36,22 +30,10 @@ from flowperf_helpers.frames.resources import (
 from flowperf_helpers.klaviyo.settings import AccountSettings
 
 __all__ = [
-    "MAPPED_SINCE",
-    "REVENUE",
-    "AccountInfo",
-    "Getter",
-    "Names",
-    "OwnTriggers",
-    "fetch_account_facts",
-    "fetch_flow_triggers",
-    "fetch_flows",
-    "fetch_mapped_metric",
-    "fetch_messages",
-    "fetch_metrics",
-    "fetch_own_triggers",
-    "ids_of",
-    "metric_named",
-]
+    "MAPPED_SINCE", "REVENUE", "AccountInfo", "Getter", "Names", "OwnTriggers", "fetch_flow_tags",
+    "fetch_flow_triggers", "fetch_flows", "fetch_mapped_metric", "fetch_messages", "fetch_metrics",
+    "fetch_own_triggers", "ids_of", "metric_named",
+]  # fmt: skip
 
 
 MAPPED_SINCE = "2025-07-15"
@@ -82,35 +64,24 @@ def fetch_metrics(getter: Getter, *, integration: str | None = None, category: s
     UnknownNameError
         Nothing of that integration or category; names what looks alike. Case and spaces count.
     """
-    found = everything = metrics_frame(_metric_pages(getter))
-    if integration is not None:
-        found = everything[everything["integration_name"] == integration].reset_index(drop=True)
-        _found_or_near("integration", integration, found, everything["integration_name"])
-    if category is not None:
-        picked = found[found["integration_category"] == category].reset_index(drop=True)
-        _found_or_near("category", category, picked, found["integration_category"])
-        return picked
-    return found
-
-
-def _metric_pages(getter: Getter) -> list[bytes]:
-    """Return all metrics with the flows they trigger, or, where that is refused, without."""
     try:
-        return getter.get("/api/metrics", _TRIGGERS)
-    except (ApiError, ScopeError) as error:
+        pages = getter.get("/api/metrics", _TRIGGERS)
+    except (ApiError, ScopeError) as error:  # refused with the flows that they trigger
         if error.status not in (400, 403, 404):
             raise
-        return getter.get("/api/metrics", {"fields[metric]": "name,integration"})
-
-
-def _found_or_near(what: str, name: str, found: pd.DataFrame, known: pd.Series) -> None:
-    if len(found):
-        return
-    near = suggest(name, known.dropna())
-    raise UnknownNameError(
-        f"No metric belongs to the {what} {name!r} (case and spaces count): {suggestion(near, known.dropna())}",
-        near=near,
-    )
+        pages = getter.get("/api/metrics", {"fields[metric]": "name,integration"})
+    found = metrics_frame(pages)
+    for what, column, name in (
+        ("integration", "integration_name", integration),
+        ("category", "integration_category", category),
+    ):
+        if name is not None:
+            known = found[column].dropna()
+            found = found[found[column] == name].reset_index(drop=True)
+            if found.empty:
+                start = f"No metric belongs to the {what} {name!r} (case and spaces count)"
+                raise UnknownNameError.among(start, name, known)
+    return found
 
 
 def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = None) -> str:
@@ -145,12 +116,10 @@ def metric_named(metrics: pd.DataFrame, name: str, *, integration: str | None = 
         raise AmbiguousNameError(
             f"{len(candidates)} metrics are called {name!r}: give the id, {options}.", candidates=candidates
         )
-    known = metrics["metric_name"].dropna()
-    near = suggest(name, known)
-    raise UnknownNameError(f"No metric has the id or name {name!r}: {suggestion(near, known)}", near=near)
+    raise UnknownNameError.among(f"No metric has the id or name {name!r}", name, metrics["metric_name"].dropna())
 
 
-def fetch_mapped_metric(getter: Getter, kind: str = REVENUE) -> str:
+def fetch_mapped_metric(getter: Getter) -> str:
     """Ask which metric the account calls revenue (``/api/mapped-metrics``, revision 2025-07-15 and later).
 
     Raises
@@ -159,26 +128,21 @@ def fetch_mapped_metric(getter: Getter, kind: str = REVENUE) -> str:
         The account maps none, or the revision has no such endpoint.
     """
     try:
-        found = primary(getter.get(f"/api/mapped-metrics/{kind}", {}))
+        found = primary(getter.get(f"/api/mapped-metrics/{REVENUE}", {}))
     except ApiError as error:
         if error.status != 404:
             raise
         raise UnknownNameError(
-            f"Klaviyo does not say which metric is {kind!r} here: give the conversion metric's id or name."
+            f"Klaviyo does not say which metric is {REVENUE!r} here: give the conversion metric's id or name."
         ) from error
     ids = [i for resource in found for name in ("metric", "custom-metric") for i in related_ids(resource, name) or ()]
     if not ids:
-        raise UnknownNameError(f"The account maps no metric to {kind!r}: give the conversion metric's id or name.")
+        raise UnknownNameError(f"The account maps no metric to {REVENUE!r}: give the conversion metric's id or name.")
     return ids[0]
 
 
-def fetch_trigger_map(getter: Getter) -> TriggerMap:
-    """Ask for the account's whole map of metric to flows: one request per 200 metrics."""
-    return trigger_map(getter.get("/api/metrics", _TRIGGERS))
-
-
 def fetch_flow_triggers(getter: Getter, metric_ids: Sequence[str]) -> pd.DataFrame:
-    """Ask which flows some metrics trigger.
+    """Ask which flows some metrics trigger: the whole map, one request per 200 metrics.
 
     Where the map lacks a metric's relationship, its own endpoint is asked; where it lacks a flow's facts, the flows
     endpoint. Lists, segments and dates trigger flows too, and those never appear here.
@@ -195,7 +159,7 @@ def fetch_flow_triggers(getter: Getter, metric_ids: Sequence[str]) -> pd.DataFra
         No metric of such an id.
     """
     try:
-        known = fetch_trigger_map(getter)
+        known = trigger_map(getter.get("/api/metrics", _TRIGGERS))
     except ApiError as error:
         if error.status not in (400, 404):
             raise
@@ -246,10 +210,8 @@ def fetch_flows(getter: Getter, flow_ids: Sequence[str] | None = None) -> pd.Dat
     known = set(flows["flow_id"])
     for flow_id in flow_ids:
         if flow_id not in known:
-            near = suggest(flow_id, flows["flow_id"])
-            raise UnknownNameError(
-                f"The account has no flow with the id {flow_id!r}: {suggestion(near, known)}", near=near
-            )
+            start = f"The account has no flow with the id {flow_id!r}"
+            raise UnknownNameError.among(start, flow_id, flows["flow_id"])
     return flows.set_index("flow_id").loc[list(flow_ids)].reset_index()
 
 
@@ -296,6 +258,26 @@ def _own_messages(getter: Getter, flow_id: str, action: Resource) -> Iterator[di
         }
 
 
+def fetch_flow_tags(getter: Getter) -> pd.DataFrame:
+    """Ask for the tags of all flows, archived ones too: how an app marks the version of its template.
+
+    Returns
+    -------
+    DataFrame
+        One row per flow × tag: ``flow_id, tag_name`` (str).
+
+    Raises
+    ------
+    ScopeError
+        The key may not read tags (``tags:read``).
+    """
+    rows = []
+    for pages in _flow_pages(getter, {"include": "tags"}):
+        names = {tag.id: str(tag.attributes.get("name") or "") for tag in included(pages, "tag")}
+        rows += [(flow.id, names.get(tag, "")) for flow in primary(pages) for tag in related_ids(flow, "tags") or ()]
+    return pd.DataFrame(rows, columns=["flow_id", "tag_name"], dtype="str")
+
+
 def _flow_pages(getter: Getter, params: dict[str, str]) -> Iterator[list[bytes]]:
     for archived in ("false", "true"):
         yield getter.get("/api/flows", params | {"filter": f"equals(archived,{archived})", "page[size]": "50"})
@@ -313,7 +295,8 @@ def fetch_own_triggers(getter: Getter, flow_ids: Sequence[str] | None, integrati
     metrics = fetch_metrics(getter)
     triggers = fetch_flow_triggers(getter, list(metrics["metric_id"]))
     if flow_ids is not None:
-        without = [flow for flow in flow_ids if flow not in set(triggers["flow_id"])]
+        triggered = set(triggers["flow_id"])
+        without = [flow for flow in flow_ids if flow not in triggered]
         if without:
             raise ArgumentError(
                 f"No metric triggers the flow {', '.join(without)}, so it has no conversion metric of its own: "
@@ -322,7 +305,7 @@ def fetch_own_triggers(getter: Getter, flow_ids: Sequence[str] | None, integrati
         triggers = triggers[triggers["flow_id"].isin(flow_ids)]
     if triggers.empty:
         raise ArgumentError("No flow of this account is triggered by a metric: give conversion_metric_id.")
-    own = metrics.loc[metrics["integration_name"] == (integration), "metric_id"]
+    own = metrics.loc[metrics["integration_name"] == integration, "metric_id"]
     order = (~triggers["metric_id"].isin(own)).sort_values(kind="stable").index
     chosen = triggers.loc[order].drop_duplicates("flow_id").sort_index()
     left_out = triggers.drop(chosen.index)
@@ -338,37 +321,17 @@ def fetch_own_triggers(getter: Getter, flow_ids: Sequence[str] | None, integrati
 
 def ids_of(names: Names, column: str) -> list[str]:
     """Return ids from a string, a list, a column or a frame, each once."""
-    if isinstance(names, str):
-        return [names]
     if isinstance(names, pd.DataFrame):
         if column not in names.columns:
             raise ArgumentError(f"The frame has no column {column}: it has {', '.join(map(str, names.columns))}.")
         names = names[column]
-    values = list(dict.fromkeys(names.dropna() if isinstance(names, pd.Series) else names))
-    wrong = [value for value in values if not isinstance(value, str)]
-    if wrong:
-        raise ArgumentError(
-            f"{column} takes strings, not {wrong[0]!r}: ids are opaque text, also where they are digits."
-        )
-    return values
-
-
-def fetch_account_facts(getter: Getter) -> dict[str, str | None]:
-    """Ask for ``timezone`` and ``currency``, and for nothing else about the account.
-
-    Raises
-    ------
-    ScopeError
-        The key may not read the account (``accounts:read``).
-    PayloadError
-        An answer without an account.
-    """
-    return account_facts(getter.get("/api/accounts", {"fields[account]": "timezone,preferred_currency"}))
+    return list(texts_of(column, names.dropna() if isinstance(names, pd.Series) else names))
 
 
 # The account's zone, currency and clock: settings first, else one question, asked when it is needed.
 
 
+@dataclass(eq=False)
 class AccountInfo:
     """What an account says of itself, asked at most once.
 
@@ -376,17 +339,16 @@ class AccountInfo:
     ----------
     settings : AccountSettings
         Its ``timezone`` comes before Klaviyo's.
-    getter : Getter
+    lists : Getter
         To ask with.
     clock : callable
         Seconds since 1970.
     """
 
-    def __init__(self, settings: AccountSettings, getter: Getter, clock: Callable[[], float]) -> None:
-        self.settings = settings
-        self.clock = clock
-        self.lists = getter
-        self.known: dict[str, str | None] | ScopeError | None = None
+    settings: AccountSettings
+    lists: Getter
+    clock: Callable[[], float]
+    known: dict[str, str | None] | ScopeError | None = field(default=None, init=False)
 
     @property
     def timezone(self) -> ZoneInfo:
@@ -423,18 +385,16 @@ class AccountInfo:
     def _facts(self) -> dict[str, str | None]:
         if self.known is None:
             try:
-                self.known = fetch_account_facts(self.lists)
+                question = {"fields[account]": "timezone,preferred_currency"}
+                self.known = account_facts(self.lists.get("/api/accounts", question))
             except ScopeError as refusal:
                 self.known = refusal
-        if isinstance(self.known, ScopeError):
-            cause = self.known
+        known = self.known
+        if isinstance(known, ScopeError):
             raise ScopeError(
                 f"The key of account {self.settings.name} may not read the account's time zone (scope accounts:read): "
                 "set timezone for it in accounts.toml, or give connect(..., timezone=...).",
-                scope=cause.scope or "accounts:read",
-                status=cause.status,
-                code=cause.code,
-                pointer=cause.pointer,
-                detail=cause.detail,
-            ) from cause
-        return self.known
+                scope=known.scope or "accounts:read",
+                **known.facts,
+            ) from known
+        return known

@@ -6,7 +6,7 @@ So a plan that meets a spent quota, a crash or Ctrl-C loses nothing: run it agai
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.account import discovery
-from flowperf_helpers.account.connection import Connection, KeptLists, is_sandbox
+from flowperf_helpers.account.connection import Connection, is_sandbox
 from flowperf_helpers.account.discovery import AccountInfo
 from flowperf_helpers.account.planner import Plan, PlannedRequest, QuerySlice, plan_requests
 from flowperf_helpers.account.queries import DEFINITIONS_SINCE, GROUP_BY_SINCE, ReportQuery
@@ -91,16 +91,14 @@ class Executor:
     ----------
     connection : Connection
         Of the account.
-    lists : KeptLists
-        Names of flows and messages: joined where the revision cannot group by them.
     info : AccountInfo
-        Zone, currency and clock; asked when they are needed first.
+        Zone, currency and clock; asked when they are needed first. Its lists have the names of flows and messages,
+        which are joined where the revision cannot group by them.
     """
 
-    def __init__(self, connection: Connection, lists: KeptLists, info: AccountInfo) -> None:
+    def __init__(self, connection: Connection, info: AccountInfo) -> None:
         self.client = connection.client
         self.store = connection.store
-        self.lists = lists
         self.info = info
         self.without_values = MetricsWithoutValues(self.store.folder, connection.clock)
 
@@ -117,7 +115,7 @@ class Executor:
             look_up=lambda query: None if refresh else self._find(query),
             today=lambda: self.info.now().date(),
         )
-        return replace(plan, steps=tuple(self._explained(step) for step in plan.steps))
+        return replace(plan, steps=tuple(map(self._explained, plan.steps)))
 
     def run(self, queries: Sequence[ReportQuery], *, refresh: bool = False) -> list[pd.DataFrame]:
         """Return one frame for each query, in order.
@@ -175,12 +173,12 @@ class Executor:
 
     def _explained(self, step: PlannedRequest) -> PlannedRequest:
         """Say of a request that it will be sent without the value statistics."""
-        if step.in_store or not self._drops_values(step.query):
+        query = step.query
+        if step.in_store or _NEED_VALUES.isdisjoint(query.statistics):
+            return step
+        if query.conversion_metric_id not in self.without_values:
             return step
         return replace(step, why="; ".join(filter(None, [step.why, "without values: the metric carries none"])))
-
-    def _drops_values(self, query: ReportQuery) -> bool:
-        return query.conversion_metric_id in self.without_values and not _NEED_VALUES.isdisjoint(query.statistics)
 
     def _find(self, query: ReportQuery) -> ReportResponse | None:
         return self.store.find(query.endpoint, self.revision, query.body(), window_end=self._end(query))
@@ -220,13 +218,11 @@ class Executor:
             raise PayloadError(
                 "The snapshot holds a question that is not one of ours: ask again.", place="/"
             ) from error
-        return self._shaped(
-            query, ReportResponse(pages, header.served, header.asked_at, requests=0, from_store=True)
-        ).frame
+        return self._shaped(query, ReportResponse(pages, header.served, header.asked_at, from_store=True)).frame
 
     def _sent(self, query: ReportQuery) -> ReportResponse:
         """Send a query; where the metric refuses value statistics, without all that need a value."""
-        before = self.client.requests
+        before = self.client.transport.requests
         if query.conversion_metric_id not in self.without_values:
             try:
                 return self.client.post(query.endpoint, query.body())
@@ -239,33 +235,30 @@ class Executor:
                     raise
                 self.without_values.add(query.conversion_metric_id)
         answer = self.client.post(query.endpoint, _without_values(query).body())
-        return replace(answer, requests=self.client.requests - before)
+        return replace(answer, requests=self.client.transport.requests - before)
 
-    def _end(self, query: ReportQuery) -> datetime | None:
-        end = query.timeframe.bounds(self.info.timezone)[1]
-        return None if pd.isna(end) else end
+    def _end(self, query: ReportQuery) -> datetime:
+        """Return the exclusive end of a query's window, NaT of one of Klaviyo's keys."""
+        return query.timeframe.bounds(self.info.timezone)[1]
 
     def _shaped(self, query: ReportQuery, answer: ReportResponse) -> Collected:
-        zone, bounds = self.info.timezone, query.timeframe.bounds(self.info.timezone)
+        zone = self.info.timezone
         payload = join_pages(answer.pages)
+        finish: dict[str, Any] = {
+            "statistics": query.statistics,
+            "conversion_metric_id": query.conversion_metric_id,
+            "bounds": query.timeframe.bounds(zone),
+        }
         raw = values_frame(payload, zone) if query.interval is None else series_frame(payload, zone)
         refused = [s for s in query.statistics if s in _NEED_VALUES and s not in raw.attrs["statistics"]]
         raw = self._with_groupings(query, raw)
         if query.interval is None:
-            frame = finish_values(
-                raw,
-                statistics=query.statistics,
-                conversion_metric_id=query.conversion_metric_id,
-                bounds=bounds,
-                zone=zone,
-            )
+            frame = finish_values(raw, **finish, zone=zone)
         else:
             frame = finish_series(
                 raw,
-                statistics=query.statistics,
-                conversion_metric_id=query.conversion_metric_id,
+                **finish,
                 interval=query.interval,
-                bounds=bounds,
                 asked_at=pd.Timestamp(answer.fetched_at).tz_convert(zone),
                 attribution_days=self.info.settings.attribution_days,
             )
@@ -278,17 +271,14 @@ class Executor:
             if name not in frame.columns:
                 frame[name] = text_column(name, [None] * len(frame))
         if self.revision < GROUP_BY_SINCE and "flow_name" not in frame.columns:
-            named = discovery.fetch_flows(self.lists).set_index("flow_id")["flow_name"]
+            named = discovery.fetch_flows(self.info.lists).set_index("flow_id")["flow_name"]
             frame["flow_name"] = text_column("flow_name", frame["flow_id"].map(named).tolist())
         if DEFINITIONS_SINCE <= self.revision < GROUP_BY_SINCE and "flow_message_name" not in frame.columns:
-            messages = discovery.fetch_messages(self.lists, discovery.fetch_flows(self.lists)["flow_id"])
+            messages = discovery.fetch_messages(self.info.lists, discovery.fetch_flows(self.info.lists)["flow_id"])
             messages = messages.drop_duplicates("flow_message_id").set_index("flow_message_id")
             named = frame["flow_message_id"].map(messages["flow_message_name"])
             frame["flow_message_name"] = text_column("flow_message_name", named.tolist())
-        groups = [g for g in GROUPINGS if g in frame.columns]
-        frame = frame[[*groups, *(c for c in frame.columns if c not in groups)]]
-        frame.attrs = dict(raw.attrs)
-        return frame
+        return frame[_groups_first(frame.columns)]
 
     def _described(self, query: ReportQuery, collected: Sequence[Collected]) -> pd.DataFrame:
         sent = query.for_revision(self.revision)
@@ -333,23 +323,18 @@ class Executor:
             "from_store": all(answer.from_store for answer in answers),
             "notes": notes,
             "schema_version": SCHEMA_VERSION,
-            "statistics": [
-                *query.statistics,
-                *(s for s in returned if s in frame.columns and s not in query.statistics),
-            ],
+            "statistics": [c for c in frame.columns if c in query.statistics or c in returned],
         }
-        frame = frame.copy()
         frame.attrs = attrs  # type: ignore[assignment]
         return frame
 
     def _unknown_flows(self, query: ReportQuery, frame: pd.DataFrame) -> list[str]:
         """Say which flows without a row the account does not have: Klaviyo answers for those as for silent ones."""
         silent = set(query.flow_ids or ()) - set(frame["flow_id"])
-        known = discovery.fetch_flows(self.lists)["flow_id"] if silent else ()
+        known = discovery.fetch_flows(self.info.lists)["flow_id"] if silent else ()
         return [
             f"The account has no flow with the id {flow!r}, hence no rows: {suggestion(suggest(flow, known), known)}"
-            for flow in query.flow_ids or ()
-            if flow in silent and flow not in set(known)
+            for flow in sorted(silent - set(known))
         ]
 
 
@@ -360,8 +345,7 @@ def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
     """
     if len(pieces) == 1:
         return pieces[0], []
-    filled = [piece for piece in pieces if len(piece)] or list(pieces[:1])
-    frame = pd.concat(filled, ignore_index=True)
+    frame = _stacked(pieces)
     frame = frame[list(dict.fromkeys(c for piece in pieces for c in piece.columns if c in frame.columns))]
     if "interval_start" not in frame.columns:
         return frame, []
@@ -371,6 +355,10 @@ def joined(pieces: Sequence[pd.DataFrame]) -> tuple[pd.DataFrame, list[str]]:
         return frame, []
     frame[["is_partial", "is_provisional"]] = frame[["is_partial", "is_provisional"]].mask(cut, True).astype(bool)
     return frame, ["An interval was cut by the border of two requests: its two rows are marked partial."]
+
+
+def _stacked(pieces: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
 
 
 def added_up(
@@ -387,14 +375,13 @@ def added_up(
     bounds : pair of Timestamp
         Start and exclusive end of all windows together.
     """
-    frame = pd.concat([piece for piece in pieces if len(piece)] or list(pieces[:1]), ignore_index=True)
+    frame = _stacked(pieces)
     names = [c for c in frame.columns if c in GROUPINGS and c.endswith("_name") and c != "tag_name"]
     keys = [c for c in frame.columns if (c in GROUPINGS and c not in names) or c == "conversion_metric_id"]
     groups = frame.groupby(keys, dropna=False, sort=False)
-    unknown = frame[list(statistics)].isna().groupby([frame[key] for key in keys], dropna=False, sort=False).any()
     columns: dict[str, Any] = {name: groups[name].last() for name in names}
-    columns |= {name: groups[name].sum().mask(unknown[name]) for name in statistics}
-    total = pd.DataFrame(columns, index=unknown.index).reset_index()
+    columns |= {name: groups[name].sum(skipna=False) for name in statistics}
+    total = pd.DataFrame(columns).reset_index()
     for name, bound in zip(("window_start", "window_end"), bounds, strict=True):
         total[name] = pd.Series(bound, index=total.index, dtype=frame[name].dtype)
     return total[[c for c in frame.columns if c in total.columns]]
@@ -410,12 +397,17 @@ def _cut(step: PlannedRequest, part: QuerySlice, collected: Collected) -> pd.Dat
     """Return what a part wanted of a step's frame: its rows and its statistics, in its order."""
     frame = part.cut.select(collected.frame)
     sent: list[str] = frame.attrs["statistics"]
-    extra = [s for s in sent if s not in part.cut.statistics and (s in step.query.statistics or s == "recipients")]
-    unknown = [s for s in sent if s not in part.cut.statistics and s not in extra]
-    columns = [c for c in frame.columns if c not in sent]
-    shown: Any = frame[[*columns, *part.cut.statistics, *unknown]].copy()
-    shown.attrs = {**collected.frame.attrs, "statistics": [*part.cut.statistics, *unknown]}
+    unknown = [s for s in sent if s not in {*part.cut.statistics, *step.query.statistics, "recipients"}]
+    statistics = [*part.cut.statistics, *unknown]
+    shown: Any = frame[[*(c for c in frame.columns if c not in sent), *statistics]]
+    shown.attrs = {**collected.frame.attrs, "statistics": statistics}
     return shown
+
+
+def _groups_first(columns: Collection[str]) -> list[str]:
+    """Return columns with the groupings before the others, in the catalogue's order."""
+    groups = [g for g in GROUPINGS if g in columns]
+    return [*groups, *(c for c in columns if c not in groups)]
 
 
 def _as_asked(
@@ -424,13 +416,9 @@ def _as_asked(
     """Return the frame with all columns asked for, NA where the revision does not return them, and their names."""
     groupings = [g for g in query.group_by or () if g not in frame.columns]
     statistics = [s for s in query.statistics if s not in sent.statistics]
-    blank = [None] * len(frame)
-    columns = {name: frame[name] for name in frame.columns if name not in returned}
-    columns |= {name: pd.Series(text_column(name, blank), index=frame.index) for name in groupings}
-    groups = [g for g in GROUPINGS if g in columns]
     kept = [s for s in returned if s in frame.columns and s not in query.statistics and s not in sent.statistics]
-    ordered = {name: columns[name] for name in [*groups, *(c for c in columns if c not in groups)]}
-    for name in [*query.statistics, *kept]:
-        unknown = pd.Series(statistic_column(name, blank), index=frame.index)
-        ordered[name] = unknown if name in statistics else frame[name]
-    return pd.DataFrame(ordered, index=frame.index), [*groupings, *statistics]
+    columns = [*(c for c in frame.columns if c not in returned), *groupings]
+    blank = [None] * len(frame)
+    unknown: dict[str, Any] = {name: text_column(name, blank) for name in groupings}
+    unknown |= {name: statistic_column(name, blank) for name in statistics}
+    return frame.assign(**unknown)[[*_groups_first(columns), *query.statistics, *kept]], list(unknown)

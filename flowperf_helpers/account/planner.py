@@ -20,6 +20,7 @@ from datetime import date
 from functools import cache
 from itertools import chain, zip_longest
 from math import ceil
+from typing import Any
 
 import pandas as pd
 
@@ -109,7 +110,7 @@ class Plan:
     @property
     def minutes(self) -> float:
         """Minutes until the last request may be sent at Klaviyo's limits; the endpoints wait side by side."""
-        return max((self._seconds(endpoint) for endpoint in (VALUES, SERIES)), default=0.0) / 60
+        return max(self._seconds(endpoint) for endpoint in (VALUES, SERIES)) / 60
 
     @property
     def share_of_day(self) -> float:
@@ -127,15 +128,16 @@ class Plan:
             times.append(now)
         return now
 
-    def with_costs(self, limiter: RateLimiter, account: str, *, unlimited: bool) -> Plan:
+    def with_costs(self, limiter: RateLimiter, account: str) -> Plan:
         """Return the plan with what an account's limits say of it now."""
         status = limiter.status().set_index("endpoint")
         ahead = (status["next_free"] - pd.Timestamp(limiter.clock(), unit="s", tz="UTC")).dt.total_seconds()
-        left = {str(endpoint): int(calls) for endpoint, calls in status["left_today"].dropna().items()}
+        unlimited = limiter.ledger is None
+        left: Any = {} if unlimited else status["left_today"].dropna().to_dict()
         return replace(
             self,
             waits={e: max(0.0, float(ahead[e])) for e in (VALUES, SERIES)},
-            left={} if unlimited else left,
+            left=left,
             account=account,
             unlimited=unlimited,
         )
@@ -220,7 +222,7 @@ def plan_requests(
     values = [step for step in steps if step.query.endpoint == VALUES]
     series = [step for step in steps if step.query.endpoint == SERIES]
     turns = chain.from_iterable(zip_longest(values, series))
-    return Plan(tuple(step for step in turns if step is not None), tuple(queries))
+    return Plan(tuple(filter(None, turns)), tuple(queries))
 
 
 def _mergeable(cut: ReportQuery) -> tuple[object, ...]:
@@ -243,19 +245,18 @@ def _requests(slices: list[QuerySlice], find: Callable[[ReportQuery], ReportResp
     missing: list[QuerySlice] = []
     for part in slices:
         query, _ = _merged([part])
-        if query in stored or find(query) is not None:
+        if find(query) is not None:
             stored.setdefault(query, []).append(part)
         else:
             missing.append(part)
-    for part in list(missing):
+    rest: list[QuerySlice] = []
+    for part in missing:
         wider = next((query for query in stored if _covers(query, part.cut)), None)
-        if wider is not None:
-            stored[wider].append(part)
-            missing.remove(part)
+        (rest if wider is None else stored[wider]).append(part)
     steps = [PlannedRequest(query, find(query), _STORED, tuple(served)) for query, served in stored.items()]
-    if missing:
-        query, why = _merged(missing)
-        steps.append(PlannedRequest(query, find(query), why, tuple(missing)))
+    if rest:
+        query, why = _merged(rest)
+        steps.append(PlannedRequest(query, find(query), why, tuple(rest)))
     return steps
 
 
@@ -263,9 +264,7 @@ def _merged(parts: Sequence[QuerySlice]) -> tuple[ReportQuery, str]:
     """Return the one request that answers all slices, and the thought behind it."""
     cuts = [part.cut for part in parts]
     first = cuts[0]
-    if len(cuts) == 1 and not any(
-        len(ids or ()) > MAX_FILTER_VALUES for ids in (first.flow_ids, first.flow_message_ids)
-    ):
+    if len(cuts) == 1 and max(len(first.flow_ids or ()), len(first.flow_message_ids or ())) <= MAX_FILTER_VALUES:
         return first, ""
     statistics = tuple(dict.fromkeys(chain.from_iterable(cut.statistics for cut in cuts)))
     flows = _union([cut.flow_ids for cut in cuts])
@@ -275,23 +274,19 @@ def _merged(parts: Sequence[QuerySlice]) -> tuple[ReportQuery, str]:
         if ids is not None and len(ids) > MAX_FILTER_VALUES:
             chunks = ceil(len(ids) / MAX_FILTER_VALUES)
             thoughts.append(f"{len(ids)} {name}: one request for all and selection here, instead of {chunks}")
-    query = ReportQuery(
-        first.conversion_metric_id,
-        first.timeframe,
-        statistics,
-        first.interval,
-        _filterable(flows),
-        _union([cut.send_channels for cut in cuts]),
-        _filterable(messages),
-        first.group_by,
+    query = replace(
+        first,
+        statistics=statistics,
+        flow_ids=_filterable(flows),
+        send_channels=_union([cut.send_channels for cut in cuts]),
+        flow_message_ids=_filterable(messages),
     )
     return query, "; ".join(thoughts)
 
 
 def _union(selections: Sequence[tuple[str, ...] | None]) -> tuple[str, ...] | None:
-    if any(selection is None for selection in selections):
-        return None
-    return tuple(sorted(set(chain.from_iterable(selection for selection in selections if selection is not None))))
+    given = [selection for selection in selections if selection is not None]
+    return tuple(sorted({*chain.from_iterable(given)})) if len(given) == len(selections) else None
 
 
 def _filterable(ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
@@ -300,13 +295,12 @@ def _filterable(ids: tuple[str, ...] | None) -> tuple[str, ...] | None:
 
 def _covers(query: ReportQuery, cut: ReportQuery) -> bool:
     """Whether an answer to ``query`` holds all that ``cut`` wants; the rest of the two is equal."""
-    if not set(cut.statistics) <= set(query.statistics):
-        return False
-    for name in ("flow_ids", "send_channels", "flow_message_ids"):
-        given, wanted = getattr(query, name), getattr(cut, name)
-        if given is not None and (wanted is None or not set(wanted) <= set(given)):
-            return False
-    return True
+
+    def holds(given: tuple[str, ...] | None, wanted: tuple[str, ...] | None) -> bool:
+        return given is None or (wanted is not None and set(wanted) <= set(given))
+
+    names = ("statistics", "flow_ids", "send_channels", "flow_message_ids")
+    return all(holds(getattr(query, name), getattr(cut, name)) for name in names)
 
 
 def _daily(endpoint: str) -> int:

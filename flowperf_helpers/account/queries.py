@@ -16,17 +16,9 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import DEFAULT_GROUP_BY, GROUPINGS, INTERVALS, REQUIRED_GROUP_BY, STATISTICS
 
 __all__ = [
-    "DEFINITIONS_SINCE",
-    "GROUP_BY_SINCE",
-    "MAX_FILTER_VALUES",
-    "SERIES",
-    "TEXT_COSTS_SINCE",
-    "VALUES",
-    "ReportQuery",
-    "filter_string",
-    "whole_windows",
-]
-
+    "DEFINITIONS_SINCE", "GROUP_BY_SINCE", "MAX_FILTER_VALUES", "SERIES", "TEXT_COSTS_SINCE", "VALUES", "ReportQuery",
+    "filter_string", "texts_of", "whole_windows",
+]  # fmt: skip
 
 VALUES = "/api/flow-values-reports"
 SERIES = "/api/flow-series-reports"
@@ -102,7 +94,9 @@ class ReportQuery:
 
         _check_ids("conversion_metric_id", [self.conversion_metric_id], _ID)
         put("timeframe", parse_timeframe(self.timeframe))
-        put("statistics", _listed("statistics", self.statistics, STATISTICS, empty="name at least one"))
+        put("statistics", _listed("statistics", self.statistics, STATISTICS))
+        if not self.statistics:
+            raise ArgumentError(f"statistics is empty: name at least one of {', '.join(STATISTICS)}.")
         if self.interval is not None:
             _listed("interval", [self.interval], INTERVALS)
         for name, pattern in (("flow_ids", _ID), ("send_channels", _CHANNEL), ("flow_message_ids", _ID)):
@@ -137,9 +131,7 @@ class ReportQuery:
     @property
     def filter(self) -> str | None:
         """Klaviyo's filter string, None where nothing is selected."""
-        return filter_string(
-            flow_id=self.flow_ids, send_channel=self.send_channels, flow_message_id=self.flow_message_ids
-        )
+        return filter_string(**{column: getattr(self, name) for name, column in _SELECTIONS.items()})
 
     def body(self) -> dict[str, Any]:
         """Return the JSON body to post.
@@ -157,22 +149,22 @@ class ReportQuery:
                 "which asks in pieces."
             )
         for name in _SELECTIONS:
-            if len(getattr(self, name) or ()) > MAX_FILTER_VALUES:
+            count = len(getattr(self, name) or ())
+            if count > MAX_FILTER_VALUES:
                 raise ArgumentError(
-                    f"{name} holds {len(getattr(self, name))} values and Klaviyo's filter takes {MAX_FILTER_VALUES}: "
+                    f"{name} holds {count} values and Klaviyo's filter takes {MAX_FILTER_VALUES}: "
                     "leave it out and select afterwards, or ask through the account, which does that."
                 )
-        attributes: dict[str, Any] = {"timeframe": self.timeframe.body()}
-        if self.interval is not None:
-            attributes["interval"] = self.interval
-        attributes["conversion_metric_id"] = self.conversion_metric_id
-        if self.filter is not None:
-            attributes["filter"] = self.filter
-        if self.group_by is not None:
-            attributes["group_by"] = list(self.group_by)
-        attributes["statistics"] = list(self.statistics)
+        attributes = {
+            "timeframe": self.timeframe.body(),
+            "interval": self.interval,
+            "conversion_metric_id": self.conversion_metric_id,
+            "filter": self.filter,
+            "group_by": None if self.group_by is None else list(self.group_by),
+            "statistics": list(self.statistics),
+        }
         kind = "flow-values-report" if self.interval is None else "flow-series-report"
-        return {"data": {"type": kind, "attributes": attributes}}
+        return {"data": {"type": kind, "attributes": {k: v for k, v in attributes.items() if v is not None}}}
 
     def for_revision(self, revision: str) -> ReportQuery:
         """Return the query as an older revision takes it.
@@ -208,11 +200,10 @@ class ReportQuery:
             The day on the account's calendar, called for a series over one of Klaviyo's keys: one that is longer than
             the interval allows is asked as days. Without it a key is never split.
         """
-        timeframe = self.timeframe
-        if isinstance(timeframe, Preset) and self.interval is not None and today is not None:
-            parts = whole_windows(timeframe.window(today()), self.interval)
-            return [timeframe] if len(parts) == 1 else parts
-        return whole_windows(timeframe, self.interval)
+        if isinstance(self.timeframe, Preset) and self.interval is not None and today is not None:
+            parts = whole_windows(self.timeframe.window(today()), self.interval)
+            return parts if len(parts) > 1 else [self.timeframe]
+        return whole_windows(self.timeframe, self.interval)
 
     def select(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Return the rows of a wider answer that this query asked for."""
@@ -221,9 +212,7 @@ class ReportQuery:
             wanted = getattr(self, name)
             if wanted is not None and column in frame.columns:
                 keep &= frame[column].isin(wanted)
-        selected = frame[keep].reset_index(drop=True)
-        selected.attrs = dict(frame.attrs)
-        return selected
+        return frame[keep].reset_index(drop=True)
 
 
 def filter_string(**selected: Sequence[str] | None) -> str | None:
@@ -234,19 +223,14 @@ def filter_string(**selected: Sequence[str] | None) -> str | None:
     """
     parts = []
     for column, values in selected.items():
-        if values is None:
-            continue
-        literals = [json.dumps(value, ensure_ascii=False) for value in values]
-        if len(literals) == 1:
-            parts.append(f"equals({column},{literals[0]})")
-        else:
-            parts.append(f"contains-any({column},[{','.join(literals)}])")
-    if not parts:
-        return None
-    return parts[0] if len(parts) == 1 else f"and({','.join(parts)})"
+        if values is not None:
+            literals = ",".join(json.dumps(value, ensure_ascii=False) for value in values)
+            parts.append(f"equals({column},{literals})" if len(values) == 1 else f"contains-any({column},[{literals}])")
+    return f"and({','.join(parts)})" if len(parts) > 1 else next(iter(parts), None)
 
 
-def _as_tuple(name: str, values: object) -> tuple[str, ...]:
+def texts_of(name: str, values: object) -> tuple[str, ...]:
+    """Return one text, or those of a list, each once; ``name`` is what they are given as, for the message."""
     if isinstance(values, str):
         return (values,)
     if not isinstance(values, Iterable):
@@ -258,13 +242,11 @@ def _as_tuple(name: str, values: object) -> tuple[str, ...]:
     return items
 
 
-def _listed(name: str, values: object, known: Iterable[str], *, empty: str | None = None) -> tuple[str, ...]:
-    items = _as_tuple(name, values)
+def _listed(name: str, values: object, known: Iterable[str]) -> tuple[str, ...]:
+    items = texts_of(name, values)
     wrong = [item for item in items if item not in known]
     if wrong:
         raise ArgumentError(f"{name} knows no {', '.join(map(repr, wrong))}: valid are {', '.join(known)}.")
-    if empty and not items:
-        raise ArgumentError(f"{name} is empty: {empty} of {', '.join(known)}.")
     return items
 
 
@@ -279,7 +261,7 @@ def _check_ids(name: str, values: Sequence[object], pattern: re.Pattern[str]) ->
 def _selection(name: str, values: object, pattern: re.Pattern[str]) -> tuple[str, ...] | None:
     if values is None:
         return None
-    items = _as_tuple(name, values)
+    items = texts_of(name, values)
     _check_ids(name, items, pattern)
     if not items:
         raise ArgumentError(f"{name} is an empty list, which selects nothing: name some, or leave it out for all.")
@@ -299,23 +281,16 @@ def whole_windows(timeframe: Timeframe, interval: str | None) -> list[Timeframe]
     """
     if not isinstance(timeframe, Window):
         return [timeframe]
-    if interval not in MAX_DAYS:
+    if interval is None:
         return list(timeframe.split(YEAR_DAYS))
     parts: list[Timeframe] = []
     first = timeframe.first
     while (timeframe.last - first).days >= MAX_DAYS[interval]:
-        last = _last_whole(first, MAX_DAYS[interval], interval)
-        parts.append(Window(first, last))
-        first = last + timedelta(days=1)
-    parts.append(Window(first, timeframe.last))
-    return parts
-
-
-def _last_whole(first: date, days: int, interval: str) -> date:
-    """Return the last day of the longest window from ``first`` on that cuts no week and no month."""
-    following = first + timedelta(days=days)
-    if interval == "weekly":
-        following -= timedelta(days=following.weekday())
-    elif interval == "monthly":
-        following = following.replace(day=1)
-    return following - timedelta(days=1)
+        following = first + timedelta(days=MAX_DAYS[interval])
+        if interval == "weekly":
+            following -= timedelta(days=following.weekday())
+        elif interval == "monthly":
+            following = following.replace(day=1)
+        parts.append(Window(first, following - timedelta(days=1)))
+        first = following
+    return [*parts, Window(first, timeframe.last)]

@@ -17,24 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowperf_helpers.frames.columns import NAMES, text_column
 from flowperf_helpers.klaviyo.storage import write_private
 
 __all__ = [
-    "LARGEST",
-    "DamagedError",
-    "Header",
-    "canonical",
-    "damaged_rows",
-    "is_regular",
-    "pack",
-    "query_hash",
-    "read_regular",
-    "read_rows",
-    "unpack",
-    "write_rows",
-]
+    "LARGEST", "DamagedError", "Header", "canonical", "damaged_rows", "pack", "query_hash", "read_regular", "read_rows",
+    "unpack", "write_rows",
+]  # fmt: skip
 
 
 # One snapshot as one file: a gzip whose first line is a header, whose rest are the pages as they came.
@@ -106,11 +98,6 @@ def query_hash(question: tuple[str, str, str, str]) -> str:
     return hashlib.blake2b("\n".join(question).encode(), digest_size=16).hexdigest()
 
 
-def is_regular(path: Path) -> bool:
-    """Return whether a file is one itself, not a link to one nor a pipe, a folder or a device."""
-    return stat.S_ISREG(path.lstat().st_mode)
-
-
 def read_regular(path: Path) -> bytes:
     """Return the bytes of a file, of `LARGEST` at most; never follows a link, never waits for a writer.
 
@@ -165,17 +152,14 @@ def unpack(data: bytes) -> tuple[Header, tuple[bytes, ...]]:
         header.asked_at  # noqa: B018 - a header without a readable time is damaged
         if min(header.lengths, default=0) < 0 or sum(header.lengths) != len(rest):
             raise DamagedError("pages are missing")
+        pages = io.BytesIO(rest)
+        return header, tuple(pages.read(length) for length in header.lengths)
     except DamagedError:
         raise
     except (
         OSError, EOFError, zlib.error, ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError,
     ) as error:  # fmt: skip
         raise DamagedError(str(error) or type(error).__name__) from error
-    pages, start = [], 0
-    for length in header.lengths:
-        pages.append(rest[start : start + length])
-        start += length
-    return header, tuple(pages)
 
 
 # Tidy rows of many snapshots as Parquet, asked by an engine made for that (pyarrow's dataset), not by loops.
@@ -194,7 +178,6 @@ def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: s
     """
     if rows.empty:
         return
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     own = [name for name in (FETCHED_AT, QUERY) if name in rows.columns]
@@ -212,9 +195,7 @@ def write_rows(path: Path, rows: pd.DataFrame, *, fetched_at: datetime, query: s
     write_private(path, sink.getvalue())
 
 
-def read_rows(
-    files: Sequence[Path], *, where: Mapping[str, Any], since: datetime | None, columns: Sequence[str] | None
-) -> pd.DataFrame:
+def read_rows(files: Sequence[Path], *, where: Mapping[str, Any], since: datetime | None) -> pd.DataFrame:
     """Return the rows of all files that fit, oldest request first.
 
     Columns that only some files have are NA elsewhere. Integers come as ``Int64``, truth values as ``boolean``.
@@ -224,8 +205,6 @@ def read_rows(
     DamagedError
         A file is another thing than `write_rows` made; `damaged_rows` says which.
     """
-    import pyarrow as pa
-    import pyarrow.compute as pc
     import pyarrow.dataset as ds
 
     dtypes = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -237,12 +216,10 @@ def read_rows(
             for field in _schema(file):
                 types.setdefault(field.name, set()).add(field.type)
         schema = pa.schema([(name, _common(found)) for name, found in types.items()])
-        known = [name for name in where if name in schema.names]
-        if len(known) < len(where):
-            return schema.empty_table().select(list(columns or schema.names)).to_pandas(types_mapper=dtypes.get)
+        if not set(where) <= set(schema.names):
+            return schema.empty_table().to_pandas(types_mapper=dtypes.get)
         condition = pc.scalar(True)
-        for name in known:
-            value = where[name]
+        for name, value in where.items():
             values = list(value) if isinstance(value, (list, tuple, set, frozenset)) else [value]
             condition &= pc.field(name).isin(values)
         if since is not None:
@@ -254,9 +231,7 @@ def read_rows(
         scan = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
         parquet = ds.ParquetFileFormat(dictionary_columns=names, default_fragment_scan_options=scan)
         dataset = ds.dataset([str(file) for file in files], schema=schema, format=parquet)
-        chosen = None if columns is None else [FETCHED_AT, *(name for name in columns if name != FETCHED_AT)]
-        table = dataset.to_table(columns=chosen, filter=condition)
-        table = table.sort_by(FETCHED_AT)
+        table = dataset.to_table(filter=condition).sort_by(FETCHED_AT)
         frame = table.to_pandas(types_mapper=dtypes.get)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise DamagedError(str(error)) from error
@@ -268,7 +243,6 @@ def read_rows(
 
 def damaged_rows(files: Sequence[Path]) -> dict[Path, DamagedError]:
     """Return the files among them that cannot be read, each with the reason; reads them whole."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     found = {}
@@ -276,8 +250,6 @@ def damaged_rows(files: Sequence[Path]) -> dict[Path, DamagedError]:
         try:
             _schema(file)
             pq.read_table(file, page_checksum_verification=True).to_pandas()
-        except DamagedError as error:
-            found[file] = error
         except (OSError, ValueError, pa.ArrowException) as error:
             found[file] = DamagedError(str(error))
     return found
@@ -285,18 +257,16 @@ def damaged_rows(files: Sequence[Path]) -> dict[Path, DamagedError]:
 
 def _schema(file: Path) -> Any:
     """Columns of one file, if it looks like one of ours."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    if not is_regular(file):
+    if not stat.S_ISREG(file.lstat().st_mode):  # a link to a file, a pipe, a folder or a device
         raise DamagedError("not a regular file")
     about = pq.read_metadata(file)
     size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
     if about.num_rows > _MOST_ROWS or size > _MOST_BYTES:
         raise DamagedError(f"it claims {about.num_rows} rows and {size} bytes")
     schema = about.schema.to_arrow_schema()
-    expected = {FETCHED_AT: pa.timestamp("us", "UTC"), QUERY: None}
-    for name, kind in expected.items():
+    for name, kind in ((FETCHED_AT, pa.timestamp("us", "UTC")), (QUERY, None)):
         if name not in schema.names or (kind is not None and schema.field(name).type != kind):
             raise DamagedError(f"the column {name} is missing or of another kind")
     return schema
@@ -304,8 +274,6 @@ def _schema(file: Path) -> Any:
 
 def _common(types: set[Any]) -> Any:
     """Return a type that all of them fit: the wider one, or text where a column changed its kind between snapshots."""
-    import pyarrow as pa
-
     fields = [pa.schema([("it", kind)]) for kind in sorted(types, key=str)]
     try:
         return pa.unify_schemas(fields, promote_options="permissive").field(0).type

@@ -20,7 +20,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -99,13 +99,7 @@ class Store:
         self._lists = Path(home) / "lists" / _folder_name(account_key)
 
     def find(
-        self,
-        endpoint: str,
-        revision: str,
-        body: Mapping[str, Any],
-        *,
-        window_end: datetime | None,
-        refresh: bool = False,
+        self, endpoint: str, revision: str, body: Mapping[str, Any], *, window_end: datetime | None
     ) -> ReportResponse | None:
         """Return a kept answer that may be served now.
 
@@ -115,8 +109,6 @@ class Store:
             The question: path, revision asked, JSON body.
         window_end : datetime, NaT or None
             Exclusive end of the window, aware; None or NaT for a preset.
-        refresh : bool
-            True asks again, whatever is kept.
 
         Returns
         -------
@@ -124,20 +116,14 @@ class Store:
             The newest that may be served, ``from_store`` True and ``requests`` 0. A damaged snapshot is set aside with
             a `StorageWarning` and does not count.
         """
-        if refresh:
-            return None
-        question = (self.account_key, endpoint, revision, canonical(body))
+        question = self._question(endpoint, revision, body)
         now, end = self._now(), _moment(window_end)
         for file in sorted(self._place(question).glob("*.snap"), reverse=True):
-            read = self._read(file)
-            if read is None or read[0].question != question:
+            header, pages = self._read(file) or (None, ())
+            if header is None or header.question != question or header.asked_at > now + AHEAD:
                 continue
-            header, pages = read
-            asked_at = header.asked_at
-            if asked_at > now + AHEAD:
-                continue
-            if self._settled(end, asked_at) or now - asked_at <= self.max_age:
-                return ReportResponse(pages, header.served, asked_at, requests=0, from_store=True)
+            if self._settled(end, header.asked_at) or now - header.asked_at <= self.max_age:
+                return ReportResponse(pages, header.served, header.asked_at, from_store=True)
         return None
 
     def keep(
@@ -166,24 +152,22 @@ class Store:
         Path
             The snapshot's file. An answer of more than 256 MB is not written, and warned about.
         """
-        question = (self.account_key, endpoint, revision, canonical(body))
-        end = _moment(window_end)
+        question = self._question(endpoint, revision, body)
+        asked_at, end = answer.fetched_at.astimezone(UTC), _moment(window_end)
         header = Header(
             *question,
             served=answer.revision,
-            fetched_at=answer.fetched_at.astimezone(UTC).isoformat(),
+            fetched_at=asked_at.isoformat(),
             window_end=end.isoformat() if end else None,
-            settled=self._settled(end, answer.fetched_at),
+            settled=self._settled(end, asked_at),
             lengths=[len(page) for page in answer.pages],
         )
         folder = private_folder(self._place(question))
-        name = f"{answer.fetched_at.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}-{os.getpid():x}-{time.monotonic_ns():x}"
+        name = f"{asked_at:%Y%m%dT%H%M%S.%fZ}-{os.getpid():x}-{time.monotonic_ns():x}"
         path = folder / f"{name}.snap"
         if sum(header.lengths) > LARGEST:
-            size = f"{sum(header.lengths) >> 20} MB"
-            message = (
-                f"An answer of {size} was not kept, as it has more than {LARGEST >> 20} MB: ask for shorter windows."
-            )
+            size, most = f"{sum(header.lengths) >> 20} MB", f"{LARGEST >> 20} MB"
+            message = f"An answer of {size} was not kept, as it has more than {most}: ask for shorter windows."
             warnings.warn(message, StorageWarning, stacklevel=2)
             return path
         if rows is not None:
@@ -193,26 +177,18 @@ class Store:
 
     def find_list(self, path: str, revision: str, params: Mapping[str, str]) -> list[bytes] | None:
         """Return the kept pages of a list, None where there are none or they are too old."""
-        question = (self.account_key, path, revision, canonical(params))
+        question = self._question(path, revision, params)
         file = self._lists / f"{query_hash(question)}.gz"
-        read = self._read(file) if file.exists() else None
-        if read is None or read[0].question != question:
+        header, pages = (self._read(file) if file.exists() else None) or (None, ())
+        if header is None or header.question != question:
             return None
-        age = self._now() - read[0].asked_at
-        return list(read[1]) if -AHEAD <= age <= min(LISTS_MAX_AGE, self.max_age) else None
+        age = self._now() - header.asked_at
+        return list(pages) if -AHEAD <= age <= min(LISTS_MAX_AGE, self.max_age) else None
 
     def keep_list(self, path: str, revision: str, params: Mapping[str, str], pages: Sequence[bytes]) -> None:
         """Keep the pages of a list in place of what was kept of it."""
-        question = (self.account_key, path, revision, canonical(params))
-        lengths = [len(page) for page in pages]
-        header = Header(
-            *question,
-            served=revision,
-            fetched_at=self._now().isoformat(),
-            window_end=None,
-            settled=False,
-            lengths=lengths,
-        )
+        question, lengths = self._question(path, revision, params), [len(page) for page in pages]
+        header = Header(*question, revision, self._now().isoformat(), window_end=None, settled=False, lengths=lengths)
         if sum(lengths) <= LARGEST:
             write_private(self._lists / f"{query_hash(question)}.gz", pack(header, tuple(pages)))
 
@@ -222,7 +198,6 @@ class Store:
         *,
         where: Mapping[str, Any] | None = None,
         since: datetime | None = None,
-        columns: Sequence[str] | None = None,
         rebuild: Callable[[Header, tuple[bytes, ...]], pd.DataFrame] | None = None,
     ) -> pd.DataFrame:
         """Return the rows of all snapshots, oldest request first.
@@ -237,8 +212,6 @@ class Store:
             Column to the value, or the list of values, that rows must have. A column no snapshot has fits no row.
         since : datetime, optional
             Aware; only answers asked from then on.
-        columns : sequence of str, optional
-            Only these, and ``fetched_at``.
         rebuild : callable, optional
             Makes the rows of a snapshot; left out, damaged rows are set aside only.
 
@@ -248,8 +221,8 @@ class Store:
             One row per request, group and interval: ``fetched_at`` (datetime64[us, UTC]), ``query`` (str; equal for
             equal questions), then the columns of the rows kept. Empty where nothing was kept.
         """
-        place = self.folder if endpoint is None else self.folder / _folder_name(endpoint.strip("/"))
-        wanted: dict[str, Any] = {"where": where or {}, "since": since, "columns": columns}
+        place = self._answers(endpoint)
+        wanted: dict[str, Any] = {"where": where or {}, "since": since}
         try:
             return read_rows(_row_files(place), **wanted)
         except DamagedError:
@@ -262,15 +235,7 @@ class Store:
 
     def count(self, endpoint: str | None = None) -> int:
         """Return the number of snapshots kept."""
-        place = self.folder if endpoint is None else self.folder / _folder_name(endpoint.strip("/"))
-        return sum(1 for _ in place.rglob("*.snap"))
-
-    def headers(self) -> Iterator[Header]:
-        """Yield what each readable snapshot knows of itself, in no special order."""
-        for file in self.folder.rglob("*.snap"):
-            read = self._read(file)
-            if read is not None and read[0].account_key == self.account_key:
-                yield read[0]
+        return sum(1 for _ in self._answers(endpoint).rglob("*.snap"))
 
     def set_aside(
         self, endpoint: str, revision: str, body: Mapping[str, Any], answer: ReportResponse, damage: Exception
@@ -286,7 +251,7 @@ class Store:
         damage : Exception
             Why.
         """
-        question = (self.account_key, endpoint, revision, canonical(body))
+        question = self._question(endpoint, revision, body)
         for file in self._place(question).glob("*.snap"):
             read = self._read(file)
             if read is not None and read[0].question == question and read[0].asked_at == answer.fetched_at:
@@ -299,12 +264,8 @@ class Store:
         read = self._read(file.with_suffix(".snap"))
         if read is None:  # set aside with its rows
             return
-        try:
-            os.replace(file, file.with_name(file.name + ".damaged"))
-        except FileNotFoundError:  # another process has just done so
+        if not _renamed([file], file, damage):
             return
-        except OSError as error:
-            raise storage_error(file, error, f"set aside, and it is damaged ({damage})") from error
         made = "left out of the history"
         if rebuild is not None:
             try:
@@ -319,11 +280,17 @@ class Store:
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock(), UTC)
 
+    def _question(self, endpoint: str, revision: str, body: Mapping[str, Any]) -> tuple[str, str, str, str]:
+        return self.account_key, endpoint, revision, canonical(body)
+
+    def _answers(self, endpoint: str | None) -> Path:
+        return self.folder if endpoint is None else self.folder / _folder_name(endpoint.strip("/"))
+
     def _settled(self, end: datetime | None, asked_at: datetime) -> bool:
         return end is not None and asked_at - end > self.attribution
 
     def _place(self, question: tuple[str, str, str, str]) -> Path:
-        return self.folder / _folder_name(question[1].strip("/")) / query_hash(question)
+        return self._answers(question[1]) / query_hash(question)
 
     def _read(self, file: Path) -> tuple[Header, tuple[bytes, ...]] | None:
         try:
@@ -337,20 +304,27 @@ class Store:
             raise storage_error(file, error, "read") from error
 
     def _set_aside(self, file: Path, damage: DamagedError) -> None:
-        try:
-            for part in (file, file.with_suffix(".parquet")):
-                if part.exists() or part.is_symlink():
-                    os.replace(part, part.with_name(part.name + ".damaged"))
-        except FileNotFoundError:
+        both = (file, file.with_suffix(".parquet"))
+        if not _renamed((part for part in both if part.exists() or part.is_symlink()), file, damage):
             return
-        except OSError as error:
-            raise storage_error(file, error, f"set aside, and it is damaged ({damage})") from error
         warnings.warn(
             f"The snapshot {file} was damaged ({damage}) and is set aside as {file.name}.damaged: its "
             "answer is asked again.",
             StorageWarning,
             stacklevel=4,
         )
+
+
+def _renamed(files: Iterable[Path], damaged: Path, damage: DamagedError) -> bool:
+    """Set files aside, and tell whether this process did it and no other one."""
+    try:
+        for file in files:
+            os.replace(file, file.with_name(file.name + ".damaged"))
+    except FileNotFoundError:  # another process has just done so
+        return False
+    except OSError as error:
+        raise storage_error(damaged, error, f"set aside, and it is damaged ({damage})") from error
+    return True
 
 
 def _row_files(place: Path) -> list[Path]:

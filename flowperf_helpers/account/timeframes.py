@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
+from typing import Any
 
 import pandas as pd
 
@@ -18,19 +19,9 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import PRESETS
 
 __all__ = [
-    "MAX_DAYS",
-    "YEAR_DAYS",
-    "Moments",
-    "Preset",
-    "Timeframe",
-    "Window",
-    "a_year_before",
-    "iso_week",
-    "last_complete_week",
-    "last_year_weeks",
-    "parse_timeframe",
-    "recent_weeks",
-]
+    "MAX_DAYS", "YEAR_DAYS", "Moments", "Preset", "Timeframe", "Window", "a_year_before", "iso_week",
+    "last_complete_week", "last_year_weeks", "parse_timeframe", "recent_weeks",
+]  # fmt: skip
 
 YEAR_DAYS = 365
 """Longest window of one request, in days."""
@@ -42,13 +33,9 @@ _YEARS = range(2000, 2200)
 """Years of a week label: a year before and after each of them can still be computed with."""
 
 
-def _wall(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S") + "+00:00"
-
-
-def local_midnight(day: date, zone: tzinfo | str) -> pd.Timestamp:
-    """First instant of a day in a zone, also where the clock skips or repeats midnight."""
-    return pd.Timestamp(day).tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
+def _instant(wall: date, zone: tzinfo | str) -> pd.Timestamp:
+    """First instant of a day or of a wall time in a zone, also where the clock skips or repeats it."""
+    return pd.Timestamp(wall).tz_localize(zone, nonexistent="shift_forward", ambiguous=True)
 
 
 @dataclass(frozen=True)
@@ -73,14 +60,11 @@ class Window:
 
     def body(self) -> dict[str, str]:
         """As Klaviyo's ``timeframe``."""
-        return {
-            "start": _wall(datetime.combine(self.first, time.min)),
-            "end": _wall(datetime.combine(self.last, time(23, 59, 59))),
-        }
+        return {"start": f"{self.first}T00:00:00+00:00", "end": f"{self.last}T23:59:59+00:00"}
 
     def bounds(self, zone: tzinfo | str) -> tuple[pd.Timestamp, pd.Timestamp]:
         """Start and exclusive end as instants in the account's zone."""
-        return local_midnight(self.first, zone), local_midnight(self.last + timedelta(days=1), zone)
+        return _instant(self.first, zone), _instant(self.last + timedelta(days=1), zone)
 
     def shift(self, days: int) -> Window:
         """The same length, moved by a number of days."""
@@ -93,11 +77,8 @@ class Window:
 
     def split(self, days: int) -> list[Window]:
         """Consecutive windows of at most ``days`` days: no day twice, none lost."""
-        starts = range(0, self.days, days)
-        return [
-            Window(self.first + timedelta(days=i), min(self.first + timedelta(days=i + days - 1), self.last))
-            for i in starts
-        ]
+        starts = [self.first + timedelta(days=i) for i in range(0, self.days, days)]
+        return [Window(first, min(first + timedelta(days=days - 1), self.last)) for first in starts]
 
     @property
     def week(self) -> str | None:
@@ -118,9 +99,10 @@ class Moments:
 
     def __post_init__(self) -> None:
         # an offset is not read by Klaviyo: compare what is sent
-        if self.end.replace(tzinfo=None) < self.start.replace(tzinfo=None):
+        length = self.end.replace(tzinfo=None) - self.start.replace(tzinfo=None)
+        if length < timedelta(0):
             raise ArgumentError(f"The timeframe ends at {self.end}, before it starts at {self.start}: swap them.")
-        if self.end.replace(tzinfo=None) - self.start.replace(tzinfo=None) > timedelta(days=YEAR_DAYS):
+        if length > timedelta(days=YEAR_DAYS):
             raise ArgumentError(
                 f"The timeframe {self} is longer than {YEAR_DAYS} days, Klaviyo's longest: ask for a shorter one, or "
                 "give two dates, which are asked in pieces."
@@ -128,16 +110,12 @@ class Moments:
 
     def body(self) -> dict[str, str]:
         """As Klaviyo's ``timeframe``."""
-        return {"start": _wall(self.start), "end": _wall(self.end)}
+        return {"start": f"{self.start:%Y-%m-%dT%H:%M:%S}+00:00", "end": f"{self.end:%Y-%m-%dT%H:%M:%S}+00:00"}
 
     def bounds(self, zone: tzinfo | str) -> tuple[pd.Timestamp, pd.Timestamp]:
         """Start and exclusive end as instants; Klaviyo takes the whole hour the end lies in."""
         end = self.end.replace(tzinfo=None, minute=0, second=0, microsecond=0) + timedelta(hours=1)
-        start = pd.Timestamp(self.start.replace(tzinfo=None))
-        return (
-            start.tz_localize(zone, nonexistent="shift_forward", ambiguous=True),
-            pd.Timestamp(end).tz_localize(zone, nonexistent="shift_forward", ambiguous=True),
-        )
+        return _instant(self.start.replace(tzinfo=None), zone), _instant(end, zone)
 
     def __str__(self) -> str:
         return f"{self.start:%Y-%m-%d %H:%M:%S} to {self.end:%Y-%m-%d %H:%M:%S}"
@@ -180,19 +158,15 @@ class Preset:
             "last_month": ((month - back).replace(day=1), month - back),
             "this_year": (year, today),
             "last_year": ((year - back).replace(month=1, day=1), year - back),
-            "last_3_months": (_months_back(today, 3), today),
-            "last_12_months": (_months_back(today, 12), today),
         }
         if self.key in bounds:
             return Window(*bounds[self.key])
-        return Window(today - int(self.key.split("_")[1]) * back, today)
+        _, count, unit = self.key.split("_")  # such as last_30_days
+        length: Any = {unit: int(count)}
+        return Window((pd.Timestamp(today) - pd.DateOffset(**length)).date(), today)
 
     def __str__(self) -> str:
         return self.key
-
-
-def _months_back(day: date, months: int) -> date:
-    return (pd.Timestamp(day) - pd.DateOffset(months=months)).date()
 
 
 Timeframe = Window | Moments | Preset

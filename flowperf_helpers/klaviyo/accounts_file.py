@@ -26,14 +26,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from flowperf_helpers.errors import (
-    ArgumentError,
-    CredentialsError,
-    FlowperfError,
-    UnknownNameError,
-    suggest,
-    suggestion,
-)
+from flowperf_helpers.errors import ArgumentError, CredentialsError, FlowperfError, UnknownNameError, suggest
 from flowperf_helpers.klaviyo.credentials import looks_like_secret, without_keys
 
 __all__ = ["RESERVED", "account_names", "accounts_path", "read_section", "refuse_secrets", "shared_targets"]
@@ -56,6 +49,10 @@ _BELONGS = (
 _SECRET_WORDS = re.compile(r"(key|token|secret|password)$", re.IGNORECASE)
 
 
+Place = Callable[[str], str]
+"""Says where a setting of a section stands, for a message; of no name, where the section itself does."""
+
+
 @dataclass(frozen=True)
 class _File:
     """What the file holds: sections, defaults, where each stands, and the sections that are not TOML."""
@@ -67,7 +64,7 @@ class _File:
     broken: Mapping[str, FlowperfError] = field(default_factory=dict)
     send: dict[str, Any] = field(default_factory=dict)
 
-    def place(self, *table: str, key: str = "") -> str:
+    def place(self, table: tuple[str, ...], key: str = "") -> str:
         """Where something stands, for a message."""
         line = self.lines.get((*table, key), self.lines.get(table))
         where = f"{self.path}, line {line}" if line else str(self.path)
@@ -124,21 +121,24 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
         raise file.broken[name]
     if name not in file.sections:
         known = [*file.sections, *file.broken, *RESERVED]
-        near = suggest(name, known)
-        raise UnknownNameError(f"{path} has no account {without_keys(name)!r}: {suggestion(near, known)}", near=near)
-    _check_name(name, file)
+        raise UnknownNameError.among(f"{path} has no account {without_keys(name)!r}", name, known)
+    table = ("accounts", name)
+    if name in RESERVED:
+        raise ArgumentError(f"{file.place(table)}: {name!r} is flowperf's own: call the account something else.")
+    if not _NAME.fullmatch(name):
+        raise ArgumentError(f"{file.place(table)}: the name of an account is made of letters, digits, dots, _ and -.")
     section = deepcopy(file.sections[name])  # what is checked may be rewritten
     if not isinstance(section, dict):
         raise ArgumentError(
-            f"{file.place('accounts', key=name)}: accounts.{name} is not a section: write [accounts.{name}] above its "
+            f"{file.place(table[:1], name)}: accounts.{name} is not a section: write [accounts.{name}] above its "
             "settings."
         )
-    for table, given, known_keys in (
-        (("defaults",), file.defaults, _DEFAULTS),
-        (("accounts", name), section, _KEYS),
+    for place, given, known_keys in (
+        (partial(file.place, ("defaults",)), file.defaults, _DEFAULTS),
+        (partial(file.place, table), section, _KEYS),
     ):
-        refuse_secrets(given, partial(_placed, file, table))
-        _check_settings(given, file, table, known_keys)
+        refuse_secrets(given, place)
+        _check_settings(given, place, known_keys)
     _check_source(name, section, file)
     tags = dict.fromkeys([*file.defaults.get("tags", []), *section.get("tags", [])])
     return {**file.defaults, **section, "tags": list(tags)}
@@ -259,14 +259,6 @@ def _lines(text: str) -> dict[tuple[str, ...], int]:
     return found
 
 
-def _check_name(name: str, file: _File) -> None:
-    place = file.place("accounts", name)
-    if name in RESERVED:
-        raise ArgumentError(f"{place}: {name!r} is flowperf's own: call the account something else.")
-    if not _NAME.fullmatch(name):
-        raise ArgumentError(f"{place}: the name of an account is made of letters, digits, dots, _ and -.")
-
-
 def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield each text with the setting it stands in."""
     if isinstance(value, dict):
@@ -279,11 +271,7 @@ def _texts(value: object, key: str = "") -> Iterator[tuple[str, str]]:
         yield key, value
 
 
-def _placed(file: _File, table: tuple[str, ...], key: str) -> str:
-    return file.place(*table, key=key)
-
-
-def refuse_secrets(section: dict[str, Any], place: Callable[[str], str]) -> None:
+def refuse_secrets(section: dict[str, Any], place: Place) -> None:
     """Refuse values that look like keys; a name is the user's to choose and may look like anything.
 
     ``place`` says where a setting stands.
@@ -295,65 +283,65 @@ def refuse_secrets(section: dict[str, Any], place: Callable[[str], str]) -> None
             )
 
 
-def _check_settings(section: dict[str, Any], file: _File, table: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _check_settings(section: dict[str, Any], place: Place, known: tuple[str, ...]) -> None:
     """Refuse settings that are unknown or of another kind."""
-    _refuse_unknown(section, file, table, known)
-    for key in (key for key in _TEXTS if key in section):
-        _check_text(file.place(*table, key=key), key, section[key])
+    _refuse_unknown(section, place, known)
+    _check_texts({key: section[key] for key in _TEXTS if key in section}, place)
     days = section.get("attribution_days", 5)
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 90:
-        place = file.place(*table, key="attribution_days")
-        raise ArgumentError(f"{place}: attribution_days is a whole number of days, 1 to 90.")
-    _check_marks(file.place(*table), section)
+        raise ArgumentError(f"{place('attribution_days')}: attribution_days is a whole number of days, 1 to 90.")
+    _check_marks(place(""), section)
     tags = section.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) and tag.strip() for tag in tags):
-        raise ArgumentError(f'{file.place(*table, key="tags")}: tags is a list of texts: tags = ["eu", "template-v2"].')
+        raise ArgumentError(f'{place("tags")}: tags is a list of texts: tags = ["eu", "template-v2"].')
 
 
 def _check_source(name: str, section: dict[str, Any], file: _File) -> None:
     """Refuse a section that names no place for its secret, or several."""
-    table: tuple[str, ...] = ("accounts", name)
+    table = ("accounts", name)
     if "oauth" in section:
         oauth = section["oauth"]
         if not isinstance(oauth, dict):
             raise ArgumentError(
-                f"{file.place(*table, key='oauth')}: oauth is a section of its own, [accounts.{name}.oauth]."
+                f"{file.place(table, 'oauth')}: oauth is a section of its own, [accounts.{name}.oauth]."
             )
-        table = ("accounts", name, "oauth")
-        _refuse_unknown(oauth, file, table, _OAUTH_KEYS)
-        for key, value in oauth.items():
-            _check_text(file.place(*table, key=key), key, value)
+        place = partial(file.place, (*table, "oauth"))
+        _refuse_unknown(oauth, place, _OAUTH_KEYS)
+        _check_texts(oauth, place)
         missing = [key for key in _OAUTH_KEYS[:2] if key not in oauth]
-        if missing or not ("refresh_token_env" in oauth or "keyring" in oauth):
-            missing += [] if "refresh_token_env" in oauth or "keyring" in oauth else ["refresh_token_env or keyring"]
-            raise CredentialsError(f"{file.place(*table)} lacks {', '.join(missing)}.")
+        if not oauth.keys() & _OAUTH_KEYS[2:]:
+            missing.append("refresh_token_env or keyring")
+        if missing:
+            raise CredentialsError(f"{place()} lacks {', '.join(missing)}.")
     named = [key for key in (*SOURCES, "oauth") if key in section]
     if len(named) != 1:
         found = f"has {' and '.join(named)}" if named else "does not say where its key is"
         raise CredentialsError(
-            f"{file.place('accounts', name)} {found}: give exactly one of {', '.join(SOURCES)} and "
-            f"[accounts.{name}.oauth]."
+            f"{file.place(table)} {found}: give exactly one of {', '.join(SOURCES)} and [accounts.{name}.oauth]."
         )
 
 
-def _refuse_unknown(section: dict[str, Any], file: _File, table: tuple[str, ...], known: tuple[str, ...]) -> None:
+def _refuse_unknown(section: dict[str, Any], place: Place, known: tuple[str, ...]) -> None:
     unknown = [key for key in section if key not in known]
     if unknown:
-        place = file.place(*table, key=unknown[0])
+        where = place(unknown[0])
         if any(looks_like_secret(key) for key in unknown):
-            raise CredentialsError(f"{place} has a setting whose name looks like a key: {_BELONGS}.")
+            raise CredentialsError(f"{where} has a setting whose name looks like a key: {_BELONGS}.")
         near = suggest(unknown[0], known, count=1)
         hint = f" (did you mean {near[0]}?)" if near else ""
-        raise ArgumentError(f"{place} has unknown {', '.join(unknown)}{hint}: valid are {', '.join(known)}.")
+        raise ArgumentError(f"{where} has unknown {', '.join(unknown)}{hint}: valid are {', '.join(known)}.")
 
 
-def _check_text(place: str, key: str, value: object) -> None:
-    if not isinstance(value, str) or not value.strip():
-        raise ArgumentError(f"{place}: {key} is a text in double quotes.")
-    if key.endswith("_env") and not _VARIABLE.fullmatch(value):
-        raise ArgumentError(f"{place}: {key} takes the name of an environment variable: letters, digits and _.")
-    if key == "keyring" and not all(value.rpartition("/")[::2]):
-        raise ArgumentError(f'{place}: keyring is written "service/user".')
+def _check_texts(settings: dict[str, Any], place: Place) -> None:
+    for key, value in settings.items():
+        if not isinstance(value, str) or not value.strip():
+            raise ArgumentError(f"{place(key)}: {key} is a text in double quotes.")
+        if key.endswith("_env") and not _VARIABLE.fullmatch(value):
+            raise ArgumentError(
+                f"{place(key)}: {key} takes the name of an environment variable: letters, digits and _."
+            )
+        if key == "keyring" and not all(value.rpartition("/")[::2]):
+            raise ArgumentError(f'{place(key)}: keyring is written "service/user".')
 
 
 def _check_marks(place: str, section: dict[str, Any]) -> None:

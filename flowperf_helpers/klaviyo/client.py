@@ -6,11 +6,11 @@ import json
 import re
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import tenacity
@@ -19,15 +19,11 @@ from requests.adapters import BaseAdapter
 from flowperf_helpers.errors import ArgumentError, FlowperfError, PayloadError, TransportError
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
 from flowperf_helpers.klaviyo.rate_limits import endpoint_of, scopes_of
-from flowperf_helpers.klaviyo.responses import RETRIED, error_from_response, is_authentication, retry_after
+from flowperf_helpers.klaviyo.responses import RETRIED, Pages, error_from_response, is_authentication, retry_after
 from flowperf_helpers.klaviyo.settings import AccountSettings
-from flowperf_helpers.klaviyo.transport import WHOLE_ANSWER, BrokenError, HTTPTransport, Pages, Received
+from flowperf_helpers.klaviyo.transport import WHOLE_ANSWER, AgainError, HTTPTransport, Received
 
-__all__ = [
-    "Client",
-    "ReportResponse",
-    "RevisionWarning",
-]
+__all__ = ["Client", "ReportResponse", "RevisionWarning"]
 
 
 # What came back for one question, as bytes with their provenance.
@@ -60,21 +56,12 @@ class ReportResponse:
 
 # One account's questions: paging, retries, and our own errors at the edge. Returns bytes.
 #
-# Every send, retries included, asks the pacer first;
-# nothing below it (`flowperf_helpers.klaviyo.transport`, urllib3) retries, so the ledger sees every call.
+# Every send, retries included, asks the limiter first, which the transport does; neither the transport nor urllib3
+# retries, so the ledger sees every call.
 
 
 class RevisionWarning(UserWarning):
     """Klaviyo served another revision than the one asked for."""
-
-
-class _Again(Exception):
-    """Worth another attempt; carries what to raise if there is none, and the wait (None: backoff)."""
-
-    def __init__(self, error: FlowperfError, wait: float | None = None) -> None:
-        super().__init__(str(error))
-        self.error = error
-        self.wait = wait
 
 
 class Client:
@@ -87,7 +74,7 @@ class Client:
     limiter : RateLimiter, optional
         Asked before every send; without one nothing is paced or counted, and a 429 is obeyed still.
     adapter : requests adapter, optional
-        Replaces the wire: `flowperf_helpers.klaviyo.connections.WSGIAdapter` for the embedded account.
+        Replaces the wire: `flowperf_helpers.klaviyo.transport.WSGIAdapter` for the embedded account.
     clock, sleep : callable
         Seconds since 1970 (for `ReportResponse.fetched_at` and HTTP dates), and a sleep (for backoff).
     attempts : int
@@ -123,14 +110,15 @@ class Client:
     ) -> None:
         self.settings = settings
         self.limiter = limiter if limiter is not None else RateLimiter(None, clock=clock, sleep=sleep)
-        self.requests = 0
         self.attempts = attempts
         self._clock = clock
         self._sleep = sleep
         self._backoff = tenacity.wait_exponential(multiplier=backoff, max=30.0) + tenacity.wait_random(0.0, backoff)
         self._warned = False
         self._granted: set[str] = set()  # scopes that an answer has shown the key to have
-        self._transport = HTTPTransport(settings, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds)
+        self.transport = HTTPTransport(
+            settings, self.limiter, adapter=adapter, timeout=timeout, whole=whole, seconds=seconds
+        )
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> list[bytes]:
         """Return all pages of a list or the one body of a resource.
@@ -147,12 +135,9 @@ class Client:
         PayloadError
             A next link that leads to another host or in a circle.
         """
-        try:
-            url: str | None = f"{self.settings.base_url}{quote(path)}" + (
-                f"?{urlencode(params, quote_via=quote)}" if params else ""
-            )
-        except UnicodeEncodeError as error:
-            raise _not_text(error) from error
+        with _whole_text():
+            query = f"?{urlencode(params, quote_via=quote)}" if params else ""
+            url: str | None = f"{self.settings.base_url}{quote(path)}{query}"
         way, pages = Pages(self.settings.base_url), []
         while url is not None:
             received, body = self._ask("GET", url)
@@ -170,11 +155,9 @@ class Client:
         body : mapping
             The JSON body; sent again, the same, with each page's ``page_cursor``.
         """
-        try:
+        with _whole_text():
             data = json.dumps(body, ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            raise _not_text(error) from error
-        start, asked_at = self.requests, datetime.fromtimestamp(self._clock(), UTC)
+        start, asked_at = self.transport.requests, datetime.fromtimestamp(self._clock(), UTC)
         way, pages = Pages(self.settings.base_url), []
         cursor: str | None = ""
         served = self.settings.revision
@@ -184,29 +167,22 @@ class Client:
             pages.append(received.content)
             served = _served(received) or served
             cursor = way.next_cursor(answer)
-        return ReportResponse(tuple(pages), served, asked_at, requests=self.requests - start)
+        return ReportResponse(tuple(pages), served, asked_at, requests=self.transport.requests - start)
 
     def close(self) -> None:
         """Close the connections."""
-        self._transport.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self.transport.close()
 
     # one page
 
     def _ask(self, method: str, url: str, data: bytes | None = None) -> tuple[Received, dict[str, Any]]:
         """Send until an answer is whole; raise our errors only."""
         parts = urlsplit(url)
-        endpoint, scopes = endpoint_of(parts.path), scopes_of(endpoint_of(parts.path), parts.query)
+        endpoint = endpoint_of(parts.path)
+        scopes = scopes_of(endpoint, parts.query)
         retrying = tenacity.Retrying(
             stop=tenacity.stop_after_attempt(self.attempts),
-            retry=tenacity.retry_if_exception_type(_Again),
+            retry=tenacity.retry_if_exception_type(AgainError),
             wait=self._wait,
             sleep=lambda seconds: self._pause(seconds, endpoint),
             reraise=True,
@@ -217,56 +193,45 @@ class Client:
                 with attempt:
                     if self.settings.credentials.needs_refresh():
                         renewed = self.settings.credentials.refresh(self._post_form)
-                    received = self._send(method, url, endpoint, data)
+                    received = self.transport.send(method, url, endpoint, data)
                     if is_authentication(received.status, received.content) and not renewed:
                         renewed = self.settings.credentials.refresh(self._post_form)
                         if renewed:
-                            raise _Again(self._error(received, endpoint, scopes), wait=0.0)
+                            raise AgainError(self._error(received, endpoint, scopes), wait=0.0)
                     return received, self._checked(received, endpoint, scopes, attempt.retry_state)
-        except _Again as last:
+        except AgainError as last:
             raise last.error from last.__cause__
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def _send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
-        def before() -> int | None:
-            row = self.limiter.before(endpoint, at_most=self._transport.time_left)
-            self.requests += 1
-            return row
-
-        try:
-            return self._transport.send(method, url, endpoint, data, before=before, after=self.limiter.after)
-        except BrokenError as broken:
-            raise _Again(broken.error) from broken.__cause__
-
     def _post_form(self, url: str, form: str, user: tuple[str, str]) -> tuple[int, bytes]:
         """Ask the token endpoint; what passes is worth another attempt there too."""
-        try:
-            received = self._transport.post_form(url, form, user)
-        except BrokenError as broken:
-            raise _Again(broken.error) from broken.__cause__
+        received = self.transport.post_form(url, form, user)
         if received.status in RETRIED:
-            asked = retry_after(received.headers.get("Retry-After"), self._clock())
             error = TransportError(f"The token endpoint answered {received.status}: try again later.", url=url)
-            raise error if asked is not None and asked > self.limiter.ceiling else _Again(error, wait=asked)
+            raise self._passing(error, received)
         return received.status, received.content
 
     def _pause(self, seconds: float, endpoint: str) -> None:
-        left = self._transport.time_left
+        left = self.transport.time_left
         if left is not None and seconds >= left:
-            raise self._transport.out_of_time(endpoint)
+            raise self.transport.out_of_time(endpoint)
         self._sleep(seconds)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, _Again) and error.wait is not None:
-            return error.wait
-        return self._backoff(state)
+        wait = error.wait if isinstance(error, AgainError) else None
+        return self._backoff(state) if wait is None else wait
 
     def _checked(
         self, received: Received, endpoint: str, scopes: tuple[str, ...], state: tenacity.RetryCallState
     ) -> dict[str, Any]:
+        if received.status == 429:
+            asked = self._wish(received)
+            seconds = self._backoff(state) if asked is None else asked
+            self.limiter.block(endpoint, seconds)  # the next attempt waits there, or ends in the quota error
+            raise AgainError(self.limiter.quota_error(endpoint, self.limiter.clock() + seconds), wait=0.0)
         if received.status in RETRIED:
-            raise self._postponed(received, endpoint, scopes, state)
+            raise self._passing(self._error(received, endpoint, scopes), received)
         if not 200 <= received.status < 300:
             raise self._error(received, endpoint, scopes)
         self._granted.update(scopes)
@@ -274,38 +239,24 @@ class Client:
         try:
             body = json.loads(received.content)
         except (ValueError, RecursionError) as error:
-            raise _Again(
-                TransportError(
-                    f"The answer of {endpoint} is not JSON or was cut short ({len(received.content)} bytes): "
-                    "try again.",
-                    url=f"{self.settings.base_url}{endpoint}",
-                )
-            ) from error
+            text = f"The answer of {endpoint} is not JSON or was cut short ({len(received.content)} bytes): try again."
+            raise AgainError(TransportError(text, url=f"{self.settings.base_url}{endpoint}")) from error
         if not isinstance(body, dict):
             raise PayloadError(f"The answer of {endpoint} is JSON but not an object: it was not used.", place="")
         return body
 
-    def _postponed(
-        self, received: Received, endpoint: str, scopes: tuple[str, ...], state: tenacity.RetryCallState
-    ) -> Exception:
-        asked = retry_after(received.headers.get("Retry-After"), self._clock())
-        if received.status == 429:
-            seconds = self._backoff(state) if asked is None else asked
-            self.limiter.block(endpoint, seconds)  # the next attempt waits there, or ends in the quota error
-            return _Again(self.limiter.quota_error(endpoint, self.limiter.clock() + seconds), wait=0.0)
-        error = self._error(received, endpoint, scopes)
-        return error if asked is not None and asked > self.limiter.ceiling else _Again(error, wait=asked)
+    def _wish(self, received: Received) -> float | None:
+        return retry_after(received.headers.get("Retry-After"), self._clock())
+
+    def _passing(self, error: FlowperfError, received: Received) -> Exception:
+        """Return what is to be raised for a failure that passes: it itself, where it takes longer than we wait."""
+        asked = self._wish(received)
+        return error if asked is not None and asked > self.limiter.ceiling else AgainError(error, wait=asked)
 
     def _error(self, received: Received, endpoint: str, scopes: tuple[str, ...]) -> FlowperfError:
-        credentials = self.settings.credentials
+        lacking = [scope for scope in scopes if scope not in self._granted] or scopes
         return error_from_response(
-            received.status,
-            received.content,
-            endpoint=endpoint,
-            scopes=tuple(scope for scope in scopes if scope not in self._granted) or scopes,
-            revision=self.settings.revision,
-            source=credentials.source,
-            scrub=credentials.scrub,
+            received.status, received.content, endpoint=endpoint, scopes=lacking, settings=self.settings
         )
 
     def _compare_revision(self, received: Received) -> None:
@@ -326,8 +277,13 @@ def _served(received: Received) -> str | None:
     return served if re.fullmatch(r"\d{4}-\d{2}-\d{2}(\.pre)?", served, re.ASCII) else None
 
 
-def _not_text(error: UnicodeEncodeError) -> ArgumentError:
-    return ArgumentError(
-        f"Something that was asked for holds half a character ({error.object[error.start]!a}): give its whole id or "
-        "name."
-    )
+@contextmanager
+def _whole_text() -> Iterator[None]:
+    """Refuse what no address and no body can carry."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise ArgumentError(
+            f"Something that was asked for holds half a character ({error.object[error.start]!a}): give its whole id "
+            "or name."
+        ) from error

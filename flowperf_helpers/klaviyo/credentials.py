@@ -18,20 +18,9 @@ from flowperf_helpers.errors import AuthenticationError, CredentialsError, Trans
 from flowperf_helpers.klaviyo.storage import private_folder, storage_error, write_private
 
 __all__ = [
-    "BEARER",
-    "EARLY",
-    "PRIVATE_KEY",
-    "Credentials",
-    "Keyring",
-    "OAuthCredentials",
-    "PostForm",
-    "TokenFile",
-    "TokenKeeper",
-    "fingerprint_of",
-    "is_bare",
-    "looks_like_secret",
-    "without_keys",
-]
+    "BEARER", "EARLY", "PRIVATE_KEY", "Credentials", "Keyring", "OAuthCredentials", "PostForm", "TokenKeeper",
+    "fingerprint_of", "is_bare", "looks_like_secret", "token_file", "without_keys",
+]  # fmt: skip
 
 
 # One secret, held so that it reaches the header of a request and nothing else.
@@ -221,7 +210,7 @@ Tokens = dict[str, str | float]
 
 
 class TokenKeeper:
-    """Keeps the newest tokens of one account: here in memory, in `TokenFile` on disk, in a keyring by two functions."""
+    """Keeps the newest tokens of one account by two functions: in a file (`token_file`) or a keyring."""
 
     def __init__(self, load: Callable[[], str | None], save: Callable[[str], None]) -> None:
         self._load = load
@@ -254,29 +243,25 @@ def _is_usable(kept: Any) -> TypeGuard[Tokens]:
     """Tell whether kept tokens can go into a header and a form; what was kept damaged is as if it were not there."""
     if not isinstance(kept, dict) or not isinstance(kept.get("lineage"), str) or not is_bare(kept.get("refresh_token")):
         return False
-    return "access_token" not in kept or (is_bare(kept["access_token"]) and _is_number(kept.get("expires_at")))
+    if "access_token" not in kept:
+        return True
+    end = kept.get("expires_at")
+    is_moment = isinstance(end, int | float) and not isinstance(end, bool) and abs(end) < 1e12
+    return is_moment and is_bare(kept["access_token"])
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12
+def token_file(path: Path) -> TokenKeeper:
+    """Return the keeper of tokens in a file of FLOWPERF_HOME that only its owner can read."""
 
-
-class TokenFile(TokenKeeper):
-    """Tokens in a file of FLOWPERF_HOME that only its owner can read."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        super().__init__(self._read, lambda text: write_private(path, text.encode()))
-
-    def _read(self) -> str | None:
+    def read() -> str | None:
         try:
-            return self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        except UnicodeDecodeError:
+            return path.read_text(encoding="utf-8")
+        except (FileNotFoundError, UnicodeDecodeError):
             return None
         except OSError as error:
-            raise storage_error(self.path, error, "read") from error
+            raise storage_error(path, error, "read") from error
+
+    return TokenKeeper(read, lambda text: write_private(path, text.encode()))
 
 
 class OAuthCredentials(Credentials):
@@ -409,6 +394,5 @@ class OAuthCredentials(Credentials):
 
     def _unusable(self, status: int) -> TransportError:
         return TransportError(
-            f"The token endpoint answered {status} and no token that can be used: try again later.",
-            url=self.token_url,
+            f"The token endpoint answered {status} and no token that can be used: try again later.", url=self.token_url
         )

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from math import ceil
 from pathlib import Path
@@ -19,8 +20,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError, QuotaError
-from flowperf_helpers.klaviyo.ledger import Ledger
-from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Limit, limits_of
+from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Ledger, Limit, limits_of
 
 __all__ = ["CEILING", "RateLimiter"]
 
@@ -31,6 +31,7 @@ SHOWN_FROM = 2.0
 _SLICE = 0.5
 
 
+@dataclass(eq=False, repr=False)
 class RateLimiter:
     """The pace of one account at one host.
 
@@ -52,40 +53,21 @@ class RateLimiter:
         No progress bar.
     """
 
-    def __init__(
-        self,
-        ledger: Ledger | None,
-        *,
-        host: str = "",
-        fingerprint: str = "",
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], None] = time.sleep,
-        ceiling: float = CEILING,
-        limits: Callable[[str], Sequence[Limit]] = limits_of,
-        paced: bool = True,
-        quiet: bool = False,
-    ) -> None:
-        self.ledger = ledger
-        self.host = host
-        self.fingerprint = fingerprint
-        self.clock = clock
-        self.sleep = sleep
-        self.ceiling = ceiling
-        self.limits = limits
-        self.paced = paced
-        self.quiet = quiet
-        self._blocks: dict[str, float] = {}
+    ledger: Ledger | None
+    _: KW_ONLY
+    host: str = ""
+    fingerprint: str = ""
+    clock: Callable[[], float] = time.time
+    sleep: Callable[[float], None] = time.sleep
+    ceiling: float = CEILING
+    limits: Callable[[str], Sequence[Limit]] = limits_of
+    paced: bool = True
+    quiet: bool = False
+    _blocks: dict[str, float] = field(default_factory=dict, init=False)
 
     @classmethod
     def from_environment(
-        cls,
-        home: Path,
-        *,
-        host: str,
-        fingerprint: str,
-        environ: Mapping[str, str] = os.environ,
-        ceiling: float | None = None,
-        **options: Any,
+        cls, home: Path, *, host: str, fingerprint: str, environ: Mapping[str, str] = os.environ, **options: Any
     ) -> RateLimiter:
         """Return the limiter of a real account, as ``FLOWPERF_PACING`` and ``FLOWPERF_MAX_WAIT`` (seconds) say.
 
@@ -108,7 +90,7 @@ class RateLimiter:
             Ledger(home / "ledger.sqlite3"),
             host=host,
             fingerprint=fingerprint,
-            ceiling=longest if ceiling is None else ceiling,
+            ceiling=longest,
             paced=switch == "on",
             **options,
         )
@@ -170,14 +152,14 @@ class RateLimiter:
         if self.ledger is None:
             self._blocks[endpoint] = now + seconds
         else:
-            self.ledger.block((self.host, self.fingerprint, endpoint), now, now + seconds)
+            self.ledger.block(self._key(endpoint), now, now + seconds)
 
     def quota_error(self, endpoint: str, free: float) -> QuotaError:
         """Return the error that says when the endpoint is free again."""
         retry_at = datetime.fromtimestamp(ceil(free)).astimezone()
         minute = datetime.fromtimestamp(ceil(free / 60) * 60).astimezone()
-        day = [limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY]
-        quota = f" ({day[0]} calls a day)" if day else ""
+        day = self._calls_a_day(endpoint)
+        quota = "" if day is None else f" ({day} calls a day)"
         return QuotaError(
             f"Klaviyo takes no more calls to {endpoint} for now{quota}: run again after {minute:%Y-%m-%d %H:%M %Z}, "
             "local time; answers that arrived are kept.",
@@ -198,15 +180,26 @@ class RateLimiter:
         now = self.clock()
         used = {} if self.ledger is None else self.ledger.used(self.host, self.fingerprint, now)
         endpoints = [*REPORTS, *sorted(set(used) - set(REPORTS))]
-        rows = []
-        for endpoint in endpoints:
-            day = [limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY]
-            count = used.get(endpoint, 0)
-            rows.append((endpoint, count, max(0, day[0] - count) if day else None, self._free_at(endpoint, now)))
-        frame = pd.DataFrame(rows, columns=["endpoint", "used_today", "left_today", "next_free"])
-        return frame.astype({"endpoint": "str", "used_today": "Int64", "left_today": "Int64"}).assign(
-            next_free=pd.to_datetime(frame["next_free"], unit="s", utc=True).dt.as_unit("us")
+        counts = pd.Series([used.get(endpoint, 0) for endpoint in endpoints], dtype="Int64")
+        days = pd.Series([self._calls_a_day(endpoint) for endpoint in endpoints], dtype="Int64")
+        free = pd.to_datetime([self._free_at(endpoint, now) for endpoint in endpoints], unit="s", utc=True)
+        return pd.DataFrame(
+            {
+                "endpoint": pd.array(endpoints, dtype="str"),
+                "used_today": counts,
+                "left_today": (days - counts).clip(lower=0),
+                "next_free": free.as_unit("us"),
+            }
         )
+
+    def _key(self, endpoint: str) -> tuple[str, str, str]:
+        return self.host, self.fingerprint, endpoint
+
+    def _windows(self, endpoint: str) -> Sequence[Limit]:
+        return self.limits(endpoint) if self.paced else ()
+
+    def _calls_a_day(self, endpoint: str) -> int | None:
+        return next((limit.calls for limit in self.limits(endpoint) if limit.seconds >= DAY), None)
 
     def _take(self, endpoint: str, now: float) -> tuple[float, int | None]:
         if self.ledger is None:
@@ -214,13 +207,12 @@ class RateLimiter:
             if free <= now:
                 self._blocks.pop(endpoint, None)
             return free, None
-        return self.ledger.take((self.host, self.fingerprint, endpoint), self.limits(endpoint), now, paced=self.paced)
+        return self.ledger.take(self._key(endpoint), self._windows(endpoint), now)
 
     def _free_at(self, endpoint: str, now: float) -> float:
         if self.ledger is None:
             return max(now, self._blocks.get(endpoint, now))
-        limits = self.limits(endpoint) if self.paced else ()
-        return self.ledger.free_at((self.host, self.fingerprint, endpoint), limits, now)
+        return self.ledger.free_at(self._key(endpoint), self._windows(endpoint), now)
 
 
 def _in_notebook() -> bool:

@@ -21,19 +21,12 @@ from flowperf_helpers.klaviyo.credentials import (
     Credentials,
     Keyring,
     OAuthCredentials,
-    TokenFile,
     TokenKeeper,
+    token_file,
 )
 from flowperf_helpers.klaviyo.storage import flowperf_home
 
-__all__ = [
-    "DEFAULT_BASE_URL",
-    "DEFAULT_REVISION",
-    "AccountSettings",
-    "account_settings",
-    "is_loopback",
-    "revision_of",
-]
+__all__ = ["DEFAULT_BASE_URL", "DEFAULT_REVISION", "AccountSettings", "account_settings", "is_loopback", "revision_of"]
 
 
 # The settings of an account. Nothing falls back to the sandbox; a key that is not there is an error.
@@ -124,19 +117,17 @@ def account_settings(
     section = {} if name == "live" else read_section(name, accounts_file, environ)
     given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
     base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")
+    as_given = ("integration", "conversion_metric", "attribution_days", "targets")
     return AccountSettings(
         name,
         base_url,
         revision,
         _live(environ) if name == "live" else _of_section(name, section, base_url, environ),
-        integration=section.get("integration"),
-        conversion_metric=section.get("conversion_metric"),
         timezone=_zone(name, section.get("timezone")),
-        attribution_days=section.get("attribution_days", 5),
         events=tuple(section.get("events", ())),
-        targets=section.get("targets", {}),
         max_answer=_max_answer(environ),
         tags=tuple(section.get("tags", ())),
+        **{key: section[key] for key in as_given if key in section},
     )
 
 
@@ -177,7 +168,7 @@ def _variable(variable: str, account: str, environ: Mapping[str, str]) -> str:
 def _oauth(name: str, oauth: dict[str, str], base_url: str, environ: Mapping[str, str]) -> OAuthCredentials:
     folder = flowperf_home(environ) / "tokens"
     variable, place = oauth.get("refresh_token_env"), oauth.get("keyring")
-    keeper: TokenKeeper = TokenFile(folder / f"{name}.json")
+    keeper = token_file(folder / f"{name}.json")
     if place:
         keyring = Keyring(place, account=name)
         keeper = TokenKeeper(keyring.get, keyring.put)
@@ -244,10 +235,10 @@ def _base_url(text: str, where: str) -> str:
         parts = urlsplit(text)
         port = parts.port
         (parts.hostname or "").encode("idna")  # an empty label, or one that is too long, is a ValueError too
+        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+            raise ValueError("no address of a host")
     except ValueError as error:
         raise ArgumentError(f"{where} is not an address: give one such as {DEFAULT_BASE_URL}.") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname or (port is not None and port == 0):
-        raise ArgumentError(f"{where} is not an address: give one such as {DEFAULT_BASE_URL}.")
     if parts.path.strip("/") or parts.query or parts.fragment or parts.username is not None:
         raise ArgumentError(f"{where} takes scheme and host only, such as {DEFAULT_BASE_URL}: leave out what follows.")
     if parts.scheme == "http" and not is_loopback(parts.hostname):

@@ -1,151 +1,185 @@
-"""One request over HTTP and the next link it names."""
+"""One request over HTTP: one deadline over all of an exchange, and a WSGI app behind the same door."""
 
 from __future__ import annotations
 
+import contextlib
 import http.client
-import re
+import io
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
-from importlib.metadata import PackageNotFoundError, version
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs, urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import BaseAdapter
-from requests.auth import AuthBase, HTTPBasicAuth
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from flowperf_helpers.errors import PayloadError, TransportError
-from flowperf_helpers.klaviyo.connections import Exchange, LeavableAdapter
-from flowperf_helpers.klaviyo.credentials import Credentials
+from flowperf_helpers import __version__
+from flowperf_helpers.errors import FlowperfError, TransportError
+from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
+from flowperf_helpers.klaviyo.responses import Pages
 from flowperf_helpers.klaviyo.settings import AccountSettings, is_loopback
 
-__all__ = [
-    "MAX_PAGES",
-    "WHOLE_ANSWER",
-    "BrokenError",
-    "HTTPTransport",
-    "Pages",
-    "Received",
-]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["WHOLE_ANSWER", "AgainError", "HTTPTransport", "Received", "WSGIAdapter"]
 
 
-# From one page to the next: which address or cursor follows, and what is refused. No network here.
+# Connections that can be left at any moment: while a name is looked up, a header drips or a body never ends.
 #
-# ``links.next`` is followed verbatim until it is null or missing, on the same host only;
-# reports take its ``page_cursor`` and the same body again. A cursor that comes twice would never end and costs
-# quota.
+# The timeouts of the libraries below start anew with every byte; here one time covers a whole request.
 
-MAX_PAGES = 1000
-_PLACE = "/links/next"
-_ADDRESS = re.compile(r"[\x21-\x7e]+")
+T = TypeVar("T")
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    parts = urlsplit(url)
-    usual = {"http": 80, "https": 443}
-    return parts.scheme, parts.hostname, parts.port or usual.get(parts.scheme)
+class Exchange:
+    """One request on a thread of its own, so that its caller can leave it whatever it waits for."""
+
+    current = threading.local()
+
+    def __init__(self) -> None:
+        self._sockets: list[socket.socket] = []
+        self._is_left = False
+        self._lock = threading.Lock()
+
+    def run(self, work: Callable[[], T], seconds: float) -> T:
+        """Return what ``work`` returns, or leave it behind: a name that is looked up cannot be interrupted."""
+        outcome: Future[T] = Future()
+
+        def call() -> None:
+            self.current.exchange = self
+            try:
+                outcome.set_result(work())
+            except BaseException as error:  # all of it is the caller's, an interruption too
+                if not self._is_left:  # kept by nobody, it would keep the socket open
+                    outcome.set_exception(error)
+
+        threading.Thread(target=call, name="flowperf-request", daemon=True).start()
+        try:
+            return outcome.result(timeout=seconds)
+        except TimeoutError:
+            if outcome.done():
+                raise
+            raise requests.exceptions.ReadTimeout("the answer was not whole in time") from None
+        finally:
+            if not outcome.done():
+                self._leave()
+
+    def uses(self, sock: socket.socket) -> None:
+        """Note what the answer will be read from; called on the thread of the request."""
+        with self._lock:
+            if self._is_left:
+                raise TimeoutError("nobody waits for this answer any more")
+            self._sockets.append(sock)
+
+    def _leave(self) -> None:
+        """Wake the thread up where it reads."""
+        with self._lock:
+            self._is_left = True
+            for sock in self._sockets:
+                with contextlib.suppress(OSError, TypeError):
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-class Pages:
-    """The way through the pages of one answer.
+class _Response(http.client.HTTPResponse):
+    """Refuses a chunk of negative length, for which the library would read to the end or fail in a way of its own."""
+
+    def _safe_read(self, amt: int) -> bytes:
+        if amt < 0:
+            raise http.client.IncompleteRead(b"")
+        return super()._safe_read(amt)  # type: ignore[misc]
+
+
+class _Leavable:
+    response_class: Any = _Response
+    sock: socket.socket
+
+    def getresponse(self) -> Any:
+        Exchange.current.exchange.uses(self.sock)
+        return super().getresponse()  # type: ignore[misc]
+
+
+class _HTTPConnection(_Leavable, HTTPConnection):
+    """Without encryption: this machine, or a proxy."""
+
+
+class _HTTPSConnection(_Leavable, HTTPSConnection):
+    """Everything else."""
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class LeavableAdapter(HTTPAdapter):
+    """The network, on connections that can be left."""
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        """Make the manager of direct connections."""
+        super().init_poolmanager(*args, **options)
+        self._use_ours(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the manager of connections by a proxy."""
+        manager = super().proxy_manager_for(proxy, **options)
+        if isinstance(manager, urllib3.ProxyManager):  # that of a SOCKS proxy has connections of its own kind
+            self._use_ours(manager)
+        return manager
+
+    @staticmethod
+    def _use_ours(manager: urllib3.PoolManager) -> None:
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+# A WSGI app behind requests' front door: the embedded account without a socket.
+
+
+class WSGIAdapter(HTTPAdapter):
+    """Answers requests by calling an app in this process.
 
     Parameters
     ----------
-    base_url : str
-        Scheme and host that every link has to keep.
+    app : WSGI callable
+        It sees the same method, path, query, headers and body as behind a socket.
     """
 
-    def __init__(self, base_url: str) -> None:
-        self._base_url = base_url
-        self._seen: set[str] = set()
+    def __init__(self, app: WSGIApplication) -> None:
+        super().__init__()
+        self._app = app
 
-    def next_url(self, body: dict[str, Any], current: str) -> str | None:
-        """Return the address of the page after ``current``, None after the last.
-
-        Raises
-        ------
-        PayloadError
-            The link is not an address, leads to another host, or was followed before.
-        """
-        link = _next_link(body)
-        return None if link is None else self._once(self._own(current, link))
-
-    def next_cursor(self, body: dict[str, Any]) -> str | None:
-        """Return the ``page_cursor`` of a report's next page, None after the last.
-
-        Raises
-        ------
-        PayloadError
-            As `next_url`, and where the link holds no cursor.
-        """
-        link = _next_link(body)
-        if link is None:
-            return None
-        query = parse_qs(urlsplit(self._own(self._base_url, link)).query)
-        values = query.get("page_cursor") or query.get("page[cursor]")
-        if not values:
-            raise PayloadError(
-                "The link to the report's next page holds no page_cursor: the report is not whole and was not used.",
-                place=_PLACE,
-            )
-        return self._once(values[0])
-
-    def is_own(self, url: str) -> bool:
-        """Tell whether an address has our scheme, host and port, so that the key may go there."""
-        # what stands before an @ or after a backslash is read as the host by some and not by others
-        if "\\" in url or "@" in url.split("?")[0]:
-            return False
-        try:
-            return _origin(url) == _origin(self._base_url)
-        except ValueError:
-            return False
-
-    def own_target(self, current: str, link: str) -> str | None:
-        """Return the address a link at ``current`` leads to, None where it is not one of our host."""
-        if not _ADDRESS.fullmatch(link):
-            return None
-        try:
-            url = urljoin(current, link)
-        except ValueError:
-            return None
-        return url if self.is_own(url) else None
-
-    def _own(self, current: str, link: str) -> str:
-        url = self.own_target(current, link)
-        if url is None:
-            raise PayloadError(
-                "The link to the next page of Klaviyo's answer does not lead to "
-                f"{urlsplit(self._base_url).netloc}: the key was not sent there, and the answer was not used; check "
-                "KLAVIYO_BASE_URL, or a proxy on the way.",
-                place=_PLACE,
-            )
-        return url
-
-    def _once(self, mark: str) -> str:
-        if mark in self._seen or len(self._seen) >= MAX_PAGES:
-            raise PayloadError(
-                f"The pages of the answer lead in a circle: the same cursor came again after {len(self._seen) + 1} "
-                "pages, and the answer was not used.",
-                place=_PLACE,
-            )
-        self._seen.add(mark)
-        return mark
-
-
-def _next_link(body: dict[str, Any]) -> str | None:
-    links = body.get("links")
-    link = links.get("next") if isinstance(links, dict) else None
-    if isinstance(link, dict):  # JSON:API allows a link object
-        link = link.get("href")
-    if link is None or link == "":
-        return None
-    if not isinstance(link, str):
-        raise PayloadError(
-            "The link to the next page is not a text: the answer is not whole and was not used.", place=_PLACE
+    def send(self, request: requests.PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        """Return the app's whole answer."""
+        parts = urlsplit(str(request.url))
+        data = request.body or b""
+        builder = EnvironBuilder(
+            path=parts.path,
+            base_url=f"{parts.scheme}://{parts.netloc}",
+            query_string=parts.query,
+            method=request.method or "GET",
+            headers=list(request.headers.items()),
+            data=data.encode() if isinstance(data, str) else bytes(data),
         )
-    return link
+        try:
+            chunks, status, headers = run_wsgi_app(self._app, builder.get_environ(), buffered=True)
+        finally:
+            builder.close()
+        code, _, reason = status.partition(" ")
+        body = io.BytesIO(b"".join(chunks))
+        fields = urllib3.HTTPHeaderDict(headers.items())
+        return self.build_response(
+            request, urllib3.HTTPResponse(body, fields, int(code), reason=reason, preload_content=False)
+        )
 
 
 # One request over HTTP: the only file that speaks it. What breaks on the way becomes one of our errors.
@@ -167,23 +201,13 @@ class Received(NamedTuple):
     content: bytes
 
 
-class BrokenError(Exception):
-    """Nothing whole arrived, and another attempt may do better; ``error`` is what to raise if there is none."""
+class AgainError(Exception):
+    """Another attempt may do better: what to raise if there is none, and the seconds to wait (None: backoff)."""
 
-    def __init__(self, error: TransportError) -> None:
+    def __init__(self, error: FlowperfError, wait: float | None = None) -> None:
         super().__init__(str(error))
         self.error = error
-
-
-class _KeyAuth(AuthBase):
-    """Sets our header last, so that neither a .netrc file nor an address can replace it."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers.update(self._credentials.headers())
-        return request
+        self.wait = wait
 
 
 class HTTPTransport:
@@ -193,6 +217,8 @@ class HTTPTransport:
     ----------
     settings : AccountSettings
         Address, revision, key and the most bytes of an answer.
+    limiter : RateLimiter
+        Asked before every send.
     adapter : requests adapter, optional
         Replaces the network.
     timeout : tuple of float
@@ -201,29 +227,37 @@ class HTTPTransport:
         Seconds in which a whole answer has to arrive.
     seconds : float, optional
         Seconds from now on after which nothing is asked any more.
+
+    Attributes
+    ----------
+    requests : int
+        Sends so far, those of the token endpoint not counted.
     """
 
     def __init__(
         self,
         settings: AccountSettings,
+        limiter: RateLimiter,
         *,
         adapter: BaseAdapter | None,
         timeout: tuple[float, float],
-        whole: float = WHOLE_ANSWER,
-        seconds: float | None = None,
+        whole: float,
+        seconds: float | None,
     ) -> None:
         self.settings = settings
+        self.limiter = limiter
+        self.requests = 0
         self.timeout = timeout
         self.whole = whole
         self._ends = None if seconds is None else time.monotonic() + seconds
         self._is_network = adapter is None
         self._pages = Pages(settings.base_url)
         self._session = requests.Session()
-        self._session.auth = _KeyAuth(settings.credentials)
+        self._session.auth = self._signed
         # proxies of the environment are for addresses outside this machine
         self._session.trust_env = adapter is None and not is_loopback(urlsplit(settings.base_url).hostname)
         self._session.headers.update(
-            {"revision": settings.revision, "accept": MEDIA_TYPE, "user-agent": f"flowperf/{_version()}"}
+            {"revision": settings.revision, "accept": MEDIA_TYPE, "user-agent": f"flowperf/{__version__}"}
         )
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, LeavableAdapter())
@@ -242,28 +276,17 @@ class HTTPTransport:
             url=f"{self.settings.base_url}{endpoint}",
         )
 
-    def send(
-        self,
-        method: str,
-        url: str,
-        endpoint: str,
-        data: bytes | None,
-        *,
-        before: Callable[[], int | None],
-        after: Callable[[int | None], None],
-    ) -> Received:
-        """Send one request, and again where the same host redirects it.
+    def send(self, method: str, url: str, endpoint: str, data: bytes | None) -> Received:
+        """Send one request, and again where the same host redirects it; each single send asks the limiter first.
 
         Parameters
         ----------
         method, url, endpoint, data
-            What to send; ``endpoint`` is for messages.
-        before, after : callable
-            Called around each single send; what ``before`` returns is given to ``after``.
+            What to send; ``endpoint`` is what the limiter counts by.
 
         Raises
         ------
-        BrokenError
+        AgainError
             No connection, a timeout, a reset, a body cut short.
         TransportError
             A certificate that is not accepted, an answer beyond the limit, an unusable address, the run's end.
@@ -273,11 +296,12 @@ class HTTPTransport:
             prepared = self._session.prepare_request(requests.Request(method, url, data=data, headers=headers))
             if method == "GET":
                 prepared.url = url  # verbatim: a cursor is not ours to spell anew
-            row = before()
+            row = self.limiter.before(endpoint, at_most=self.time_left)
+            self.requests += 1
             try:
                 received = self._transmit(prepared, endpoint)
             finally:
-                after(row)
+                self.limiter.after(row)
             may_follow = received.status in (307, 308) or (method == "GET" and received.status in (301, 302))
             target = self._pages.own_target(url, received.headers.get("Location") or "") if may_follow else None
             if target is None or target == url:
@@ -288,6 +312,11 @@ class HTTPTransport:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _signed(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Set our header last, so that neither a .netrc file nor an address can replace it."""
+        request.headers.update(self.settings.credentials.headers())
+        return request
 
     def _transmit(self, prepared: requests.PreparedRequest, endpoint: str) -> Received:
         """Send once and read the whole body; what goes wrong on the wire is worth another attempt, mostly."""
@@ -313,33 +342,29 @@ class HTTPTransport:
             if not self._is_network:
                 return exchange()
             return Exchange().run(exchange, self.whole if left is None else min(self.whole, left))
-        except requests.exceptions.SSLError as error:
-            raise TransportError(
-                f"The certificate of {self.settings.host} was not accepted: check the clock, or "
-                "REQUESTS_CA_BUNDLE where a company's proxy reads along.",
-                url=address,
-            ) from error
-        except requests.exceptions.ProxyError as error:
-            raise BrokenError(
-                TransportError(f"The proxy on the way to {self.settings.host} failed: check HTTPS_PROXY.", url=address)
-            ) from error
-        except requests.exceptions.Timeout as error:
-            raise BrokenError(
-                TransportError(f"{self.settings.host} did not answer {endpoint} in time: try again.", url=address)
-            ) from error
-        except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError) as error:
-            raise BrokenError(
-                TransportError(f"The answer of {endpoint} broke off or came garbled: try again.", url=address)
-            ) from error
-        except requests.exceptions.ConnectionError as error:
-            raise BrokenError(TransportError(self._no_connection(), url=address)) from error
-        except requests.exceptions.RequestException as error:
-            raise TransportError(f"{endpoint} could not be asked: check KLAVIYO_BASE_URL.", url=address) from error
         except (ValueError, OSError, http.client.HTTPException, urllib3.exceptions.HTTPError) as error:
-            # what the libraries below do not translate: headers and lengths that mean nothing
-            raise BrokenError(
-                TransportError(f"The answer of {endpoint} broke off or came garbled: try again.", url=address)
-            ) from error
+            is_final, text = self._reason(error, endpoint)
+            refusal = TransportError(text, url=address)
+            raise (refusal if is_final else AgainError(refusal)) from error
+
+    def _reason(self, error: Exception, endpoint: str) -> tuple[bool, str]:
+        """Return whether another attempt is in vain after an error of the libraries', and the sentence about it."""
+        host, kinds = self.settings.host, requests.exceptions
+        certificate = (
+            f"The certificate of {host} was not accepted: check the clock, or REQUESTS_CA_BUNDLE where a company's "
+            "proxy reads along."
+        )
+        garbled = f"The answer of {endpoint} broke off or came garbled: try again."
+        reasons: tuple[tuple[Any, bool, str], ...] = (
+            (kinds.SSLError, True, certificate),
+            (kinds.ProxyError, False, f"The proxy on the way to {host} failed: check HTTPS_PROXY."),
+            (kinds.Timeout, False, f"{host} did not answer {endpoint} in time: try again."),
+            ((kinds.ChunkedEncodingError, kinds.ContentDecodingError), False, garbled),
+            (kinds.ConnectionError, False, self._no_connection()),
+            (kinds.RequestException, True, f"{endpoint} could not be asked: check KLAVIYO_BASE_URL."),
+            (Exception, False, garbled),  # what the libraries do not translate: headers and lengths that mean nothing
+        )
+        return next((is_final, text) for kind, is_final, text in reasons if isinstance(error, kind))
 
     def _body(self, response: requests.Response, address: str) -> bytes:
         """Read a body of any status, unpacked, up to the limit."""
@@ -370,21 +395,14 @@ class HTTPTransport:
 
         Raises
         ------
-        BrokenError, TransportError
+        AgainError, TransportError
             As `send`.
         """
         request = requests.Request(
             "POST",
             url,
             data=form,
-            auth=HTTPBasicAuth(*user),
+            auth=user,
             headers={"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
         )
         return self._transmit(self._session.prepare_request(request), urlsplit(url).path)
-
-
-def _version() -> str:
-    try:
-        return version("flowperf")
-    except PackageNotFoundError:  # run from a bare checkout
-        return "0"

@@ -29,10 +29,9 @@ from flowperf_helpers.errors import (
     UnknownNameError,
 )
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
-from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
-from flowperf_helpers.klaviyo.rate_limits import DAY, Limit
+from flowperf_helpers.klaviyo.rate_limits import DAY, Ledger, Limit
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 from flowperf_helpers.report.data import fetch_week
 from flowperf_helpers.widgets.notebook import PER_VARIATION
 
@@ -422,11 +421,11 @@ def test_a_plan_sends_nothing_and_run_sends_the_plan(tmp_path: Path) -> None:
         *account.wanted(timeframe=("2026-10-01", "2026-11-22"), statistics=["clicks"], interval="daily"),
     ]
     plan = account.plan(queries)
-    before = account._client.requests
+    before = account._client.transport.requests
     assert 2 == plan.requests
-    assert before == account._client.requests
+    assert before == account._client.transport.requests
     clicks, opens, series = account.run(plan)
-    assert 2 + before == account._client.requests
+    assert 2 + before == account._client.transport.requests
     assert "clicks" in clicks.columns
     assert "opens" not in clicks.columns
     assert ({"T7K2j8"}, "opens") == (set(opens["flow_id"]), opens.columns[-1])

@@ -28,7 +28,7 @@ from flowperf_helpers.frames.resources import (
     trigger_map,
 )
 from flowperf_helpers.klaviyo.client import RevisionWarning
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 
 SEED = Path(__file__).parents[1] / "seed"
@@ -243,9 +243,9 @@ def test_the_whole_map_in_one_request_per_page(tmp_path: Path) -> None:
     """The list of metrics brings their flows along."""
     account = connect("sandbox", home=tmp_path)
     metrics = account.metrics()
-    before = account._client.requests
+    before = account._client.transport.requests
     frame = account.flows_triggered_by(metrics)
-    assert 0 == account._client.requests - before
+    assert 0 == account._client.transport.requests - before
     assert ["metric_id", *FLOW_COLUMNS] == list(frame.columns)
     assert not frame.duplicated(["metric_id", "flow_id"]).any()
     assert frame["flow_name"].notna().all()
@@ -432,8 +432,8 @@ def test_the_integration_decides_an_ambiguous_name(sandbox: Account, tmp_path: P
     with pytest.raises(AmbiguousNameError):
         sandbox.conversion_metric("Placed Order", integration="YourIntegration")
     opened = open_account("sandbox", home=tmp_path)
-    settings = replace(opened.settings, integration="WooCommerce")
-    assert "RwoOrd" == Account(replace(opened, settings=settings)).conversion_metric("Placed Order")
+    opened.client.settings = replace(opened.client.settings, integration="WooCommerce")
+    assert "RwoOrd" == Account(opened).conversion_metric("Placed Order")
 
 
 TWICE = "Flow F1 is triggered by several metrics and counted by {}, not by {}: give conversion_metric_id to choose."

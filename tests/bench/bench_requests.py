@@ -18,9 +18,8 @@ import pandas as pd
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from flowperf_helpers.account.account import connect
-from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
-from flowperf_helpers.klaviyo.rate_limits import scaled_limits
+from flowperf_helpers.klaviyo.rate_limits import Ledger, scaled_limits
 from flowperf_helpers.klaviyo.settings import account_settings
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 

@@ -24,7 +24,7 @@ from flowperf_helpers.frames.catalog import GROUPINGS, STATISTICS
 from flowperf_helpers.frames.provenance import finish_series, finish_values
 from flowperf_helpers.frames.reports import join_pages, series_frame, to_long, values_frame
 from flowperf_helpers.frames.resources import account_facts, metrics_frame, trigger_map
-from flowperf_helpers.klaviyo.transport import Pages
+from flowperf_helpers.klaviyo.responses import Pages
 
 RUNS = 2_000  # of all doors together
 SEED = Path(__file__).parents[1] / "seed"

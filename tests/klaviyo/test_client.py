@@ -29,11 +29,11 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.klaviyo.client import Client, RevisionWarning
-from flowperf_helpers.klaviyo.connections import WSGIAdapter
-from flowperf_helpers.klaviyo.ledger import Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
+from flowperf_helpers.klaviyo.rate_limits import Ledger
+from flowperf_helpers.klaviyo.responses import Pages
 from flowperf_helpers.klaviyo.settings import account_settings
-from flowperf_helpers.klaviyo.transport import Pages
+from flowperf_helpers.klaviyo.transport import WSGIAdapter
 from flowperf_helpers.sandbox import SANDBOX_NOW, sandbox_app
 
 
@@ -54,7 +54,10 @@ def refusal(status: int, **error: object) -> bytes:
 
 def test_what_is_sent(tmp_path: Path) -> None:
     """Key, revision and media types go along; the query is percent-encoded; the body is the JSON given."""
-    with serving(reply({"data": []}), reply(report())) as server, Client(server.settings()) as client:
+    with (
+        serving(reply({"data": []}), reply(report())) as server,
+        contextlib.closing(Client(server.settings())) as client,
+    ):
         client.get("/api/metrics", {"filter": 'equals(integration.name,"My Shop")'})
         client.post(REPORT, {"name": "Vår"})
     get, post = server.requests

@@ -17,9 +17,18 @@ from hypothesis import strategies as st
 from raw_server import Clock
 
 from flowperf_helpers.errors import ArgumentError, QuotaError
-from flowperf_helpers.klaviyo.ledger import KEPT, Ledger
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
-from flowperf_helpers.klaviyo.rate_limits import DAY, REPORTS, Limit, endpoint_of, limits_of, next_free, scopes_of
+from flowperf_helpers.klaviyo.rate_limits import (
+    DAY,
+    KEPT,
+    REPORTS,
+    Ledger,
+    Limit,
+    endpoint_of,
+    limits_of,
+    next_free,
+    scopes_of,
+)
 
 VALUES, SERIES = REPORTS
 

@@ -498,6 +498,7 @@ def test_tidy_frame_holds_every_answer(report: WeeklyReport) -> None:
         "previous": len(answers.previous),  # type: ignore[arg-type]
         "year_ago": len(answers.year_ago),  # type: ignore[arg-type]
         "weekly": len(answers.weekly),
+        "last_year": len(answers.last_year),  # type: ignore[arg-type]
         "daily": len(answers.daily),
     } == table["frame"].value_counts().to_dict()
     assert "Int64" == str(table["delivered"].dtype)
