@@ -17,6 +17,7 @@ from flowperf_helpers.errors import StorageError
 from flowperf_helpers.frames.catalog import STATISTICS, how_to_read
 from flowperf_helpers.frames.formats import clean_name, short_name
 from flowperf_helpers.report import sheets
+from flowperf_helpers.report.claims import PARTS
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.findings import to_frame
 from flowperf_helpers.report.numbers import WeekNumbers
@@ -245,7 +246,7 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
     return {
         "flows": numbers.flows,
         "messages": named(numbers.messages, flows, messages),
-        "claims": named(numbers.claims, flows, messages),
+        "claims": named(numbers.claims.drop(columns=PARTS), flows, messages),
         "variations": numbers.family.tests,
         "effects": named(numbers.effects, flows, messages),
         "signals": named(to_frame(numbers.signals), flows),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -101,11 +100,11 @@ def claim_signals(
             signal, (sentence, short) = "winner", _of_test(row, where, claims.tests, message_names)
         else:
             signal, (sentence, short) = "change", make[kind](row, where, message_names, currency)
-        since = _DAY.search(str(row["text"])) if signal == "stopped" else None
         found.append(
             Signal(
                 signal, str(row["flow_id"]), str(row["flow_message_id"]), str(row["statistic"]), sentence, short,
-                float(row["q_value"]), since=since[0] if since else "", weeks=LASTING_WEEKS if kind == "lasting" else 1,
+                float(row["q_value"]), since=str(row["silent_since"]) if signal == "stopped" else "",
+                weeks=LASTING_WEEKS if kind == "lasting" else 1,
                 direction=_WAYS.get(str(row["direction"]), "") if signal == "change" else "",
             )
         )  # fmt: skip
@@ -113,7 +112,6 @@ def claim_signals(
 
 
 _WAYS = {"up": "higher", "down": "lower"}
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 Texts = tuple[str, str]
 
 
@@ -141,8 +139,9 @@ def _with_cause(row: Mapping[str, Any], where: str, when: str) -> Texts:
     label = formats.statistic_label(str(row["statistic"]))
     moved, size = _moved_text(row)
     cause = f"; it comes from {row['cause_text']}" if row["cause_text"] else ""
-    short = cause.rpartition(" (")[0] or cause  # without its numbers
-    return f"{label} of {where} {moved}{when} ({size}){cause}.", f"the {label.lower()} of {where} {moved}{when}{short}"
+    short = f"the {label.lower()} of {where} {moved}{when}"
+    short += f"; it comes from {row['cause_short']}" if row["cause_text"] else ""
+    return f"{label} of {where} {moved}{when} ({size}){cause}.", short
 
 
 def _of_message(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
@@ -181,11 +180,10 @@ def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Map
 
 
 def _silence(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Texts:
-    """The first clause of the sentence, its day written out; a message's carries the message's name."""
-    clause = str(row["text"]).partition(";")[0].rstrip(".")
-    clause = clause[clause.rindex("” has sent nothing") + 2 :]
-    clause = _DAY.sub(lambda day: f"{pd.Timestamp(day[0]):%A %-d %B}", clause)
-    clause = re.sub(r" in each (interval|day|week) with sends", r" a \1", clause)
+    """Since when, and how much it sent before; a message's carries the message's name."""
+    day, unit = f"{pd.Timestamp(row['silent_since']):%A %-d %B}", row["silent_unit"]
+    clause = f"has sent nothing since {'the week of ' * (unit == 'week')}{day}, "
+    clause += f"after about {formats.count_text(row['sent_before'])} recipients a {unit}"
     if row["flow_message_id"]:
         where = f"message “{_name(names, row['flow_message_id'])}” of {where}"
     return f"{where[0].upper()}{where[1:]} {clause}.", f"{where} {clause}"

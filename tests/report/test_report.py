@@ -713,13 +713,13 @@ def test_a_number_of_a_message_is_told_as_the_messages() -> None:
     assert "Click rate of message “Second mail” of “Browse Abandonment” fell from a usual 8.01" in rate.sentence
     assert "of message “Second mail” of “Browse Abandonment” fell" in rate.short
     assert "m2" == rate.flow_message_id
-    quiet = "has sent nothing since 2026-11-18, after about 90 recipients in each day with sends; it had sent before."
-    (message,) = claim_signals(_claim(kind="silence", text=f"“Second mail” {quiet}"), names, messages)
+    quiet = {"kind": "silence", "silent_since": "2026-11-18", "silent_unit": "day", "sent_before": 90.0}
+    (message,) = claim_signals(_claim(**quiet), names, messages)
     told = "has sent nothing since Wednesday 18 November, after about 90 recipients a day."
     assert f"Message “Second mail” of “Browse Abandonment” {told}" == message.sentence
     assert "m2" == message.flow_message_id
     assert "2026-11-18" == message.since
-    claim = _claim(kind="silence", flow_message_id="", text=f"“Browse Abandonment” {quiet}")
+    claim = _claim(**quiet | {"flow_message_id": ""})
     (whole,) = claim_signals(claim, names, messages)
     assert f"“Browse Abandonment” {told}" == whole.sentence
     assert not whole.flow_message_id
