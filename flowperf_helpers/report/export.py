@@ -1,4 +1,4 @@
-"""The report's numbers as files and in the shapes that other programs read."""
+"""The report's numbers as files, in the shapes that other programs read, and as the tables of the page's notes."""
 
 from __future__ import annotations
 
@@ -16,29 +16,20 @@ import pandas as pd
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.frames.catalog import STATISTICS, how_to_read
 from flowperf_helpers.frames.formats import clean_name, short_name
+from flowperf_helpers.plots.tables import Column, Table, make_table
 from flowperf_helpers.report import sheets
 from flowperf_helpers.report.claims import PARTS
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.findings import to_frame
+from flowperf_helpers.report.measures import HEADLINE
 from flowperf_helpers.report.numbers import WeekNumbers
-from flowperf_helpers.report.tiles import HEADLINE
 from flowperf_helpers.report.view import WeekView
 
 __all__ = [
-    "HEADLINE_VERSION",
-    "definitions",
-    "divisor_sentences",
-    "files",
-    "headline",
-    "json_bytes",
-    "named",
-    "provenance",
-    "save",
-    "tables",
-    "tidy",
-    "title",
+    "HEADLINE_VERSION", "definitions", "disagreement_table", "divisor_sentences", "files", "headline", "json_bytes",
+    "named", "provenance", "restated_table", "save", "tables", "tidy", "title", "unsent_table", "variations_table",
     "versions",
-]
+]  # fmt: skip
 
 
 # A report's numbers as files: one Parquet file, one spreadsheet, one JSON of headline numbers.
@@ -288,3 +279,76 @@ def save(numbers: WeekNumbers, folder: Path) -> list[str]:
                 f"{name} could not be written ({why}): free some space and run it again.", path=folder / name
             ) from error
     return sorted(path.name for path in folder.iterdir())
+
+
+# The tables of the page's notes as lists of columns.
+
+VARIATIONS = (
+    Column("Variation", "name"),
+    Column("Recipients", "recipients", "statistic"),
+    Column("Click rate", "rate", "statistic", "click_rate"),
+    Column("95 % interval", ("low", "high"), "interval", "click_rate"),
+    Column("Probability to be best", "probability_best", "probability"),
+    Column("Klaviyo’s own rule", "klaviyo_rule", "words"),
+    Column("Against the first", "verdict", "words"),
+    Column("May be stopped", "may_stop", "flag"),
+)
+UNSENT = (
+    Column("Flow", "flow"),
+    Column("Message", "message"),
+    Column("Channel", "send_channel", "words"),
+    Column("Status", "flow_status", "words"),
+    Column("Reason", "reason", "words"),
+)
+RESTATED = (
+    Column("Week from", "interval_start", "day"),
+    Column("Number", "statistic", "label"),
+    Column("Last time", "before", "statistic", "statistic"),
+    Column("Now", "after", "statistic", "statistic"),
+    Column("Change", "change", "change", "statistic"),
+    Column("Share", "share", "share"),
+    Column("Messages", "messages", "statistic"),
+)
+DISAGREEMENTS = (
+    Column("Flow", "flow"),
+    Column("Number", "statistic", "label"),
+    Column("Values", "values", "statistic", "statistic"),
+    Column("Series", "series_sum", "statistic", "statistic"),
+    Column("Likely reason", "reasons", "words"),
+)
+
+_IN_SHEET = "; the rest is in the spreadsheet."
+
+
+def _named(frame: pd.DataFrame, key: str, names: Mapping[str, str] | pd.Series) -> pd.Series:
+    """Names in place of ids, the id where there is no name."""
+    ids = frame[key].astype("object")
+    known = names.astype("object") if isinstance(names, pd.Series) else ids.map(dict(names))
+    return known.where(known.notna(), ids)
+
+
+def variations_table(tests: pd.DataFrame, flow: str = "") -> Table:
+    """A flow's variations beside each other, since their test began."""
+    names = tests["variation_name"] if "variation_name" in tests else tests["variation"]
+    named = tests.assign(name=_named(tests, "variation", names), recipients=tests["denominator"])
+    return make_table(named, VARIATIONS, title=f"Variations {flow}".strip())
+
+
+def unsent_table(frame: pd.DataFrame, names: Mapping[str, str], *, limit: int = 80) -> Table:
+    """Flows and messages without numbers."""
+    messages = frame["flow_message_name"] if "flow_message_name" in frame else frame["flow_message_id"]
+    frame = frame.assign(flow=_named(frame, "flow_id", names), message=_named(frame, "flow_message_id", messages))
+    return make_table(frame, UNSENT, limit=limit, rest=_IN_SHEET, title="Flows and messages without results")
+
+
+def restated_table(frame: pd.DataFrame, currency: str | None, *, limit: int = 24) -> Table:
+    """Weeks whose numbers changed since the last request."""
+    return make_table(frame, RESTATED, currency=currency, limit=limit, rest=_IN_SHEET, title="Weeks that changed")
+
+
+def disagreement_table(
+    frame: pd.DataFrame, names: Mapping[str, str], currency: str | None, *, limit: int = 20
+) -> Table:
+    """Where two answers about the same week differ."""
+    frame = frame.assign(flow=_named(frame, "flow_id", names)) if len(frame) else frame
+    return make_table(frame, DISAGREEMENTS, currency=currency, limit=limit, rest=_IN_SHEET, title="Disagreements")

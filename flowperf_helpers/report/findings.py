@@ -11,7 +11,7 @@ import pandas as pd
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import short_name
 from flowperf_helpers.report.claims import NO_CHANGE, Claims, size_text
-from flowperf_helpers.report.tiles import Tile
+from flowperf_helpers.report.measures import Tile
 from flowperf_helpers.stats.claims import LASTING_WEEKS
 
 __all__ = [

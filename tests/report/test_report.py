@@ -24,16 +24,16 @@ from flowperf_helpers.account.timeframes import iso_week
 from flowperf_helpers.errors import ArgumentError, NoRowsError, UnknownNameError
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
+from flowperf_helpers.plots.tables import Table
 from flowperf_helpers.report import WeekData, WeeklyReport, compute, fetch_week, plan_week, report_week
 from flowperf_helpers.report.claims import COLUMNS, Claims
 from flowperf_helpers.report.data import a_year_before
 from flowperf_helpers.report.evidence import at_this_age
-from flowperf_helpers.report.export import files
+from flowperf_helpers.report.export import disagreement_table, files, restated_table, unsent_table, variations_table
 from flowperf_helpers.report.findings import claim_signals
 from flowperf_helpers.report.html import notebook_page, templates_folder
 from flowperf_helpers.report.measures import before_at_equal_age, rate_counts
 from flowperf_helpers.report.rows import flow_rows
-from flowperf_helpers.report.tables import Table, disagreement_table, restated_table, unsent_table, variations_table
 from flowperf_helpers.report.verdicts import message_name
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
 
@@ -834,7 +834,6 @@ def test_no_event_among_many_has_an_upper_limit(report: WeeklyReport) -> None:
     assert 0 == tile.value == tile.low
     trials = rate_counts(current)["spam_complaint_rate"][1]
     assert tile.high == pytest.approx(1.96**2 / (trials + 1.96**2), rel=1e-3)
-    assert "95 % interval 0\N{NO-BREAK SPACE}% to 0.0006\N{NO-BREAK SPACE}%" == tile.interval
 
 
 # --- a year ago ----------------------------------------------------------------------------------------------------
