@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import MISSING, count_text, money_text, percent_text, points_text
+from flowperf_helpers.plots.flows import flow_states
 from flowperf_helpers.plots.svg import axis_ticks, marks, sparkline
 from flowperf_helpers.report import measures, pictures
 from flowperf_helpers.report.export import variations_table
@@ -110,8 +111,7 @@ def flow_rows(view: WeekView) -> list[FlowRow]:
     table = numbers.flows.assign(flow_id=numbers.flows["flow_id"].astype(str)).set_index("flow_id")
     records: dict[str, Any] = {str(flow_id): row for flow_id, row in table.to_dict("index").items()}
     flows = numbers.answers.flows
-    status = flows["flow_status"].where(~flows["archived"].fillna(False).astype(bool), "archived")
-    statuses = dict(zip(flows["flow_id"].astype(str), status.astype(str), strict=True))
+    statuses = dict(zip(flows["flow_id"].astype(str), flow_states(flows).astype(str), strict=True))
     channels = _channels(numbers.answers.current)
     evidence = _Evidence(view)
     full = set(view.order[: view.detailed])

@@ -624,6 +624,15 @@ def test_a_row_opens_to_what_its_finding_rests_on(report: WeeklyReport) -> None:
     assert silent.chart.data.split("|")[1].endswith(" 0 0 0")
 
 
+def test_a_flow_without_a_status_is_unknown(report: WeeklyReport) -> None:
+    """Where Klaviyo sends no status the page says so, and is made."""
+    flows = report.answers.flows.copy()
+    flows["flow_status"] = flows["flow_status"].mask(flows["flow_id"] == report.view.order[0])
+    found = WeeklyReport(replace(report.answers, flows=flows))
+    assert "unknown" == next(row.status for row in flow_rows(found.view) if row.flow_id == report.view.order[0])
+    assert "unknown" in found.flow_sections().html
+
+
 def test_each_flow_has_its_numbers_in_its_row(report: WeeklyReport) -> None:
     """Money, change, deliveries and rates of a row are those of the flow; flows with a finding come first."""
     rows = flow_rows(report.view)
