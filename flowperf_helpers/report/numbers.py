@@ -14,7 +14,7 @@ from flowperf_helpers.frames.columns import numbers
 from flowperf_helpers.report import measures
 from flowperf_helpers.report.claims import Claims, make_claims
 from flowperf_helpers.report.data import WeekData
-from flowperf_helpers.report.evidence import at_this_age, gather, week_ranges
+from flowperf_helpers.report.evidence import at_this_age, days_of, gather, week_ranges
 from flowperf_helpers.report.findings import Sentence, Signal, claim_signals, five_sentences, not_compared, rank
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
 from flowperf_helpers.stats.signals import find_signals
@@ -241,8 +241,7 @@ def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
     then : DataFrame
         The weeks before at this week's age, of `report.evidence.at_this_age`.
     """
-    starts, ends = answers.window.bounds(answers.account["timezone"])
-    days = answers.daily[(answers.daily["interval_start"] >= starts) & (answers.daily["interval_start"] < ends)]
+    days = days_of(answers)
     open_days = int(days.loc[days["is_provisional"].fillna(False).astype(bool), "interval_start"].nunique())
     so_far = float(days["conversions"].fillna(0).sum()) if len(days) else None
     empty = pd.DataFrame(columns=["age_days", "share", "low", "high", "days_behind"])
