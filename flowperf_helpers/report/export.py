@@ -70,13 +70,10 @@ HEADLINE_VERSION = 1
 def named(frame: pd.DataFrame, flows: Mapping[str, str], messages: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Names beside the ids, for a reader of the spreadsheet."""
     table = frame.copy(deep=False)
-    for key, names, column in (
-        ("flow_id", flows, "flow_name"),
-        ("flow_message_id", messages or {}, "flow_message_name"),
-    ):
+    for key, names in (("flow_id", flows), ("flow_message_id", messages or {})):
+        column = f"{key.removesuffix('_id')}_name"
         if key in table and column not in table and names:
-            place = list(table.columns).index(key) + 1
-            table.insert(place, column, table[key].map(names).astype("str"))
+            table.insert(list(table.columns).index(key) + 1, column, table[key].map(names).astype("str"))
     return table
 
 
@@ -104,11 +101,8 @@ def tidy(answers: WeekData) -> pd.DataFrame:
     series = answers.weekly.columns
     order = ["frame", *(c for c in series if c in table), *(c for c in table if c not in series and c != "frame")]
     table = table[order]
-    table.attrs = {
-        k: v
-        for k, v in answers.current.attrs.items()
-        if k in ("account", "revision", "fetched_at", "currency", "schema_version", "sandbox")
-    }
+    kept = ("account", "revision", "fetched_at", "currency", "schema_version", "sandbox")
+    table.attrs = {name: answers.current.attrs[name] for name in kept if name in answers.current.attrs}
     return table
 
 
@@ -163,9 +157,7 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
         "schema_version": HEADLINE_VERSION,
         "sandbox": bool(account["sandbox"]),
         "account": {
-            "name": account["name"],
-            "title": clean_name(account["title"]),
-            "timezone": str(account["timezone"]),
+            "name": account["name"], "title": clean_name(account["title"]), "timezone": str(account["timezone"]),
             "currency": account["currency"],
         },
         "week": answers.week,
@@ -274,10 +266,8 @@ def save(numbers: WeekNumbers, folder: Path) -> list[str]:
         try:
             (folder / name).write_bytes(content)
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            raise StorageError(
-                f"{name} could not be written ({why}): free some space and run it again.", path=folder / name
-            ) from error
+            why = f"{name} could not be written ({error.strerror or type(error).__name__})"
+            raise StorageError(f"{why}: free some space and run it again.", path=folder / name) from error
     return sorted(path.name for path in folder.iterdir())
 
 

@@ -48,15 +48,9 @@ def workbook(
     """
     import xlsxwriter
 
-    options = {
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "strings_to_numbers": False,
-        "nan_inf_to_errors": False,
-        "in_memory": True,
-    }
+    texts_stay = dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
     made = io.BytesIO()
-    with xlsxwriter.Workbook(made, options) as book:
+    with xlsxwriter.Workbook(made, {**texts_stay, "nan_inf_to_errors": False, "in_memory": True}) as book:
         book.set_properties({"title": _text(title)[:250], "comments": "Made by flowperf"})
         pen = _Pen(book, title, currency, view)
         if view is not None:
