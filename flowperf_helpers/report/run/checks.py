@@ -243,8 +243,8 @@ def _base(annotation: str) -> str:
     return annotation.partition("|")[0].partition("[")[0].strip()
 
 
-def _short(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 # What can be refused of a weekly run before its kernel starts: parameters, the account, the week, names.
