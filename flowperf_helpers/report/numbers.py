@@ -216,9 +216,8 @@ def _ranked(
     table: pd.DataFrame, first: Sequence[str], moved: Mapping[str, float], names: Mapping[str, str]
 ) -> pd.DataFrame:
     """A `week_table` by flow in the order of the page: flows with a signal, then by the money that moved."""
-    order = {flow_id: i for i, flow_id in reversed(list(enumerate(first)))}
-    known = set(table["flow_id"])
-    missing = [f for f in order if f not in known]
+    order = {flow_id: i for i, flow_id in enumerate(dict.fromkeys(first))}
+    missing = [flow_id for flow_id in order if flow_id not in set(table["flow_id"])]
     if missing:
         table = pd.concat([table, pd.DataFrame({"flow_id": pd.Series(missing, dtype="str")})], ignore_index=True)
     position = table["flow_id"].map(order).fillna(len(order))

@@ -33,6 +33,7 @@ from flowperf_helpers.report.export import disagreement_table, files, restated_t
 from flowperf_helpers.report.findings import claim_signals
 from flowperf_helpers.report.html import notebook_page, templates_folder
 from flowperf_helpers.report.measures import before_at_equal_age, rate_counts
+from flowperf_helpers.report.numbers import _ranked
 from flowperf_helpers.report.rows import flow_rows
 from flowperf_helpers.report.verdicts import message_name
 from flowperf_helpers.sandbox import SANDBOX_NOW, STORIES
@@ -622,6 +623,13 @@ def test_a_row_opens_to_what_its_finding_rests_on(report: WeeklyReport) -> None:
     assert silent.chart is not None
     assert "Recipients a day" in silent.chart.title
     assert silent.chart.data.split("|")[1].endswith(" 0 0 0")
+
+
+def test_flows_with_a_signal_come_first_however_many_signals_they_have() -> None:
+    """A flow with one signal stands before one with none, also where another flow has several and money moved there."""
+    table = pd.DataFrame({"flow_id": ["calm", "once", "thrice"], "delivered": [9, 9, 9]})
+    ranked = _ranked(table, ["thrice", "thrice", "thrice", "once"], {"calm": 500.0}, {})
+    assert ["thrice", "once", "calm"] == list(ranked["flow_id"])
 
 
 def test_a_flow_without_a_status_is_unknown(report: WeeklyReport) -> None:
