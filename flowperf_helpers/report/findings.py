@@ -11,7 +11,8 @@ import pandas as pd
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import short_name
 from flowperf_helpers.report.claims import NO_CHANGE, Claims, size_text
-from flowperf_helpers.report.measures import Tile
+from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.measures import Tile, conversions_with_value
 from flowperf_helpers.stats.claims import LASTING_WEEKS
 
 __all__ = [
@@ -215,6 +216,7 @@ class Sentence:
 
 
 def five_sentences(
+    answers: WeekData,
     signals: Sequence[Signal],
     tiles: Sequence[Tile],
     *,
@@ -223,10 +225,7 @@ def five_sentences(
     equal_age: bool,
     open_days: int,
     forecast: str,
-    alone: str = "",
-    metrics: int = 1,
-    valued: tuple[float, float] = (0.0, 0.0),
-    year_ago: str = "the same week a year ago",
+    alone: str,
 ) -> list[Sentence]:
     """What changed, what it is worth, what stopped, what is still settling, what to look at first.
 
@@ -244,16 +243,10 @@ def five_sentences(
         Where the conversions will end, as a sentence; empty where nobody can say.
     alone : str
         Why the week is compared with none, as a sentence; empty where it is compared.
-    metrics : int
-        How many conversion metrics the conversions are of.
-    valued : pair
-        Conversions that carry money, and all.
-    year_ago : str
-        Which week stands for a year ago, in words.
     """
     told = {
         "moved": _moved(signals, claims, alone),
-        "worth": (_worth(tiles, equal_age, open_days, metrics, valued, year_ago), ""),
+        "worth": (_worth(answers, tiles, equal_age, open_days), ""),
         "stopped": _stopped(signals, claims),
         "settling": (_settling(open_days, forecast), ""),
         "first": _first(signals, names),
@@ -295,15 +288,14 @@ def _moved(signals: Sequence[Signal], claims: Claims, alone: str) -> Texts:
     return text + sizes, ""
 
 
-def _worth(
-    tiles: Sequence[Tile], equal_age: bool, open_days: int, metrics: int, valued: tuple[float, float], year_ago: str
-) -> str:
+def _worth(answers: WeekData, tiles: Sequence[Tile], equal_age: bool, open_days: int) -> str:
     by_name = {tile.statistic: tile for tile in tiles}
     value, orders = by_name["conversion_value"], by_name["conversions"]
     if value.value is None:
         count = f"{orders.value_text} conversions" if orders.value is not None else "no conversions that Klaviyo tells"
         return f"The conversion metric carries no money; the flows were credited with {count}."
-    kinds = f" of {metrics} metrics" if metrics > 1 else ""
+    kinds = f" of {len(answers.metrics)} metrics" if len(answers.metrics) > 1 else ""
+    valued = conversions_with_value(answers.current)
     part = 0 < valued[0] < valued[1]
     of = f"{formats.count_text(valued[0])} of {orders.value_text}" if part else orders.value_text
     text = f"The flows were credited with {value.value_text} from {of} conversions{kinds}"
@@ -316,7 +308,7 @@ def _worth(
         age = age if equal_age or open_days else "as it stands today, both weeks settled"
         text += f", {amount} {more} than the week before {age}"
     if value.year_ago is not None:
-        text += f" ({year_ago}, long complete, ended at {value.beside('year_ago')})"
+        text += f" ({answers.year_ago_words}, long complete, ended at {value.beside('year_ago')})"
     return f"{text}; {value.claim}." if value.claim else f"{text}."
 
 

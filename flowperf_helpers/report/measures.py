@@ -343,34 +343,32 @@ class Tile:
 
 
 def make_tiles(
+    answers: WeekData,
     now: pd.DataFrame,
     before: pd.DataFrame | None,
-    year_ago: pd.DataFrame | None,
     claims: pd.DataFrame,
     *,
-    currency: str | None,
     provisional: bool,
-    unknown: dict[str, str],
-    counts: Mapping[str, tuple[float, float]],
-    valued: tuple[float, float],
+    unknown: Mapping[str, str],
 ) -> list[Tile]:
     """One tile per headline statistic.
 
     Parameters
     ----------
-    now, before, year_ago : DataFrame or None
-        One row each: the account's totals.
+    answers : WeekData
+    now : DataFrame
+        One row: the account's `totals` of the week.
+    before : DataFrame or None
+        Rows of the week before, as it is compared with.
     claims : DataFrame
         All comparisons of the page (`Claims.frame`), of which the account's are taken.
     provisional : bool
         Whether days of the week are younger than the attribution window.
-    unknown : dict
+    unknown : mapping of str to str
         Why ``previous`` or ``year_ago`` are not there.
-    counts : mapping of str to pair
-        Successes and trials of each rate.
-    valued : pair
-        Conversions that carry money, and all.
     """
+    then, year_ago = (None if f is None else totals(f) for f in (before, answers.year_ago))
+    counts, valued = rate_counts(answers.current), conversions_with_value(answers.current)
     of_account = claims["kind"].isin(["account", "money"]) & (claims["flow_id"] == "") & claims["p_value"].notna()
     rows: dict[str, Any] = {str(row["statistic"]): row for row in claims[of_account].to_dict("records")}
     if "revenue_per_recipient" in rows:
@@ -381,14 +379,14 @@ def make_tiles(
         if name == "conversion_value" and 0 < valued[0] < valued[1]:
             with_money, every = (formats.count_text(number) for number in valued)
             notes["covers"] = f"of {with_money} of {every} conversions: the others carry no money"
-        value, previous = _number(now, name), _number(before, name)
+        value, previous = _number(now, name), _number(then, name)
         low, high = _wilson(counts.get(name)) if entry.kind == "rate" else (None, None)
         if value is None:
             notes.setdefault("value", "Klaviyo sent no number")
         tiles.append(Tile(
             name, entry.label, entry.sentence, entry.unit, value, low, high, previous, _number(year_ago, name),
             None if value is None or previous is None else value - previous, provisional=provisional
-            and name in AFTERWARDS, notes=notes, currency=currency, **_claimed(rows.get(name)),
+            and name in AFTERWARDS, notes=notes, currency=answers.account["currency"], **_claimed(rows.get(name)),
         ))  # fmt: skip
     return tiles
 

@@ -152,19 +152,9 @@ def compute(answers: WeekData) -> WeekNumbers:
     signals = rank(claim_signals(family, names, message_names, currency), moved)
     flows = _ranked(table, [signal.flow_id for signal in signals], moved, names)
     now = measures.totals(current)
-    then_all, year_ago = (None if f is None else measures.totals(f) for f in (before, answers.year_ago))
     unknown, alone = not_compared(before, answers.previous)
-    valued = measures.conversions_with_value(current)
     tiles = measures.make_tiles(
-        now,
-        then_all,
-        year_ago,
-        family.frame,
-        currency=currency,
-        provisional=settled.open_days > 0,
-        unknown=answers.unknown | unknown,
-        counts=measures.rate_counts(current),
-        valued=valued,
+        answers, now, before, family.frame, provisional=settled.open_days > 0, unknown=answers.unknown | unknown
     )
     earlier = measures.last_time_and_now(answers)
     return WeekNumbers(
@@ -186,6 +176,7 @@ def compute(answers: WeekData) -> WeekNumbers:
         reconciled=measures.disagreements(answers),
         tiles=tiles,
         sentences=five_sentences(
+            answers,
             signals,
             tiles,
             names=names,
@@ -194,9 +185,6 @@ def compute(answers: WeekData) -> WeekNumbers:
             open_days=settled.open_days,
             forecast=settled.sentence or settled.note,
             alone=alone,
-            metrics=len(answers.metrics),
-            valued=valued,
-            year_ago=answers.year_ago_words,
         ),
         names=names,
         message_names=message_names,
