@@ -289,11 +289,12 @@ class WeekView:
     @cached_property
     def blamed(self) -> str:
         """The flow that stands at the bottom in orange: a finding blames it, and it lost money."""
-        bad = [v.flow_id for v in self.verdicts if v.tone == "bad" and v.flow_id in self.money.index]
-        lost = {f: float(self.weeks(f, MONEY)[-1]) - float(np.nanmean(self.weeks(f, MONEY)[-9:-1])) for f in bad
-                if np.isfinite(self.weeks(f, MONEY)[-9:]).sum() > 1}  # fmt: skip
-        silent = [v.flow_id for v in self.verdicts if v.kind == "silence" and lost.get(v.flow_id, 0.0) < 0]
-        return silent[0] if silent else ""
+        for verdict in self.verdicts:
+            if verdict.kind == "silence" and verdict.flow_id in self.money.index:
+                weeks = self.weeks(verdict.flow_id, MONEY)[-9:]
+                if np.isfinite(weeks).sum() > 1 and weeks[-1] < np.nanmean(weeks[:-1]):
+                    return verdict.flow_id
+        return ""
 
     def money_verdict(self, flow_id: str) -> tuple[str, str]:
         """Where a flow's money lies, and the tone of it."""
