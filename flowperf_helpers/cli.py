@@ -179,8 +179,7 @@ def weekly(
         return
     if not out:
         raise ArgumentError("Where shall the report go? Give a folder with --out (or --plan to see its cost first).")
-    from flowperf_helpers.report.run.send import operator_hears
-    from flowperf_helpers.report.run.targets import find_targets
+    from flowperf_helpers.report.run.send import find_targets, operator_hears
     from flowperf_helpers.report.run.weekly import run_weekly
 
     watcher = next(iter(find_targets([operator] if operator else [], account=account)), None)

@@ -32,7 +32,7 @@ from flowperf_helpers.stats.ab_tests import variation_table
 from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, judge_week
 from flowperf_helpers.stats.level_test import MARGIN
 
-__all__ = ["CHANGED", "COLUMNS", "EVENTS", "NO_CHANGE", "TOO_FEW", "UNSURE", "Claims", "make_claims", "size_text"]
+__all__ = ["CHANGED", "COLUMNS", "EVENTS", "NO_CHANGE", "PARTS", "TOO_FEW", "Claims", "make_claims", "size_text"]
 
 CHANGED, NO_CHANGE, UNSURE, TOO_FEW = "changed", "no change larger than", "cannot tell yet", "too few"
 
@@ -40,7 +40,10 @@ COLUMNS = [
     "kind", "flow_id", "flow_message_id", "send_channel", "variation", "statistic", "now", "usual", "change", "low",
     "high", "p_value", "q_value", "verdict", "direction", "is_good", "excluded", "visible", "weeks_needed",
     "trials_needed", "cause_message_id", "cause_channel", "cause_share", "cause_text", "text",
+    "silent_since", "silent_unit", "sent_before", "cause_short", "cause_rates",
 ]  # fmt: skip
+PARTS = COLUMNS[-5:]
+"""Parts of the texts, for whoever words them otherwise; the spreadsheet has the texts."""
 
 EVENTS = {
     "open_rate": "opens", "click_rate": "clicks", "conversion_rate": "conversions", "unsubscribe_rate": "unsubscribes",
@@ -48,9 +51,15 @@ EVENTS = {
 }  # fmt: skip
 """What the statistics of claims count, in a word."""
 
+_JUDGED = ["change", "low", "high", "p_value", "q_value"]
 _BAD = ("unsubscribe_rate", "spam_complaint_rate")
-_TEXTS = ["kind", "flow_id", "flow_message_id", "send_channel", "variation", "statistic", "verdict", "direction",
-          "cause_message_id", "cause_channel", "cause_text", "text"]  # fmt: skip
+_NUMBERS = ["now", "usual", "change", "low", "high", "p_value", "q_value", "excluded", "visible", "weeks_needed",
+            "trials_needed", "cause_share", "sent_before"]  # fmt: skip
+_STOPPED = (
+    r"” has sent nothing since (?:the week of )?(?P<silent_since>[\d-]+), after about (?P<sent_before>[\d,]+) "
+    r"recipients in each (?P<silent_unit>\w+) with sends; [^”]*$"
+)
+# the end of a stop's sentence, behind the name, which may hold anything
 
 Floats = npt.NDArray[np.float64]
 
@@ -71,14 +80,17 @@ class Claims:
         One row per comparison. Text: ``kind, flow_id, flow_message_id, send_channel, variation`` (empty where none),
         ``statistic, verdict`` (``changed``, ``no change larger than``, ``cannot tell yet``, ``too few``),
         ``direction`` (``up``, ``down`` or empty), ``cause_message_id, cause_channel, cause_text`` (changed flows) and
-        ``text`` (one short line). float64: ``now`` (rate, money per recipient, recipients of a silence; of a week that
-        settles: of what is compared), ``usual`` (that of the last eight weeks, the common move of all flows applied),
-        ``change, low, high`` (fractions of usual; the interval decides: it excludes 0 if and only if the verdict is
-        *changed*), ``p_value, q_value`` (NaN where nothing can be compared), ``excluded`` (the smallest change that
-        the interval excludes either way: 0.12 is "no change larger than 12 %"), ``visible`` (the smallest change that
-        would have shown with 80 % power), ``weeks_needed`` (until one of 20 % would show; infinite beyond a year),
-        ``trials_needed`` (recipients, for money conversions, that it takes in a week), ``cause_share`` (of the change,
-        that ``cause_message_id`` or ``cause_channel`` carries). boolean: ``is_good``, NA where nothing changed.
+        ``text`` (one short line); and as parts of these ``silent_since`` (a date), ``silent_unit`` (``day``, ``week``,
+        ``interval``), ``cause_short`` (without its numbers), ``cause_rates`` (``7.74 % → 5.97 %``). float64: ``now``
+        (rate, money per recipient, recipients of a silence; of a week that settles: of what is compared), ``usual``
+        (that of the last eight weeks, the common move of all flows applied), ``change, low, high`` (fractions of
+        usual; the interval decides: it excludes 0 if and only if the verdict is *changed*), ``p_value, q_value`` (NaN
+        where nothing can be compared), ``excluded`` (the smallest change that the interval excludes either way: 0.12
+        is "no change larger than 12 %"), ``visible`` (the smallest change that would have shown with 80 % power),
+        ``weeks_needed`` (until one of 20 % would show; infinite beyond a year), ``trials_needed`` (recipients, for
+        money conversions, that it takes in a week), ``cause_share`` (of the change, that ``cause_message_id`` or
+        ``cause_channel`` carries), ``sent_before`` (recipients in a unit before the silence). boolean: ``is_good``, NA
+        where nothing changed.
     common : DataFrame
         The common move of all flows: ``statistic, change, low, high, p_value, flows``, one row per rate, NaN where
         fewer than five flows have enough events.
@@ -125,23 +137,15 @@ def make_claims(evidence: Evidence, stops: pd.DataFrame, names: Mapping[str, str
     judged = judge_week(
         evidence.flow, evidence.rates, money=evidence.money, tests=evidence.split_tests(), silence=silence
     )
-    parts = [
-        _levels(judged, evidence, names),
-        _money(judged, evidence),
-        _tests(judged, evidence, names),
-        _silence(judged, stops, watched),
-    ]
-    frame = pd.concat([part for part in parts if len(part)] or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
-    frame = frame.reindex(columns=COLUMNS)
-    for name in COLUMNS:
-        if name in _TEXTS:
-            frame[name] = text_column(name, frame[name].astype(object).where(frame[name].notna(), "").tolist())
-        else:
-            frame[name] = frame[name].astype("boolean" if name == "is_good" else "float64")
+    parts = [_levels(judged, evidence, names), _money(judged, evidence), _tests(judged, evidence, names)]
+    parts = [part for part in [*parts, _silence(judged, stops, watched)] if len(part)]
+    frame = pd.concat(parts or [pd.DataFrame(columns=COLUMNS)], ignore_index=True)
+    frame = frame.reindex(columns=COLUMNS).astype({"is_good": "boolean"} | dict.fromkeys(_NUMBERS, "float64"))
+    for name in set(COLUMNS) - {"is_good", *_NUMBERS}:
+        frame[name] = text_column(name, frame[name].astype(object).where(frame[name].notna(), "").tolist())
     common = pd.DataFrame([{"statistic": rate, **move} for rate, move in judged.common.items()])
-    return Claims(
-        frame, common, _variations(judged, evidence), judged.kinds, _sentence(judged), evidence.basis.sentence
-    )
+    tests = _variations(judged, evidence)
+    return Claims(frame, common, tests, judged.kinds, _sentence(judged), evidence.basis.sentence)
 
 
 # --- kinds of rows ---------------------------------------------------------------------------------------------------
@@ -154,8 +158,8 @@ def _levels(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.
     found, kind, row = table["verdict"].to_numpy(dtype=object), table["kind"].to_numpy(), table["row"].to_numpy()
     messages = evidence.messages
     of_message, of_flow = kind == "message", np.isin(kind, ["flow", "lasting"])
-    flow = np.where(of_message, evidence.flow[np.where(of_message, row, 0)], np.where(of_flow, row, 0))
-    ids = np.array([*evidence.flows, ""], dtype=object)[np.where(kind == "account", len(evidence.flows), flow)]
+    flow = np.select([of_message, of_flow], [evidence.flow[np.where(of_message, row, 0)], row], len(evidence.flows))
+    ids = np.array([*evidence.flows, ""], dtype=object)[flow]
 
     def of(column: str) -> Any:
         return np.where(of_message, messages[column].to_numpy(dtype=object)[np.where(of_message, row, 0)], "")
@@ -165,29 +169,27 @@ def _levels(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.
         {
             "kind": kind, "flow_id": ids, "flow_message_id": of("flow_message_id"), "send_channel": of("send_channel"),
             "variation": "", "statistic": table["statistic"].to_numpy(), "now": table["rate_after"],
-            "usual": table["expected"], "change": table["change"], "low": table["low"], "high": table["high"],
-            "p_value": table["p_value"], "q_value": table["q_value"], "verdict": np.where(changed, CHANGED, found),
-            "excluded": np.maximum(-table["low"], table["high"]),
+            "usual": table["expected"], **table[_JUDGED], "verdict": np.where(changed, CHANGED, found),
             "visible": _visible(table["visible_fall"].to_numpy(), table["visible_rise"].to_numpy()),
             "weeks_needed": table["weeks_until_margin"], "trials_needed": table["trials_until_margin"],
         }
     )  # fmt: skip
-    rows = _finished(rows, np.select([found == "higher", found == "lower"], ["up", "down"], ""))
+    rows = _finished(rows, found == "higher", found == "lower")
+    rows["text"] = _lines(rows)
     none = rows["now"].isna() | rows["usual"].isna()
     rows["text"] = rows["text"].mask(none, rows["statistic"].map(EVENTS) + ": nothing to compare")
     at = [int(i) for i in np.flatnonzero(changed & of_flow)]
     changes = zip(kind[at], rows["statistic"].iloc[at], row[at], strict=True)
     causes = [_cause(evidence, str(k), str(rate), int(r), names) for k, rate, r in changes]
-    for name in ("cause_message_id", "cause_channel", "cause_share", "cause_text"):
+    for name in ("cause_message_id", "cause_channel", "cause_share", "cause_text", "cause_short", "cause_rates"):
         rows[name] = pd.Series([cause[name] for cause in causes], index=at, dtype=object)
     return rows
 
 
 def _visible(fall: Floats, rise: Floats) -> Floats:
     """The larger of both; the other one where a fall (a rise, of nearly all) could not be seen at all."""
-    return np.where(
-        np.isfinite(rise), np.where(fall < 1, np.maximum(fall, rise), rise), np.where(fall < 1, fall, np.inf)
-    )
+    larger = np.fmax(np.where(fall < 1, fall, np.nan), np.where(np.isfinite(rise), rise, np.nan))
+    return np.where(np.isnan(larger), np.inf, larger)
 
 
 def _money(judged: Judged, evidence: Evidence) -> pd.DataFrame:
@@ -196,25 +198,25 @@ def _money(judged: Judged, evidence: Evidence) -> pd.DataFrame:
         return table
     row = table["row"].to_numpy()
     found = table["verdict"].to_numpy(dtype=object)
-    up, down, few = (found == f"{word}" for word in ("above its usual range", "below its usual range", "too few"))
+    up, down, few = (found == word for word in ("above its usual range", "below its usual range", "too few"))
     largest = np.maximum(-table["low"], table["high"])
     verdict = np.select([up | down, few, largest <= MARGIN], [CHANGED, TOO_FEW, NO_CHANGE], UNSURE)
     rows = pd.DataFrame(
         {
             "kind": "money", "flow_id": np.array([*evidence.flows, ""], dtype=object)[row],
             "statistic": "revenue_per_recipient", "now": table["per_recipient"], "usual": table["per_recipient_before"],
-            "change": table["change"], "low": table["low"], "high": table["high"], "p_value": table["p_value"],
-            "q_value": table["q_value"], "verdict": verdict, "excluded": largest, "visible": table["visible"],
+            **table[_JUDGED], "verdict": verdict, "visible": table["visible"],
             "trials_needed": np.where(few, table["size"], np.nan),
         }
     )  # fmt: skip
-    rows = _finished(rows, np.select([up, down], ["up", "down"], ""))
+    rows = _finished(rows, up, down)
     words = np.select([up, down, few], ["above its usual range", "below its usual range", ""], "within its usual range")
-    span = [_span(low, high) for low, high in zip(rows["low"], rows["high"], strict=True)]
-    needed = [f"a change of 20 % takes about {formats.count_text(size)} conversions" for size in table["size"]]
     rows["text"] = [
-        f"revenue per recipient: too few conversions; {need}" if not word else f"revenue per recipient {word} ({s})"
-        for word, s, need in zip(words, span, needed, strict=True)
+        f"revenue per recipient {word} ({_span(low, high)})"
+        if word
+        else "revenue per recipient: too few conversions; "
+        f"a change of 20 % takes about {formats.count_text(size)} conversions"
+        for word, low, high, size in zip(words, rows["low"], rows["high"], table["size"], strict=True)
     ]
     return rows
 
@@ -232,16 +234,15 @@ def _tests(judged: Judged, evidence: Evidence, names: Mapping[str, str]) -> pd.D
         {
             "kind": "split test", "flow_id": tests["flow_id"], "flow_message_id": tests["flow_message_id"],
             "variation": tests["variation"], "statistic": "click_rate", "now": table["rate"], "usual": usual,
-            "change": table["change"], "low": table["low"], "high": table["high"], "p_value": table["p_value"],
-            "q_value": table["q_value"],
+            **table[_JUDGED],
             "verdict": np.select([better | worse, same, found == TOO_FEW], [CHANGED, NO_CHANGE, TOO_FEW], UNSURE),
-            "excluded": np.maximum(-table["low"], table["high"]), "visible": (table["high"] - table["low"]) / 2,
-            "weeks_needed": table["weeks_until_margin"], "trials_needed": np.nan, "against": first,
+            "visible": (table["high"] - table["low"]) / 2, "weeks_needed": table["weeks_until_margin"],
+            "trials_needed": np.nan,
         }
     )  # fmt: skip
-    rows = _finished(rows, np.select([better, worse], ["up", "down"], ""))
+    rows = _finished(rows, better, worse)
     other = [f" than “{formats.short_name(names.get(str(a), str(a)), 40)}”" for a in first]
-    rows["text"] = np.where(better | worse, rows["text"] + pd.Series(other), rows["text"])
+    rows["text"] = pd.Series(_lines(rows)) + pd.Series(other).where(better | worse, "")
     return rows[(tests["variation"] != first).to_numpy()]
 
 
@@ -264,9 +265,10 @@ def _silence(judged: Judged, stops: pd.DataFrame, watched: pd.DataFrame) -> pd.D
             "now": 0.0, "change": -1.0, "low": -1.0, "high": -1.0, "p_value": stops["q_value"],
             "q_value": q[: len(stops)], "verdict": np.where(claimed, CHANGED, UNSURE), "excluded": 1.0, "visible": 1.0,
             "direction": np.where(claimed, "down", ""), "is_good": pd.arrays.BooleanArray(claimed & False, ~claimed),
-            "text": stops["sentence"],
+            "text": stops["sentence"], **stops["sentence"].str.extract(_STOPPED),
         }
     )  # fmt: skip
+    silent["sent_before"] = silent["sent_before"].str.replace(",", "").astype("float64")
     sends = watched["sends"].to_numpy()
     rest = watched[["flow_id"]].assign(
         kind="silence", statistic="recipients", p_value=1.0, q_value=q[len(stops) :], excluded=1.0, visible=1.0,
@@ -277,24 +279,20 @@ def _silence(judged: Judged, stops: pd.DataFrame, watched: pd.DataFrame) -> pd.D
     return pd.concat([silent, rest], ignore_index=True) if len(silent) else rest
 
 
-def _finished(rows: pd.DataFrame, direction: Any) -> pd.DataFrame:
-    """Add direction, whether it is good, and the line."""
-    good = (direction == "up") ^ rows["statistic"].isin(_BAD).to_numpy()
-    rows["direction"] = direction
-    rows["is_good"] = pd.array(good, "boolean")
-    rows.loc[direction == "", "is_good"] = pd.NA
-    rows["text"] = [
-        _line(*row)
-        for row in zip(
-            rows["statistic"], rows["verdict"], direction, rows["change"], rows["low"], rows["high"], rows["excluded"],
-            rows["visible"], rows["weeks_needed"] if "weeks_needed" in rows else [np.nan] * len(rows),
-            rows["trials_needed"], strict=True,
-        )
-    ]  # fmt: skip
+def _finished(rows: pd.DataFrame, up: Any, down: Any) -> pd.DataFrame:
+    """Add direction, whether it is good, and the smallest change that the interval excludes."""
+    rows["direction"] = np.select([up, down], ["up", "down"], "")
+    rows["is_good"] = pd.arrays.BooleanArray(up ^ rows["statistic"].isin(_BAD).to_numpy(), ~(up | down))
+    rows["excluded"] = np.maximum(-rows["low"], rows["high"])
     return rows
 
 
 # --- words ----------------------------------------------------------------------------------------------------------
+
+
+def _lines(rows: pd.DataFrame) -> list[str]:
+    told = ["statistic", "verdict", "direction", "change", "low", "high", "excluded", "visible", "weeks_needed"]
+    return [_line(*row) for row in rows[[*told, "trials_needed"]].itertuples(index=False)]
 
 
 def _line(
@@ -369,26 +367,26 @@ def _cause(evidence: Evidence, kind: str, rate: str, flow: int, names: Mapping[s
     top = int(np.argmax(share))
     rates = f"{formats.percent_text(_rate(before, top))} → {formats.percent_text(_rate(now, top))}"
     channels = pd.Series(share).groupby(messages["send_channel"]).sum()
-    found: dict[str, Any] = {"cause_message_id": "", "cause_channel": "", "cause_share": np.nan, "cause_text": ""}
     if abs(mix.sum()) > abs(total) / 2:
-        return found | {
-            "cause_share": float(mix.sum() / total), "cause_text": "other shares of its messages in what was sent",
-        }  # fmt: skip
+        return _told("", "", mix.sum() / total, "other shares of its messages in what was sent")
     if share[top] < 0.5 and len(channels) > 1 and channels.max() >= 0.5:
-        return found | {
-            "cause_channel": str(channels.idxmax()), "cause_share": float(channels.max()),
-            "cause_text": f"its {channels.idxmax()} messages, {_percent(channels.max())} of the change",
-        }  # fmt: skip
+        channel = str(channels.idxmax())
+        text = f"its {channel} messages, {_percent(channels.max())} of the change"
+        return _told("", channel, channels.max(), text)
     message, channel = messages["flow_message_id"].iloc[top], str(messages["send_channel"].iloc[top])
     label = formats.short_name(names.get(str(message), str(message)), 60)
     word = {"email": "the email", "sms": "the text message"}.get(channel, "the message")
-    text = f"{word} “{label}” ({rates})"
+    short = f"{word} “{label}”"
     variation = _variation(evidence, kind, rate, str(message), names)
-    text += f", there its variation “{variation}”" if variation else ""
-    part = "the whole change" if len(rows) == 1 else f"{_percent(share[top])} of the change"
-    return found | {
-        "cause_message_id": message, "cause_channel": channel, "cause_share": float(share[top]),
-        "cause_text": f"{text}, {part}" if len(rows) > 1 else text,
+    text = f"{short} ({rates})" + (f", there its variation “{variation}”" if variation else "")
+    text += f", {_percent(share[top])} of the change" if len(rows) > 1 else ""
+    return _told(message, channel, share[top], text, short, rates)
+
+
+def _told(message: str, channel: str, share: float, text: str, short: str = "", rates: str = "") -> dict[str, Any]:
+    return {
+        "cause_message_id": message, "cause_channel": channel, "cause_share": float(share), "cause_text": text,
+        "cause_short": short or text, "cause_rates": rates,
     }  # fmt: skip
 
 

@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from markupsafe import Markup
 
+from flowperf_helpers.plots.figure import as_html
+from flowperf_helpers.plots.tables import frame_table
 from flowperf_helpers.report import export, page
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.html import Section, render
 from flowperf_helpers.report.numbers import WeekNumbers, compute
-from flowperf_helpers.report.tables import own_section
 from flowperf_helpers.report.view import WeekView
 
-__all__ = ["WeeklyReport"]
+__all__ = ["WeeklyReport", "own_section"]
 
 
 class WeeklyReport(WeekNumbers):
@@ -100,3 +102,20 @@ class WeeklyReport(WeekNumbers):
 
     def __repr__(self) -> str:
         return f"WeeklyReport({self.title}: {len(self.flows)} flows, {len(self.signals)} signals)"
+
+
+def own_section(
+    drawn: Any, title: str = "", text: str = "", *, currency: str | None = None, limit: int = 200
+) -> Section:
+    """A frame of the reader's as a table of the page; a picture, or what else `as_html` takes, as a figure."""
+    if isinstance(drawn, pd.Series):
+        drawn = drawn.to_frame()
+    if not isinstance(drawn, pd.DataFrame):
+        figure = Markup(as_html(drawn))  # noqa: S704  as_html escapes what it is given
+        return render("own", title=title, text=text, table=None, figure=figure)
+    frame = drawn if isinstance(drawn.index, pd.RangeIndex) else drawn.reset_index(allow_duplicates=True)
+    things = [column.removesuffix("_name") for column in map(str, frame.columns) if column.endswith("_name")]
+    ids = {*things, *(f"{thing}_id" for thing in things)}
+    frame = frame.loc[:, [str(column) not in ids for column in frame.columns]]
+    table = frame_table(frame, currency=currency, limit=limit, title=title)
+    return render("own", title=title, text=text, table=table, figure=None)

@@ -21,10 +21,11 @@ from flowperf_helpers.frames.columns import numbers, text_column
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS, running_tests, since_the_beginning
 from flowperf_helpers.stats.claims import MoneyWeeks, RateWeeks, SplitTest, sum_rows
+from flowperf_helpers.stats.conversion_lag import at_equal_age
 from flowperf_helpers.stats.rate_parts import bare, each_message_once, find_denominators, rate_rows
 from flowperf_helpers.stats.usual_range import usual_range
 
-__all__ = ["GROWING", "KNOWN_WEEKS", "RATES", "Basis", "Evidence", "at_this_age", "gather", "week_ranges"]
+__all__ = ["GROWING", "KNOWN_WEEKS", "RATES", "Basis", "Evidence", "at_this_age", "days_of", "gather", "week_ranges"]
 
 RATES = ("open_rate", "click_rate", "conversion_rate", "unsubscribe_rate", "spam_complaint_rate")
 """Rates that are judged, in the order of the page."""
@@ -229,6 +230,13 @@ def week_ranges(evidence: Evidence, scatter: float) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=WEEK_COLUMNS)
 
 
+def days_of(answers: WeekData) -> pd.DataFrame:
+    """The daily rows of the reported week."""
+    start, end = answers.window.bounds(answers.account["timezone"])
+    days = answers.daily
+    return days[(days["interval_start"] >= start) & (days["interval_start"] < end)]
+
+
 def _with_all(values: Floats) -> Floats:
     """The flows, and all of them together in the last row."""
     return np.concatenate([values, np.nan_to_num(values).sum(axis=0, keepdims=True)])
@@ -239,8 +247,6 @@ def at_this_age(answers: WeekData) -> pd.DataFrame:
 
     Taken are answers given at that age (`at_equal_age`: within two hours of it, else interpolated).
     """
-    from flowperf_helpers.stats.conversion_lag import at_equal_age
-
     history = answers.history
     if not len(history) or "interval_start" not in history:
         return history.iloc[:0]
@@ -299,10 +305,7 @@ def _weeks_before(starts: pd.Series, start: pd.Timestamp) -> npt.NDArray[np.int6
 
 def _unsettled(answers: WeekData, weekly: pd.DataFrame) -> int:
     """Weeks at the end that still settle: all from the oldest one that does."""
-    start, end = answers.window.bounds(answers.account["timezone"])
-    days = answers.daily
-    here = days.loc[(days["interval_start"] >= start) & (days["interval_start"] < end), "is_provisional"]
-    this = int(answers.partial or here.fillna(False).astype(bool).any())
+    this = int(answers.partial or days_of(answers)["is_provisional"].fillna(False).astype(bool).any())
     late = weekly.loc[weekly["is_provisional"].fillna(False).astype(bool), "ago"]
     return max(this, 1 + int(late.max()) if len(late) else 0)
 

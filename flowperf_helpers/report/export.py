@@ -1,4 +1,4 @@
-"""The report's numbers as files and in the shapes that other programs read."""
+"""The report's numbers as files, in the shapes that other programs read, and as the tables of the page's notes."""
 
 from __future__ import annotations
 
@@ -16,28 +16,20 @@ import pandas as pd
 from flowperf_helpers.errors import StorageError
 from flowperf_helpers.frames.catalog import STATISTICS, how_to_read
 from flowperf_helpers.frames.formats import clean_name, short_name
+from flowperf_helpers.plots.tables import Column, Table, make_table
 from flowperf_helpers.report import sheets
+from flowperf_helpers.report.claims import PARTS
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.findings import to_frame
+from flowperf_helpers.report.measures import HEADLINE
 from flowperf_helpers.report.numbers import WeekNumbers
-from flowperf_helpers.report.tiles import HEADLINE
 from flowperf_helpers.report.view import WeekView
 
 __all__ = [
-    "HEADLINE_VERSION",
-    "definitions",
-    "divisor_sentences",
-    "files",
-    "headline",
-    "json_bytes",
-    "named",
-    "provenance",
-    "save",
-    "tables",
-    "tidy",
-    "title",
+    "HEADLINE_VERSION", "definitions", "disagreement_table", "divisor_sentences", "files", "headline", "json_bytes",
+    "named", "provenance", "restated_table", "save", "tables", "tidy", "title", "unsent_table", "variations_table",
     "versions",
-]
+]  # fmt: skip
 
 
 # A report's numbers as files: one Parquet file, one spreadsheet, one JSON of headline numbers.
@@ -78,13 +70,10 @@ HEADLINE_VERSION = 1
 def named(frame: pd.DataFrame, flows: Mapping[str, str], messages: Mapping[str, str] | None = None) -> pd.DataFrame:
     """Names beside the ids, for a reader of the spreadsheet."""
     table = frame.copy(deep=False)
-    for key, names, column in (
-        ("flow_id", flows, "flow_name"),
-        ("flow_message_id", messages or {}, "flow_message_name"),
-    ):
+    for key, names in (("flow_id", flows), ("flow_message_id", messages or {})):
+        column = f"{key.removesuffix('_id')}_name"
         if key in table and column not in table and names:
-            place = list(table.columns).index(key) + 1
-            table.insert(place, column, table[key].map(names).astype("str"))
+            table.insert(list(table.columns).index(key) + 1, column, table[key].map(names).astype("str"))
     return table
 
 
@@ -112,11 +101,8 @@ def tidy(answers: WeekData) -> pd.DataFrame:
     series = answers.weekly.columns
     order = ["frame", *(c for c in series if c in table), *(c for c in table if c not in series and c != "frame")]
     table = table[order]
-    table.attrs = {
-        k: v
-        for k, v in answers.current.attrs.items()
-        if k in ("account", "revision", "fetched_at", "currency", "schema_version", "sandbox")
-    }
+    kept = ("account", "revision", "fetched_at", "currency", "schema_version", "sandbox")
+    table.attrs = {name: answers.current.attrs[name] for name in kept if name in answers.current.attrs}
     return table
 
 
@@ -171,9 +157,7 @@ def headline(numbers: WeekNumbers) -> dict[str, Any]:
         "schema_version": HEADLINE_VERSION,
         "sandbox": bool(account["sandbox"]),
         "account": {
-            "name": account["name"],
-            "title": clean_name(account["title"]),
-            "timezone": str(account["timezone"]),
+            "name": account["name"], "title": clean_name(account["title"]), "timezone": str(account["timezone"]),
             "currency": account["currency"],
         },
         "week": answers.week,
@@ -245,7 +229,7 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
     return {
         "flows": numbers.flows,
         "messages": named(numbers.messages, flows, messages),
-        "claims": named(numbers.claims, flows, messages),
+        "claims": named(numbers.claims.drop(columns=PARTS), flows, messages),
         "variations": numbers.family.tests,
         "effects": named(numbers.effects, flows, messages),
         "signals": named(to_frame(numbers.signals), flows),
@@ -282,8 +266,79 @@ def save(numbers: WeekNumbers, folder: Path) -> list[str]:
         try:
             (folder / name).write_bytes(content)
         except OSError as error:
-            why = error.strerror or type(error).__name__
-            raise StorageError(
-                f"{name} could not be written ({why}): free some space and run it again.", path=folder / name
-            ) from error
+            why = f"{name} could not be written ({error.strerror or type(error).__name__})"
+            raise StorageError(f"{why}: free some space and run it again.", path=folder / name) from error
     return sorted(path.name for path in folder.iterdir())
+
+
+# The tables of the page's notes as lists of columns.
+
+VARIATIONS = (
+    Column("Variation", "name"),
+    Column("Recipients", "recipients", "statistic"),
+    Column("Click rate", "rate", "statistic", "click_rate"),
+    Column("95 % interval", ("low", "high"), "interval", "click_rate"),
+    Column("Probability to be best", "probability_best", "probability"),
+    Column("Klaviyo’s own rule", "klaviyo_rule", "words"),
+    Column("Against the first", "verdict", "words"),
+    Column("May be stopped", "may_stop", "flag"),
+)
+UNSENT = (
+    Column("Flow", "flow"),
+    Column("Message", "message"),
+    Column("Channel", "send_channel", "words"),
+    Column("Status", "flow_status", "words"),
+    Column("Reason", "reason", "words"),
+)
+RESTATED = (
+    Column("Week from", "interval_start", "day"),
+    Column("Number", "statistic", "label"),
+    Column("Last time", "before", "statistic", "statistic"),
+    Column("Now", "after", "statistic", "statistic"),
+    Column("Change", "change", "change", "statistic"),
+    Column("Share", "share", "share"),
+    Column("Messages", "messages", "statistic"),
+)
+DISAGREEMENTS = (
+    Column("Flow", "flow"),
+    Column("Number", "statistic", "label"),
+    Column("Values", "values", "statistic", "statistic"),
+    Column("Series", "series_sum", "statistic", "statistic"),
+    Column("Likely reason", "reasons", "words"),
+)
+
+_IN_SHEET = "; the rest is in the spreadsheet."
+
+
+def _named(frame: pd.DataFrame, key: str, names: Mapping[str, str] | pd.Series) -> pd.Series:
+    """Names in place of ids, the id where there is no name."""
+    ids = frame[key].astype("object")
+    known = names.astype("object") if isinstance(names, pd.Series) else ids.map(dict(names))
+    return known.where(known.notna(), ids)
+
+
+def variations_table(tests: pd.DataFrame, flow: str = "") -> Table:
+    """A flow's variations beside each other, since their test began."""
+    names = tests["variation_name"] if "variation_name" in tests else tests["variation"]
+    named = tests.assign(name=_named(tests, "variation", names), recipients=tests["denominator"])
+    return make_table(named, VARIATIONS, title=f"Variations {flow}".strip())
+
+
+def unsent_table(frame: pd.DataFrame, names: Mapping[str, str], *, limit: int = 80) -> Table:
+    """Flows and messages without numbers."""
+    messages = frame["flow_message_name"] if "flow_message_name" in frame else frame["flow_message_id"]
+    frame = frame.assign(flow=_named(frame, "flow_id", names), message=_named(frame, "flow_message_id", messages))
+    return make_table(frame, UNSENT, limit=limit, rest=_IN_SHEET, title="Flows and messages without results")
+
+
+def restated_table(frame: pd.DataFrame, currency: str | None, *, limit: int = 24) -> Table:
+    """Weeks whose numbers changed since the last request."""
+    return make_table(frame, RESTATED, currency=currency, limit=limit, rest=_IN_SHEET, title="Weeks that changed")
+
+
+def disagreement_table(
+    frame: pd.DataFrame, names: Mapping[str, str], currency: str | None, *, limit: int = 20
+) -> Table:
+    """Where two answers about the same week differ."""
+    frame = frame.assign(flow=_named(frame, "flow_id", names)) if len(frame) else frame
+    return make_table(frame, DISAGREEMENTS, currency=currency, limit=limit, rest=_IN_SHEET, title="Disagreements")

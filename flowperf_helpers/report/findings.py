@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +11,14 @@ import pandas as pd
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import short_name
 from flowperf_helpers.report.claims import NO_CHANGE, Claims, size_text
-from flowperf_helpers.report.tiles import Tile
+from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.report.measures import Tile, conversions_with_value
 from flowperf_helpers.stats.claims import LASTING_WEEKS
 
 __all__ = [
-    "Sentence",
-    "Signal",
-    "account_changes",
-    "claim_signals",
-    "common_sentence",
-    "five_sentences",
-    "not_compared",
-    "rank",
-    "to_frame",
-]
+    "Sentence", "Signal", "account_changes", "claim_signals", "common_sentence", "five_sentences", "not_compared",
+    "rank", "to_frame",
+]  # fmt: skip
 
 
 # Everything of a week that asks for a look, as one list: what changed, what stopped, which variation is better.
@@ -46,8 +39,6 @@ class Signal:
         For people, made from the numbers: with the interval, and as a part of a longer sentence.
     q_value : float
         Corrected for all comparisons of the page.
-    worth : float
-        Money the flow made more (less) than the week before; NaN where unknown. Only for ordering.
     since : str
         Date, where one is known.
     weeks : int
@@ -64,7 +55,6 @@ class Signal:
     sentence: str
     short: str
     q_value: float = float("nan")
-    worth: float = float("nan")
     since: str = ""
     weeks: int = 1
     direction: str = ""
@@ -88,7 +78,6 @@ def claim_signals(
     changed = claims.changed
     whole = changed[changed["kind"].isin(["flow", "lasting"])]
     flows = set(zip(whole["flow_id"], whole["statistic"], whole["direction"], strict=True))
-    make = {"flow": _of_flow, "lasting": _of_weeks, "message": _of_message, "money": _of_money}
     found = []
     rows: list[dict[str, Any]] = changed[changed["flow_id"] != ""].to_dict("records")  # type: ignore[assignment]
     for row in rows:
@@ -100,12 +89,12 @@ def claim_signals(
         elif kind == "split test":
             signal, (sentence, short) = "winner", _of_test(row, where, claims.tests, message_names)
         else:
-            signal, (sentence, short) = "change", make[kind](row, where, message_names, currency)
-        since = _DAY.search(str(row["text"])) if signal == "stopped" else None
+            signal, (sentence, short) = "change", _of_change(row, where, message_names, currency)
         found.append(
             Signal(
                 signal, str(row["flow_id"]), str(row["flow_message_id"]), str(row["statistic"]), sentence, short,
-                float(row["q_value"]), since=since[0] if since else "", weeks=LASTING_WEEKS if kind == "lasting" else 1,
+                float(row["q_value"]), since=str(row["silent_since"]) if signal == "stopped" else "",
+                weeks=LASTING_WEEKS if kind == "lasting" else 1,
                 direction=_WAYS.get(str(row["direction"]), "") if signal == "change" else "",
             )
         )  # fmt: skip
@@ -113,50 +102,30 @@ def claim_signals(
 
 
 _WAYS = {"up": "higher", "down": "lower"}
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 Texts = tuple[str, str]
 
 
-def _moved_text(row: Mapping[str, Any], currency: str | None = None) -> Texts:
-    """``fell from a usual 7.74 % to 5.97 %`` and ``−23 %, interval −34 % to −10 %``."""
-    verb = "rose" if row["direction"] == "up" else "fell"
-    usual, now = (formats.statistic_text(row[side], str(row["statistic"]), currency) for side in ("usual", "now"))
-    return f"{verb} from a usual {usual} to {now}", _size(row)
+def _of_change(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
+    """``fell from a usual 7.74 % to 5.97 % (−23 %, interval −34 % to −10 %)``, with the cause where one is known."""
+    verb, side = ("rose", "above") if row["direction"] == "up" else ("fell", "below")
+    usual, now = (formats.statistic_text(row[of], str(row["statistic"]), currency) for of in ("usual", "now"))
+    moved = f"{verb} from a usual {usual} to {now}"
+    if row["kind"] == "money":
+        claim = f"evenue per recipient of {where} is {side} its usual range"
+        return f"R{claim}: it {moved} ({_size(row)}).", f"the r{claim}"
+    if row["kind"] == "message":
+        where = f"message “{_name(names, row['flow_message_id'])}” of {where}"
+    if row["kind"] == "lasting":
+        moved += f" over {LASTING_WEEKS} weeks together"
+    label = formats.statistic_label(str(row["statistic"]))
+    parts = ("cause_text", "cause_short") if row["cause_text"] else ()
+    cause, short = [f"; it comes from {row[part]}" for part in parts] or ["", ""]
+    return f"{label} of {where} {moved} ({_size(row)}){cause}.", f"the {label.lower()} of {where} {moved}{short}"
 
 
 def _size(row: Mapping[str, Any]) -> str:
     change, low, high = (size_text(float(row[side]), signed=True) for side in ("change", "low", "high"))
     return f"{change}, interval {low} to {high}"
-
-
-def _of_flow(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
-    return _with_cause(row, where, "")
-
-
-def _of_weeks(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
-    return _with_cause(row, where, f" over {LASTING_WEEKS} weeks together")
-
-
-def _with_cause(row: Mapping[str, Any], where: str, when: str) -> Texts:
-    label = formats.statistic_label(str(row["statistic"]))
-    moved, size = _moved_text(row)
-    cause = f"; it comes from {row['cause_text']}" if row["cause_text"] else ""
-    short = cause.rpartition(" (")[0] or cause  # without its numbers
-    return f"{label} of {where} {moved}{when} ({size}){cause}.", f"the {label.lower()} of {where} {moved}{when}{short}"
-
-
-def _of_message(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
-    message = f"message “{_name(names, row['flow_message_id'])}” of {where}"
-    label = formats.statistic_label(str(row["statistic"]))
-    moved, size = _moved_text(row)
-    return f"{label} of {message} {moved} ({size}).", f"the {label.lower()} of {message} {moved}"
-
-
-def _of_money(row: Mapping[str, Any], where: str, names: Mapping[str, str], currency: str | None) -> Texts:
-    side = "above" if row["direction"] == "up" else "below"
-    moved, size = _moved_text(row, currency)
-    claim = f"evenue per recipient of {where} is {side} its usual range"
-    return f"R{claim}: it {moved} ({size}).", f"the r{claim}"
 
 
 def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Mapping[str, str]) -> Texts:
@@ -181,11 +150,10 @@ def _of_test(row: Mapping[str, Any], where: str, tests: pd.DataFrame, names: Map
 
 
 def _silence(row: Mapping[str, Any], where: str, names: Mapping[str, str]) -> Texts:
-    """The first clause of the sentence, its day written out; a message's carries the message's name."""
-    clause = str(row["text"]).partition(";")[0].rstrip(".")
-    clause = clause[clause.rindex("” has sent nothing") + 2 :]
-    clause = _DAY.sub(lambda day: f"{pd.Timestamp(day[0]):%A %-d %B}", clause)
-    clause = re.sub(r" in each (interval|day|week) with sends", r" a \1", clause)
+    """Since when, and how much it sent before; a message's carries the message's name."""
+    day, unit = f"{pd.Timestamp(row['silent_since']):%A %-d %B}", row["silent_unit"]
+    clause = f"has sent nothing since {'the week of ' * (unit == 'week')}{day}, "
+    clause += f"after about {formats.count_text(row['sent_before'])} recipients a {unit}"
     if row["flow_message_id"]:
         where = f"message “{_name(names, row['flow_message_id'])}” of {where}"
     return f"{where[0].upper()}{where[1:]} {clause}.", f"{where} {clause}"
@@ -231,6 +199,9 @@ def _name(names: Mapping[str, str], flow_id: object) -> str:
 # The week in five sentences, each made from the numbers.
 
 _SHOWN = 3
+_HEADINGS = {
+    "moved": "Changed", "worth": "Worth", "stopped": "Stopped", "settling": "Settling", "first": "Look first",
+}  # fmt: skip
 _STILL_RUNS = "this week still runs, and a part of a week says nothing beside a whole one"
 
 
@@ -245,6 +216,7 @@ class Sentence:
 
 
 def five_sentences(
+    answers: WeekData,
     signals: Sequence[Signal],
     tiles: Sequence[Tile],
     *,
@@ -253,10 +225,7 @@ def five_sentences(
     equal_age: bool,
     open_days: int,
     forecast: str,
-    alone: str = "",
-    metrics: int = 1,
-    valued: tuple[float, float] = (0.0, 0.0),
-    year_ago: str = "the same week a year ago",
+    alone: str,
 ) -> list[Sentence]:
     """What changed, what it is worth, what stopped, what is still settling, what to look at first.
 
@@ -274,20 +243,15 @@ def five_sentences(
         Where the conversions will end, as a sentence; empty where nobody can say.
     alone : str
         Why the week is compared with none, as a sentence; empty where it is compared.
-    metrics : int
-        How many conversion metrics the conversions are of.
-    valued : pair
-        Conversions that carry money, and all.
-    year_ago : str
-        Which week stands for a year ago, in words.
     """
-    return [
-        _moved(signals, claims, alone),
-        _worth(tiles, equal_age, open_days, metrics, valued, year_ago),
-        _stopped(signals, claims),
-        _settling(open_days, forecast),
-        _first(signals, names),
-    ]
+    told = {
+        "moved": _moved(signals, claims, alone),
+        "worth": (_worth(answers, tiles, equal_age, open_days), ""),
+        "stopped": _stopped(signals, claims),
+        "settling": (_settling(open_days, forecast), ""),
+        "first": _first(signals, names),
+    }
+    return [Sentence(role, _HEADINGS[role], text, flow_id) for role, (text, flow_id) in told.items()]
 
 
 def not_compared(before: object, previous: object) -> tuple[dict[str, str], str]:
@@ -305,8 +269,7 @@ def not_compared(before: object, previous: object) -> tuple[dict[str, str], str]
     return {}, "This is the first week with sends: there is nothing to compare it with yet."
 
 
-def _moved(signals: Sequence[Signal], claims: Claims, alone: str) -> Sentence:
-    heading = "Changed"
+def _moved(signals: Sequence[Signal], claims: Claims, alone: str) -> Texts:
     moved = [s for s in signals if s.kind != "stopped"]
     parts = [s.short for s in moved[:_SHOWN]]
     if len(moved) > _SHOWN:
@@ -315,28 +278,24 @@ def _moved(signals: Sequence[Signal], claims: Claims, alone: str) -> Sentence:
     if parts:
         text = "; ".join(parts)
         text = f"{text[0].upper()}{text[1:]}." + (f" {alone}" if alone else "")
-        return Sentence("moved", heading, text, moved[0].flow_id if moved else "")
+        return text, moved[0].flow_id if moved else ""
     if alone:
-        return Sentence("moved", heading, alone)
+        return alone, ""
     number = sum(claims.comparisons.values())
     text = f"None of {number:,} comparisons shows a change beyond what weeks do on their own."
     whole = claims.frame[(claims.frame["kind"] == "account") & claims.frame["p_value"].notna()]
     sizes = f" Over all flows: {'; '.join(whole['text'])}." if len(whole) else ""
-    return Sentence("moved", heading, text + sizes)
+    return text + sizes, ""
 
 
-def _worth(
-    tiles: Sequence[Tile], equal_age: bool, open_days: int, metrics: int, valued: tuple[float, float], year_ago: str
-) -> Sentence:
-    heading = "Worth"
+def _worth(answers: WeekData, tiles: Sequence[Tile], equal_age: bool, open_days: int) -> str:
     by_name = {tile.statistic: tile for tile in tiles}
     value, orders = by_name["conversion_value"], by_name["conversions"]
     if value.value is None:
         count = f"{orders.value_text} conversions" if orders.value is not None else "no conversions that Klaviyo tells"
-        return Sentence(
-            "worth", heading, f"The conversion metric carries no money; the flows were credited with {count}."
-        )
-    kinds = f" of {metrics} metrics" if metrics > 1 else ""
+        return f"The conversion metric carries no money; the flows were credited with {count}."
+    kinds = f" of {len(answers.metrics)} metrics" if len(answers.metrics) > 1 else ""
+    valued = conversions_with_value(answers.current)
     part = 0 < valued[0] < valued[1]
     of = f"{formats.count_text(valued[0])} of {orders.value_text}" if part else orders.value_text
     text = f"The flows were credited with {value.value_text} from {of} conversions{kinds}"
@@ -349,11 +308,11 @@ def _worth(
         age = age if equal_age or open_days else "as it stands today, both weeks settled"
         text += f", {amount} {more} than the week before {age}"
     if value.year_ago is not None:
-        text += f" ({year_ago}, long complete, ended at {value.beside('year_ago')})"
-    return Sentence("worth", heading, f"{text}; {value.claim}." if value.claim else f"{text}.")
+        text += f" ({answers.year_ago_words}, long complete, ended at {value.beside('year_ago')})"
+    return f"{text}; {value.claim}." if value.claim else f"{text}."
 
 
-def _stopped(signals: Sequence[Signal], claims: Claims) -> Sentence:
+def _stopped(signals: Sequence[Signal], claims: Claims) -> Texts:
     stopped = [s for s in signals if s.kind == "stopped"]
     if not stopped:
         watched = claims.frame[claims.frame["kind"] == "silence"]
@@ -361,33 +320,26 @@ def _stopped(signals: Sequence[Signal], claims: Claims) -> Sentence:
         text = f"Of {_counted(len(watched), 'flow')} that were looked at, {sent} sent this week"
         rest = len(watched) - sent
         silent = f"; the silence of the other {rest} is no longer than their history explains" if rest else ""
-        return Sentence("stopped", "Stopped", f"{text}{silent}.")
+        return f"{text}{silent}.", ""
     rest = len(stopped) - _SHOWN
     text = " ".join(s.sentence for s in stopped[:_SHOWN])
     more = f" {rest} more below." if rest > 0 else ""
-    return Sentence("stopped", "Stopped", text + more, stopped[0].flow_id)
+    return text + more, stopped[0].flow_id
 
 
-def _settling(open_days: int, forecast: str) -> Sentence:
+def _settling(open_days: int, forecast: str) -> str:
     if not open_days:
-        return Sentence("settling", "Settling", "The week is settled: every day is older than the attribution window.")
+        return "The week is settled: every day is older than the attribution window."
     are = "is" if open_days == 1 else "are"
     days = f"{_counted(open_days, 'day')} of the week {are} younger than the attribution window"
-    return Sentence(
-        "settling",
-        "Settling",
-        f"{days}, so conversions and money still grow. {forecast or 'By how much is not known yet.'}",
-    )
+    return f"{days}, so conversions and money still grow. {forecast or 'By how much is not known yet.'}"
 
 
-def _first(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
-    heading = "Look first"
+def _first(signals: Sequence[Signal], names: Mapping[str, str]) -> Texts:
     if not signals:
-        return Sentence(
-            "first", heading, "Nothing asks for a look first; the flows below are ordered by the money that moved."
-        )
+        return "Nothing asks for a look first; the flows below are ordered by the money that moved.", ""
     top = signals[0]
-    name = f"“{short_name(names.get(top.flow_id, top.flow_id), 60)}”"
+    name = f"“{_name(names, top.flow_id)}”"
     if top.flow_message_id and top.kind != "winner":
         name = f"A message of {name}"
     advice = {
@@ -399,7 +351,7 @@ def _first(signals: Sequence[Signal], names: Mapping[str, str]) -> Sentence:
     if advice is None:
         label = formats.statistic_label(top.statistic).lower()
         advice = f"{name}: what changed in it, or in who receives it, when the {label} moved?"
-    return Sentence("first", heading, advice, top.flow_id)
+    return advice, top.flow_id
 
 
 def _counted(number: int, noun: str) -> str:

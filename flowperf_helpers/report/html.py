@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +24,8 @@ from flowperf_helpers.frames.formats import clean_name, short_name
 from flowperf_helpers.plots import tables
 
 __all__ = [
-    "Section",
-    "fill",
-    "find_browser",
-    "installed_browser",
-    "notebook_page",
-    "print_pdf",
-    "render",
-    "templates_folder",
-]
+    "Section", "fill", "find_browser", "installed_browser", "notebook_page", "print_pdf", "render", "templates_folder",
+]  # fmt: skip
 
 
 # An executed notebook as one HTML page that asks nobody for anything, and as a PDF where a Chromium is installed.
@@ -145,13 +139,12 @@ def installed_browser() -> str:
     ArgumentError
         There is none.
     """
-    browser = find_browser()
-    if browser is None:
-        raise ArgumentError(
-            "A PDF needs Chromium and none is installed: install it (apt install chromium), or print the HTML file "
-            "from any browser."
-        )
-    return browser
+    if browser := find_browser():
+        return browser
+    raise ArgumentError(
+        "A PDF needs Chromium and none is installed: install it (apt install chromium), or print the HTML file from "
+        "any browser."
+    )
 
 
 def print_pdf(page: Path, pdf: Path, *, timeout: float = 120.0) -> None:
@@ -194,6 +187,7 @@ def print_pdf(page: Path, pdf: Path, *, timeout: float = 120.0) -> None:
 # Parts of the page: HTML by templates that escape everything, shown by a notebook as they are.
 
 
+@dataclass(frozen=True, repr=False)
 class Section:
     """A part of the report; a notebook shows its HTML.
 
@@ -203,9 +197,8 @@ class Section:
     html : str
     """
 
-    def __init__(self, name: str, html: str) -> None:
-        self.name = name
-        self.html = html
+    name: str
+    html: str
 
     def _repr_html_(self) -> str:
         return self.html
@@ -217,14 +210,10 @@ class Section:
 @functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates_folder() / "report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters["name"] = _name
-    environment.filters["clean"] = clean_name
+        loader=jinja2.FileSystemLoader(templates_folder() / "report"), autoescape=True, trim_blocks=True,
+        lstrip_blocks=True, undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters |= {"name": _name, "clean": clean_name}
     return environment
 
 
@@ -243,7 +232,5 @@ def fill(name: str, **context: Any) -> str:
 def render(name: str, *, style: bool = False, **context: Any) -> Section:
     """Fill one template of ``templates/report``; ``style`` puts the style sheet before it, for notebooks."""
     html = fill(name, **context)
-    sheet = ""
-    if style:
-        sheet = _notebook_style()
+    sheet = _notebook_style() if style else ""
     return Section(name, f'{sheet}<div class="fp">\n{html}</div>\n')

@@ -1,39 +1,30 @@
-"""The numbers of a weekly report and what it says beside them: frames in, frames out."""
+"""The numbers of a weekly report and what it says beside them: frames in, frames out; and its headline numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import numbers, row_keys
+from flowperf_helpers.report.claims import CHANGED
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.evidence import RATES
-from flowperf_helpers.stats.data_quality import merge_answers
+from flowperf_helpers.stats.data_quality import coverage_table, merge_answers, reconcile, restatements
+from flowperf_helpers.stats.decomposition import decompose
+from flowperf_helpers.stats.rate_parts import find_denominators, sum_rate_parts
+from flowperf_helpers.stats.rates import rate_interval
+from flowperf_helpers.stats.rollup import roll_up
 
 __all__ = [
-    "RATES",
-    "STRIP_WEEKS",
-    "before_at_equal_age",
-    "conversions_with_value",
-    "disagreements",
-    "effects",
-    "flow_names",
-    "last_time_and_now",
-    "message_names",
-    "money_moved",
-    "rate_counts",
-    "restated",
-    "restated_weeks",
-    "strips",
-    "totals",
-    "unsent",
-    "week_table",
-]
-
-
-# The numbers of a weekly report: frames in, frames out. No text is made here and nothing is drawn.
+    "AFTERWARDS", "HEADLINE", "RATES", "STRIP_WEEKS", "Tile", "before_at_equal_age", "conversions_with_value",
+    "disagreements", "effects", "last_time_and_now", "make_tiles", "money_moved", "names_of", "rate_counts",
+    "restated", "restated_weeks", "strips", "totals", "unsent", "week_table",
+]  # fmt: skip
 
 STRIP_WEEKS = 12
 
@@ -60,8 +51,8 @@ def before_at_equal_age(answers: WeekData, then: pd.DataFrame) -> tuple[pd.DataF
         return previous, False
     start, end = answers.window.previous().bounds(answers.account["timezone"])
     then = then[(then["interval_start"] == start) & (then["interval_end"] == end)]
-    keys = [c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel") if c in previous]
-    keys = [c for c in keys if c in then]
+    keys = ["conversion_metric_id", "flow_id", "flow_message_id", "send_channel"]
+    keys = [c for c in keys if c in previous and c in then]
     then = then[then["recipients"].fillna(0) > 0]
     sent = previous[previous["recipients"].fillna(0) > 0]
     if not pd.MultiIndex.from_frame(sent[keys]).isin(pd.MultiIndex.from_frame(then[keys])).all():
@@ -71,21 +62,13 @@ def before_at_equal_age(answers: WeekData, then: pd.DataFrame) -> tuple[pd.DataF
     return frame, True
 
 
-def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame | None:
+def totals(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Counts summed and rates rebuilt, over everything or per group."""
-    from flowperf_helpers.stats.rollup import roll_up
-
-    if frame is None:
-        return None
-    if by:
-        return roll_up(frame, by=list(by))
-    return roll_up(frame.assign(everything="all"), by=["everything"])
+    return roll_up(frame if by else frame.assign(everything="all"), by=list(by) or ["everything"])
 
 
 def rate_counts(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
-    from flowperf_helpers.stats.rate_parts import find_denominators, sum_rate_parts
-
     parts = find_denominators(frame)
     everything = frame.assign(everything="all")
     found = {}
@@ -118,11 +101,8 @@ def _behind(frame: pd.DataFrame, rate: str) -> pd.DataFrame:
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
     """Numbers of the week per group, and the counts and money of the week before beside them (``…_before``)."""
     now = totals(after, by)
-    assert now is not None
-    then = totals(before, by)
+    then = now.iloc[:0] if before is None else totals(before, by)
     kept = ["recipients", "delivered", "conversions", "conversion_value", *RATES]
-    if then is None:
-        then = now.iloc[:0]
     then = then[[*by, *(c for c in kept if c in then)]]
     table = now.merge(then, on=list(by), how="outer", suffixes=("", "_before"), sort=False)
     table.attrs = dict(after.attrs)
@@ -135,7 +115,6 @@ def strips(weekly: pd.DataFrame, *, last: pd.Timestamp, by: Sequence[str] = ("fl
     recent = weekly[weekly["interval_start"].isin([s for s in starts if s <= last][-STRIP_WEEKS:])]
     flags = recent.groupby("interval_start")[["is_partial", "is_provisional"]].any()
     table = totals(recent, [*by, "interval_start"])
-    assert table is not None
     return table.merge(flags, left_on="interval_start", right_index=True, how="left")
 
 
@@ -152,13 +131,12 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
     DataFrame
         ``flow_id, statistic`` and the columns of `decompose`.
     """
-    from flowperf_helpers.stats.decomposition import decompose
-
-    columns = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect", "is_new"]
-    parts: list[pd.DataFrame] = []
+    told = ["flow_id", "statistic", "flow_message_id", "mix_effect", "within_effect", "total_effect"]
+    nothing = pd.DataFrame(columns=[*told, "is_new", "is_gone"])
+    if before is None:
+        return nothing
+    parts = []
     for rate in dict.fromkeys(rates.values()):
-        if before is None:
-            break
         wanted = [flow_id for flow_id, of in rates.items() if of == rate]
         sides = [_behind(f[f["flow_id"].isin(wanted)], rate) for f in (before, after)]
         both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
@@ -170,7 +148,7 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
             kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
             parts.append(split[kept].assign(flow_id=split["flow_id"], statistic=rate))
     if not parts:
-        return pd.DataFrame(columns=[*columns, "is_gone"])
+        return nothing
     table = pd.concat(parts, ignore_index=True)
     order = table["flow_id"].map({flow_id: i for i, flow_id in enumerate(rates)}).argsort(kind="stable")
     return table.iloc[order].reset_index(drop=True)
@@ -185,13 +163,8 @@ def money_moved(table: pd.DataFrame) -> dict[str, float]:
     return dict(zip(table["flow_id"], moved, strict=True))
 
 
-def message_names(answers: WeekData) -> dict[str, str]:
-    """Message id to name: as the report names it, else discovery."""
-    return _names_in([answers.messages, answers.weekly, answers.current], "flow_message")
-
-
-def _names_in(frames: Sequence[pd.DataFrame], thing: str) -> dict[str, str]:
-    """Id to name, the last frame that has one."""
+def names_of(frames: Sequence[pd.DataFrame], thing: str) -> dict[str, str]:
+    """Id to name, of the last frame that has one; ``thing`` is ``"flow"`` or ``"flow_message"``."""
     key, name = f"{thing}_id", f"{thing}_name"
     names: dict[str, str] = {}
     for frame in frames:
@@ -199,11 +172,6 @@ def _names_in(frames: Sequence[pd.DataFrame], thing: str) -> dict[str, str]:
             known = frame[[key, name]].dropna().drop_duplicates(key, keep="last")
             names |= dict(zip(known[key], known[name], strict=True))
     return names
-
-
-def flow_names(answers: WeekData) -> dict[str, str]:
-    """Flow id to name: as Klaviyo's report names it, else discovery, else the id."""
-    return _names_in([answers.weekly, answers.current, answers.flows], "flow")
 
 
 # What a report says beside its numbers: what has none and why, what changed afterwards, what is still to come.
@@ -214,30 +182,15 @@ LEAST_CHANGE = 0.005
 
 def unsent(answers: WeekData) -> pd.DataFrame:
     """Flows and messages that have no number this week, with the reason."""
-    from flowperf_helpers.stats.data_quality import coverage_table
-
     table = coverage_table(answers.flows, answers.messages, answers.current)
-    keep = [
-        c
-        for c in (
-            "flow_id",
-            "flow_name",
-            "flow_status",
-            "flow_message_id",
-            "flow_message_name",
-            "send_channel",
-            "reason",
-        )
-        if c in table
-    ]
+    told = ["flow_id", "flow_name", "flow_status", "flow_message_id", "flow_message_name", "send_channel", "reason"]
+    keep = [c for c in told if c in table]
     rows = table.loc[table["reason"] != "sent", keep].drop_duplicates()
     if "variation" in answers.current and "flow_message_id" in rows:
         # a variation is a message of its own in discovery and a grouping of its parent in the answer
         rows = rows[~rows["flow_message_id"].isin(answers.current["variation"].dropna())]
-    seen = answers.weekly.loc[answers.weekly["recipients"].fillna(0) > 0, ["flow_id", "flow_name"]].drop_duplicates(
-        "flow_id"
-    )
-    gone = seen[~seen["flow_id"].isin(answers.flows["flow_id"])]
+    seen = answers.weekly.loc[answers.weekly["recipients"].fillna(0) > 0, ["flow_id", "flow_name"]]
+    gone = seen.drop_duplicates("flow_id")[lambda rows: ~rows["flow_id"].isin(answers.flows["flow_id"])]
     if len(gone):
         rows = pd.concat([rows, gone.assign(reason="deleted since it last sent")], ignore_index=True)
     return rows.reset_index(drop=True)
@@ -250,8 +203,6 @@ def restated(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     The frames are those of `last_time_and_now`. Only statistics of the headline; conversions and money of the week
     before always change and say so.
     """
-    from flowperf_helpers.stats.data_quality import restatements
-
     if not len(before):
         return pd.DataFrame()
     found = restatements(pd.concat([before, now], ignore_index=True), statistics=_restated_statistics(now))
@@ -314,11 +265,153 @@ def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:
 
 def disagreements(answers: WeekData) -> pd.DataFrame:
     """Where the values of the week and its bucket in the weekly series do not agree."""
-    from flowperf_helpers.stats.data_quality import reconcile
-
     starts, _ = answers.window.bounds(answers.account["timezone"])
     bucket = answers.weekly[answers.weekly["interval_start"] == starts]
     if not len(bucket):
         return pd.DataFrame()
     table = reconcile(answers.current, bucket)
     return table[~table["agrees"].astype(bool)].reset_index(drop=True)
+
+
+# Headline numbers: each with what is known around it, and the reason where something is not.
+
+HEADLINE = (
+    "conversion_value", "conversions", "delivered", "open_rate", "click_rate", "conversion_rate",
+    "unsubscribe_rate", "spam_complaint_rate",
+)  # fmt: skip
+AFTERWARDS = ("conversion_value", "conversions", "conversion_rate")
+"""Statistics that an attribution window keeps open."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline number.
+
+    Attributes
+    ----------
+    statistic, label, definition : str
+    value, low, high, previous, year_ago, difference : float or None
+        None where nobody knows; fractions for rates.
+    verdict : str or None
+        ``higher``, ``lower``, ``no change larger than``, ``cannot tell yet``, ``too few``: against the last eight
+        weeks; of money, on the revenue per recipient. None for counts, and where there is nothing to compare.
+    provisional : bool
+        Whether the number still moves.
+    notes : dict
+        Why a field is None, by its name; ``"covers"``: what the value does not cover.
+    claim : str
+        The verdict with its size, as one short line; empty without one.
+    change_share, change_low, change_high : float or None
+        The change as a fraction of the usual value, and the interval that decides the verdict.
+    """
+
+    statistic: str
+    label: str
+    definition: str
+    unit: str
+    value: float | None
+    low: float | None
+    high: float | None
+    previous: float | None
+    year_ago: float | None
+    difference: float | None
+    verdict: str | None
+    provisional: bool
+    notes: dict[str, str]
+    currency: str | None = None
+    claim: str = ""
+    change_share: float | None = None
+    change_low: float | None = None
+    change_high: float | None = None
+
+    @property
+    def value_text(self) -> str:
+        """The number as people read it."""
+        return formats.statistic_text(self.value, self.statistic, self.currency)
+
+    @property
+    def note(self) -> str:
+        """What the value does not cover, or empty."""
+        return self.notes.get("covers", "")
+
+    def beside(self, name: str) -> str:
+        """Another week's number, or ``not known: …``."""
+        value = getattr(self, name)
+        if value is None:
+            return f"not known: {self.notes.get(name, 'no answer about it')}"
+        return formats.statistic_text(value, self.statistic, self.currency)
+
+
+def make_tiles(
+    answers: WeekData,
+    now: pd.DataFrame,
+    before: pd.DataFrame | None,
+    claims: pd.DataFrame,
+    *,
+    provisional: bool,
+    unknown: Mapping[str, str],
+) -> list[Tile]:
+    """One tile per headline statistic.
+
+    Parameters
+    ----------
+    answers : WeekData
+    now : DataFrame
+        One row: the account's `totals` of the week.
+    before : DataFrame or None
+        Rows of the week before, as it is compared with.
+    claims : DataFrame
+        All comparisons of the page (`Claims.frame`), of which the account's are taken.
+    provisional : bool
+        Whether days of the week are younger than the attribution window.
+    unknown : mapping of str to str
+        Why ``previous`` or ``year_ago`` are not there.
+    """
+    then, year_ago = (None if f is None else totals(f) for f in (before, answers.year_ago))
+    counts, valued = rate_counts(answers.current), conversions_with_value(answers.current)
+    of_account = claims["kind"].isin(["account", "money"]) & (claims["flow_id"] == "") & claims["p_value"].notna()
+    rows: dict[str, Any] = {str(row["statistic"]): row for row in claims[of_account].to_dict("records")}
+    if "revenue_per_recipient" in rows:
+        rows["conversion_value"] = rows["revenue_per_recipient"]
+    tiles = []
+    for name in HEADLINE:
+        entry, notes = STATISTICS[name], dict(unknown)
+        if name == "conversion_value" and 0 < valued[0] < valued[1]:
+            with_money, every = (formats.count_text(number) for number in valued)
+            notes["covers"] = f"of {with_money} of {every} conversions: the others carry no money"
+        value, previous = _number(now, name), _number(then, name)
+        low, high = _wilson(counts.get(name)) if entry.kind == "rate" else (None, None)
+        if value is None:
+            notes.setdefault("value", "Klaviyo sent no number")
+        tiles.append(Tile(
+            name, entry.label, entry.sentence, entry.unit, value, low, high, previous, _number(year_ago, name),
+            None if value is None or previous is None else value - previous, provisional=provisional
+            and name in AFTERWARDS, notes=notes, currency=answers.account["currency"], **_claimed(rows.get(name)),
+        ))  # fmt: skip
+    return tiles
+
+
+def _number(frame: pd.DataFrame | None, column: str) -> float | None:
+    if frame is None or not len(frame) or column not in frame or pd.isna(frame[column].iloc[0]):
+        return None
+    return float(frame[column].iloc[0])
+
+
+def _claimed(row: Any) -> dict[str, Any]:
+    """Verdict, line, change and its interval of one comparison of the account."""
+    if row is None:
+        return {"verdict": None}
+    verdict = {"up": "higher", "down": "lower"}[row["direction"]] if row["verdict"] == CHANGED else str(row["verdict"])
+    change, low, high = (float(v) if pd.notna(v := row[c]) else None for c in ("change", "low", "high"))
+    return {
+        "verdict": verdict, "claim": str(row["text"]), "change_share": change, "change_low": low, "change_high": high,
+    }  # fmt: skip
+
+
+def _wilson(counted: tuple[float, float] | None) -> tuple[float | None, float | None]:
+    """Interval of a rate from the counts it was rebuilt from; no event among many has an upper limit too."""
+    if counted is None or not 0 <= counted[0] <= counted[1]:
+        return None, None
+    bounds = rate_interval([counted[0]], [counted[1]])
+    low, high = (float(bounds[c].iloc[0]) for c in ("low", "high"))
+    return (None, None) if pd.isna(low) else (low, high)

@@ -4,28 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+import numpy as np
 import pandas as pd
 
+from flowperf_helpers.frames import formats
+from flowperf_helpers.frames.columns import numbers
 from flowperf_helpers.report import measures
 from flowperf_helpers.report.claims import Claims, make_claims
 from flowperf_helpers.report.data import WeekData
-from flowperf_helpers.report.evidence import at_this_age, gather, week_ranges
-from flowperf_helpers.report.findings import (
-    Sentence,
-    Signal,
-    claim_signals,
-    five_sentences,
-    not_compared,
-    rank,
+from flowperf_helpers.report.evidence import at_this_age, days_of, gather, week_ranges
+from flowperf_helpers.report.findings import Sentence, Signal, claim_signals, five_sentences, not_compared, rank
+from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
+from flowperf_helpers.stats.signals import find_signals
+from flowperf_helpers.stats.week_forecast import (
+    LEAST_WEEKS,
+    WeekForecast,
+    forecast_week,
+    late_growth,
+    shared_curve_interval,
 )
-from flowperf_helpers.report.settling import Settling, settling
-from flowperf_helpers.report.tiles import Tile, make_tiles
 
-__all__ = ["DETAILED_FLOWS", "WeekNumbers", "compute"]
+__all__ = ["DETAILED_FLOWS", "Settling", "WeekNumbers", "compute", "settling"]
 
 DETAILED_FLOWS = 60
 """Flows that get a block of their own on the page, in the order of what changed; all are in the table and the files."""
+
+
+@dataclass(frozen=True)
+class Settling:
+    """How complete a week is.
+
+    Attributes
+    ----------
+    open_days : int
+        Days of the week younger than the attribution window.
+    curve : DataFrame
+        Share of the final conversions by age, where snapshots tell; else empty.
+    so_far, final, low, high : float or None
+        Conversions of the week.
+    sentence : str
+        The forecast in words, or empty.
+    note : str
+        Why there is no forecast, or what it rests on.
+    """
+
+    open_days: int
+    curve: pd.DataFrame
+    so_far: float | None
+    final: float | None
+    low: float | None
+    high: float | None
+    sentence: str
+    note: str
 
 
 @dataclass(frozen=True)
@@ -90,7 +122,7 @@ class WeekNumbers:
     restated_weeks: pd.DataFrame
     settling: Settling
     reconciled: pd.DataFrame
-    tiles: list[Tile]
+    tiles: list[measures.Tile]
     sentences: list[Sentence]
     names: dict[str, str]
     message_names: dict[str, str]
@@ -102,8 +134,6 @@ def compute(answers: WeekData) -> WeekNumbers:
 
     The same answers give the same numbers: nothing is read but the frames, and none of them is changed.
     """
-    from flowperf_helpers.stats.signals import find_signals
-
     current, weekly = answers.current, answers.weekly
     last_week = answers.window.bounds(answers.account["timezone"])[0]
     then = at_this_age(answers)
@@ -111,7 +141,8 @@ def compute(answers: WeekData) -> WeekNumbers:
     if answers.partial and not equal_age:  # a part of a week beside a whole one
         before = None
     settled = settling(answers, then)
-    names, message_names = measures.flow_names(answers), measures.message_names(answers)
+    names = measures.names_of([weekly, current, answers.flows], "flow")
+    message_names = measures.names_of([answers.messages, weekly, current], "flow_message")
     stops = find_signals(answers.daily, weekly, last_days=7, rates=())
     evidence = gather(answers, then if equal_age else then.iloc[:0])
     family = make_claims(evidence, stops, message_names)
@@ -121,19 +152,9 @@ def compute(answers: WeekData) -> WeekNumbers:
     signals = rank(claim_signals(family, names, message_names, currency), moved)
     flows = _ranked(table, [signal.flow_id for signal in signals], moved, names)
     now = measures.totals(current)
-    assert now is not None
     unknown, alone = not_compared(before, answers.previous)
-    valued = measures.conversions_with_value(current)
-    tiles = make_tiles(
-        now,
-        measures.totals(before),
-        measures.totals(answers.year_ago),
-        family.frame,
-        currency=currency,
-        provisional=settled.open_days > 0,
-        unknown=answers.unknown | unknown,
-        counts=measures.rate_counts(current),
-        valued=valued,
+    tiles = measures.make_tiles(
+        answers, now, before, family.frame, provisional=settled.open_days > 0, unknown=answers.unknown | unknown
     )
     earlier = measures.last_time_and_now(answers)
     return WeekNumbers(
@@ -155,6 +176,7 @@ def compute(answers: WeekData) -> WeekNumbers:
         reconciled=measures.disagreements(answers),
         tiles=tiles,
         sentences=five_sentences(
+            answers,
             signals,
             tiles,
             names=names,
@@ -163,9 +185,6 @@ def compute(answers: WeekData) -> WeekNumbers:
             open_days=settled.open_days,
             forecast=settled.sentence or settled.note,
             alone=alone,
-            metrics=len(answers.metrics),
-            valued=valued,
-            year_ago=answers.year_ago_words,
         ),
         names=names,
         message_names=message_names,
@@ -185,9 +204,8 @@ def _ranked(
     table: pd.DataFrame, first: Sequence[str], moved: Mapping[str, float], names: Mapping[str, str]
 ) -> pd.DataFrame:
     """A `week_table` by flow in the order of the page: flows with a signal, then by the money that moved."""
-    order = {flow_id: i for i, flow_id in reversed(list(enumerate(first)))}
-    known = set(table["flow_id"])
-    missing = [f for f in order if f not in known]
+    order = {flow_id: i for i, flow_id in enumerate(dict.fromkeys(first))}
+    missing = [flow_id for flow_id in order if flow_id not in set(table["flow_id"])]
     if missing:
         table = pd.concat([table, pd.DataFrame({"flow_id": pd.Series(missing, dtype="str")})], ignore_index=True)
     position = table["flow_id"].map(order).fillna(len(order))
@@ -197,3 +215,124 @@ def _ranked(
     table = table.loc[keys.sort_values(list(keys.columns)).index].reset_index(drop=True)
     table.insert(1, "flow_name", table["flow_id"].map(dict(names)).astype("str"))
     return table
+
+
+# How complete a week is and where its conversions will end, from how earlier weeks filled up.
+
+
+def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
+    """How many days are open, and where the week's conversions will end.
+
+    Parameters
+    ----------
+    then : DataFrame
+        The weeks before at this week's age, of `report.evidence.at_this_age`.
+    """
+    days = days_of(answers)
+    open_days = int(days.loc[days["is_provisional"].fillna(False).astype(bool), "interval_start"].nunique())
+    so_far = float(days["conversions"].fillna(0).sum()) if len(days) else None
+    empty = pd.DataFrame(columns=["age_days", "share", "low", "high", "days_behind"])
+    if not open_days:
+        return Settling(0, empty, so_far, so_far, so_far, so_far, "", "Every day is older than the attribution window.")
+    history, window = _daily(answers.history), answers.account["attribution_days"]
+    known = len(history) > 0
+    curve = completeness_curve(history, statistic="conversions", attribution_days=window) if known else empty
+    note = str(curve.attrs.get("note") or "")
+    ahead = _whole_week(answers, then)
+    if ahead is None and curve["share"].notna().any() and so_far is not None:
+        ahead = _by_days(days, history, curve)
+    if ahead is None:
+        note = note or "No forecast: this account was not asked before on this machine."
+        return Settling(open_days, curve, so_far, None, None, None, "", note)
+    if ahead.warning:
+        return Settling(open_days, curve, so_far, None, None, None, "", f"No forecast: {ahead.warning}.")
+    sentence = (
+        f"From how earlier weeks filled up, {formats.count_text(ahead.seen)} conversions so far should end near "
+        f"{formats.count_text(ahead.final)} ({formats.count_text(ahead.low)} to {formats.count_text(ahead.high)})."
+    )
+    return Settling(open_days, curve, ahead.seen, ahead.final, ahead.low, ahead.high, sentence, note)
+
+
+def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
+    """The week's forecast from earlier weeks at the same age, or a warning; None where too few are known."""
+    weekly = answers.weekly[~answers.weekly["is_provisional"].fillna(False).astype(bool)]
+    if not len(then) or not len(weekly) or answers.partial:
+        return None
+    both = sorted(set(then["interval_start"]) & set(weekly["interval_start"]))
+    flows = sorted(set(answers.current["flow_id"]))
+    recipients = float(np.nansum(numbers(answers.current, "recipients")))
+    if len(both) < LEAST_WEEKS or not recipients:
+        return None
+
+    def sums(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+        known = frame.assign(value=numbers(frame, column))
+        table = known.pivot_table(index="interval_start", columns="flow_id", values="value", aggfunc="sum")
+        return table.reindex(index=both, columns=flows).fillna(0.0)
+
+    now = answers.current.assign(value=numbers(answers.current, "conversions")).groupby("flow_id")["value"].sum()
+    return forecast_week(
+        sums(then, "conversions"), sums(weekly, "conversions"), now.reindex(flows),
+        recipients_before=sums(then, "recipients").sum(axis=1),
+        recipients=recipients, grown_late=_grown_late(answers),
+    )  # fmt: skip
+
+
+def _grown_late(answers: WeekData) -> tuple[float, float]:
+    """Conversions that days gained after the attribution window that is assumed, and what they had before."""
+    days = _daily(answers.history)
+    if not len(days):
+        return 0.0, 0.0
+    age = (days["fetched_at"] - days["interval_end"]).dt.total_seconds() / 86_400
+    late = days[age >= answers.account["attribution_days"]].sort_values("fetched_at", kind="stable")
+    keys = ["conversion_metric_id", "flow_id", "flow_message_id", "send_channel", "interval_start"]
+    keys = [c for c in keys if c in late]
+    first, last = (late.drop_duplicates(keys, keep=which) for which in ("first", "last"))
+    pair = first[[*keys, "conversions"]].merge(last[[*keys, "conversions"]], on=keys, suffixes=("_first", ""))
+    return late_growth(numbers(pair, "conversions_first"), numbers(pair, "conversions"))
+
+
+def _by_days(days: pd.DataFrame, history: pd.DataFrame, curve: pd.DataFrame) -> WeekForecast | None:
+    """The week's forecast from curves that its days share; None where none knows an age.
+
+    An order from a text comes sooner than one from an email: a channel has its own curve where its history is enough
+    for one, and the account's otherwise.
+    """
+    own = completeness_curve(history, by="send_channel", attribution_days=curve.attrs["attribution_days"])
+    found, rest = [], []
+    for channel, rows in days.groupby("send_channel", observed=True, dropna=False):
+        ahead = _ahead(rows, own[own["send_channel"] == channel].drop(columns="send_channel"))
+        if ahead is None:
+            rest.append(rows)
+        else:
+            found.append(ahead.assign(curve=str(channel)))
+    if rest:
+        shared = _ahead(pd.concat(rest), curve)
+        if shared is None:
+            return None
+        found.append(shared.assign(curve=""))
+    ahead = pd.concat(found, ignore_index=True)
+    seen = numbers(ahead, "conversions")
+    final, low, high = shared_curve_interval(
+        seen, ahead["share"], ahead["error"], ahead["spread"], curves=ahead["curve"]
+    )
+    return WeekForecast(float(seen.sum()), final, low, high, 0, float(ahead["spread"].mean()))
+
+
+def _ahead(days: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame | None:
+    """Per day: conversions, share, its error and spread; None where the curve does not know an age."""
+    per_day = days.groupby(["interval_start", "interval_end"], as_index=False)[["conversions"]].sum()
+    per_day.attrs = dict(days.attrs)
+    ahead = forecast(per_day, curve)
+    if ahead["final"].isna().any():
+        return None
+    known = curve.set_index("age_days")
+    age = ahead["age_days"].clip(upper=known.index.max())
+    error = ((known["high"] - known["low"]) / (2 * 1.96)).reindex(age).fillna(0.0)
+    spread = known["overdispersion"].reindex(age).fillna(1.0)
+    return ahead.assign(error=error.to_numpy(), spread=spread.to_numpy())
+
+
+def _daily(history: pd.DataFrame) -> pd.DataFrame:
+    if not len(history) or "interval_end" not in history:
+        return history.iloc[:0]
+    return history[(history["interval_end"] - history["interval_start"]) <= timedelta(hours=26)]

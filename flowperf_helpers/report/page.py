@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from flowperf_helpers.frames.formats import count_text, money_text, percent_text
-from flowperf_helpers.report import export, pictures, tables
+from flowperf_helpers.report import export, pictures
 from flowperf_helpers.report.findings import account_changes, common_sentence
 from flowperf_helpers.report.rows import flow_rows, total_row
 from flowperf_helpers.report.verdicts import Verdict
@@ -157,9 +157,9 @@ def notes(view: WeekView) -> dict[str, Any]:
     return {
         "view": view, "stack": pictures.stack(view), "settling": settling, "curve": _curve(view), "without": without,
         "changed": changed, "source": f"Klaviyo’s reporting API, {asked}; {metrics}.",
-        "unsent": tables.unsent_table(numbers.coverage, numbers.names),
-        "restated": tables.restated_table(weeks, currency),
-        "disagreements": tables.disagreement_table(numbers.reconciled, numbers.names, currency),
+        "unsent": export.unsent_table(numbers.coverage, numbers.names),
+        "restated": export.restated_table(weeks, currency),
+        "disagreements": export.disagreement_table(numbers.reconciled, numbers.names, currency),
         "definitions": export.definitions(), "divisors": export.divisor_sentences(numbers.denominators),
         "facts": export.provenance(numbers),
     }  # fmt: skip

@@ -3,126 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import MISSING, count_text, money_text, percent_text, points_text
+from flowperf_helpers.plots.flows import flow_states
 from flowperf_helpers.plots.svg import axis_ticks, marks, sparkline
 from flowperf_helpers.report import measures, pictures
-from flowperf_helpers.report.tables import variations_table
+from flowperf_helpers.report.export import variations_table
 from flowperf_helpers.report.verdicts import EVENTS, Verdict, channel_word, message_name, quiet_line
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, WeekView
 
-__all__ = ["Chart", "Evidence", "FlowRow", "MessageRow", "flow_rows", "total_row"]
+__all__ = ["flow_rows", "total_row"]
 
 KLAVIYO = "https://www.klaviyo.com/flow/{}/edit"
-RATES = (("click_rate", "Click rate", "k"), ("spam_complaint_rate", "Complaint rate", "m"),
-         ("open_rate", "opens", ""), ("unsubscribe_rate", "unsubscribes", ""))  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Chart:
-    """One statistic over weeks or days, with an axis."""
-
-    title: str
-    note: str
-    picture: Markup
-    data: str
-    ticks: list[tuple[str, float]]
-    words: str
-    start: str = ""
-    step: int = 7
-
-
-@dataclass(frozen=True)
-class MessageRow:
-    """A message in an opened row; the one that carries the change comes first."""
-
-    name: str
-    channel: str
-    delivered: str
-    usual: str
-    now: str
-    share: str
-    money: str
-    is_cause: bool
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What a row opens to: the finding, its statistic, its messages, where the change came from, its test."""
-
-    says: list[tuple[str, str]]
-    quiet: list[str]
-    chart: Chart | None
-    statistic: str
-    tone: str
-    messages: list[MessageRow]
-    more_messages: int
-    mix: list[tuple[str, float, float, str, str]]
-    test: Any
-    link: str
-    facts: list[tuple[str, str]]
-
-
-@dataclass(frozen=True)
-class FlowRow:
-    """A flow in the table; ``keys`` are what the script sorts and sums by."""
-
-    flow_id: str
-    anchor: str
-    name: str
-    channels: str
-    status: str
-    is_signal: bool
-    is_hidden: bool
-    keys: dict[str, str]
-    spark: Markup
-    data: str
-    money: str
-    change: str
-    change_tone: str
-    glyph: str
-    tone: str
-    line: str
-    second: str
-    second_tone: str
-    delivered: str
-    per_recipient: str
-    rates: dict[str, tuple[str, str]]
-    evidence: Evidence | None
-    sentence: str = ""
+RATES = ("click_rate", "spam_complaint_rate", "open_rate", "unsubscribe_rate")
+_NO_EFFECTS = pd.DataFrame(columns=["flow_message_id", "total_effect", "rate_before"])
 
 
 def _key(value: Any) -> str:
     return "" if value is None or pd.isna(value) else f"{float(value):.5g}"
 
 
-def flow_rows(view: WeekView) -> list[FlowRow]:
-    """Every flow in the order of the table."""
+def flow_rows(view: WeekView) -> list[SimpleNamespace]:
+    """Every flow in the order of the table.
+
+    Returns
+    -------
+    list of SimpleNamespace
+        What the template shows of a row, as texts; ``keys`` (what the script sorts and sums by), and for the first
+        ``view.detailed`` flows ``evidence``: what the row opens to.
+    """
     numbers = view.numbers
-    table = numbers.flows.assign(flow_id=numbers.flows["flow_id"].astype(str)).set_index("flow_id")
-    records: dict[str, Any] = {str(flow_id): row for flow_id, row in table.to_dict("index").items()}
     flows = numbers.answers.flows
-    status = flows["flow_status"].where(~flows["archived"].fillna(False).astype(bool), "archived")
-    statuses = dict(zip(flows["flow_id"].astype(str), status.astype(str), strict=True))
+    statuses = dict(zip(flows["flow_id"].astype(str), flow_states(flows).astype(str), strict=True))
     channels = _channels(numbers.answers.current)
     evidence = _Evidence(view)
-    full = set(view.order[: view.detailed])
     shown = max(SHOWN_FLOWS, len(view.signals))
     rows = []
     for number, flow_id in enumerate(view.order):
-        rows.append(
-            _row(view, flow_id, records.get(flow_id, {}), statuses.get(flow_id, "deleted since it last sent"),
-                 channels.get(flow_id, ""), number >= shown, evidence.of(flow_id) if flow_id in full else None,
-                 len(view.order) - number)
-        )  # fmt: skip
+        row = _row(view, flow_id, evidence.records.get(flow_id, {}), len(view.order) - number)
+        row.status, row.channels = statuses.get(flow_id, "deleted since it last sent"), channels.get(flow_id, "")
+        row.is_hidden = number >= shown
+        row.evidence = evidence.of(flow_id) if number < view.detailed else None
+        rows.append(row)
     return rows
 
 
@@ -139,48 +68,37 @@ def _channels(current: pd.DataFrame) -> dict[str, str]:
     return {flow_id: ", ".join(words) for flow_id, words in found.items()}
 
 
-def _row(
-    view: WeekView, flow_id: str, record: Mapping[str, Any], status: str, channels: str, hidden: bool,
-    evidence: Evidence | None, rank: int,
-) -> FlowRow:  # fmt: skip
+def _row(view: WeekView, flow_id: str, record: Mapping[str, Any], rank: int) -> SimpleNamespace:
     found = view.signals.get(flow_id, [])
-    now, moved = view.moved(flow_id)
+    now, moved = view.moved.get(flow_id, (np.nan, np.nan))
     place, place_tone = view.money_verdict(flow_id)
     top = found[0] if found else None
     quiet = quiet_line(view.claim("flow", flow_id, "click_rate"))
-    money_first = f"revenue {place}"
-    ends = view.ends(flow_id)
-    low, high = view.usual(flow_id, MONEY)
+    ends, (low, high) = view.ends(flow_id), view.usual(flow_id, MONEY)
+    band = (low, high) if np.isfinite(low) else ()
     rates = {}
-    for name, _, _ in RATES:
+    for name in RATES:
         mark = next((v for v in found if v.statistic == name), None)
         value = record.get(name)
         text = MISSING if value is None or pd.isna(value) else f"{100 * value:.2f}\N{NO-BREAK SPACE}%"
         rates[name] = (f"{mark.glyph} {text}" if mark else text, mark.tone if mark else "")
-    per = record.get(PER_RECIPIENT)
     sorted_by = {"dl": "delivered", "k": "click_rate", "m": "spam_complaint_rate"}
-    keys = {"r": _key(now), "c": _key(moved), "p": _key(per), "v": str(rank)}
-    keys |= {key: _key(record.get(name)) for key, name in sorted_by.items()}
-    return FlowRow(
-        flow_id, view.anchors[flow_id], view.name(flow_id), channels, status, bool(found), hidden, keys,
-        sparkline(ends, usual=(low, high) if np.isfinite(low) else None, is_open=view.is_open,
-                  tone=top.tone if top and place_tone == "bad" else ""),
-        marks("m", ends, (low, high) if np.isfinite(low) else (), now if view.is_open else None),
-        _money(now, view.currency), _change(moved, view.currency),
-        place_tone if place_tone and pd.notna(moved) and (moved > 0) == (place_tone == "good") else "",
-        top.glyph if top else "", top.tone if top else place_tone,
-        top.line if top else place, (money_first if top else quiet) or "", place_tone if top else "",
-        count_text(record.get("delivered")), money_text(per, view.currency), rates, evidence,
-        sentence=_sentence(place, quiet),
+    is_moved = place_tone and pd.notna(moved) and (moved > 0) == (place_tone == "good")
+    return SimpleNamespace(
+        flow_id=flow_id, anchor=view.anchors[flow_id], name=view.name(flow_id), is_signal=bool(found),
+        keys={"r": _key(now), "c": _key(moved), "p": _key(record.get(PER_RECIPIENT)), "v": str(rank)}
+        | {key: _key(record.get(name)) for key, name in sorted_by.items()},
+        spark=sparkline(ends, usual=band or None, is_open=view.is_open,
+                        tone=top.tone if top and place_tone == "bad" else ""),
+        data=marks("m", ends, band, now if view.is_open else None),
+        money=money_text(now, view.currency, whole=True), change=_change(moved, view.currency),
+        change_tone=place_tone if is_moved else "",
+        glyph=top.glyph if top else "", tone=top.tone if top else place_tone, line=top.line if top else place,
+        second=f"revenue {place}" if top else quiet, second_tone=place_tone if top else "",
+        delivered=count_text(record.get("delivered")),
+        per_recipient=money_text(record.get(PER_RECIPIENT), view.currency), rates=rates,
+        sentence=f"Revenue {place}; {quiet}." if quiet else f"Revenue {place}.",
     )  # fmt: skip
-
-
-def _sentence(place: str, quiet: str) -> str:
-    return f"Revenue {place}; {quiet}." if quiet else f"Revenue {place}."
-
-
-def _money(value: Any, currency: str | None) -> str:
-    return MISSING if pd.isna(value) else money_text(float(value), currency, whole=True)
 
 
 def _change(value: Any, currency: str | None) -> str:
@@ -189,15 +107,14 @@ def _change(value: Any, currency: str | None) -> str:
 
 def total_row(view: WeekView) -> dict[str, Any]:
     """The sums over all flows."""
-    tiles = view.tiles
-    delivered = tiles["delivered"].value
+    money = view.tiles[MONEY]
     shown = {tile.label: tile for tile in pictures.tile_views(view)}
     per, click = shown.get("Revenue per recipient"), shown["Click rate"]
     marked = {label: (text, tone) for label, text, _, tone in pictures.strip(view)}
     return {
-        "money": _money(tiles[MONEY].value if tiles[MONEY].value is not None else np.nan, view.currency),
-        "change": _change(tiles[MONEY].difference if tiles[MONEY].difference is not None else np.nan, view.currency),
-        "place": view.money_place, "delivered": count_text(delivered), "per": per.value if per else MISSING,
+        "money": money_text(money.value, view.currency, whole=True), "change": _change(money.difference, view.currency),
+        "place": view.money_place, "delivered": count_text(view.tiles["delivered"].value),
+        "per": per.value if per else MISSING,
         "click": (f"{click.glyph} {click.value}".strip(), click.tone),
         "complaints": marked["Complaints"],
     }  # fmt: skip
@@ -214,33 +131,32 @@ class _Evidence:
         rates = {flow_id: rate.statistic if rate else "click_rate" for flow_id, rate in self.shown_rates.items()}
         split = measures.effects(usual_rows, numbers.answers.current, rates)
         self.split = dict(list(split.groupby("flow_id", sort=False)))
-        table = numbers.messages
-        self.now = dict(list(table.groupby("flow_id", sort=False)))
+        self.now = dict(list(numbers.messages.groupby("flow_id", sort=False)))
         of_messages = view.claims[view.claims["kind"].eq("message")]
         keys = zip(of_messages["flow_message_id"], of_messages["statistic"], strict=True)
         self.usual = dict(zip(keys, of_messages["usual"], strict=True))
+        table = numbers.flows.assign(flow_id=numbers.flows["flow_id"].astype(str)).set_index("flow_id")
+        self.records: dict[str, Any] = {str(flow_id): row for flow_id, row in table.to_dict("index").items()}
         tests = numbers.family.tests
         self.tests = dict(list(tests.groupby("flow_id", sort=False))) if len(tests) else {}
 
-    def of(self, flow_id: str) -> Evidence:
+    def of(self, flow_id: str) -> SimpleNamespace:
+        """The finding, its statistic, its messages, where the change came from, its test."""
         view = self.view
         found = view.signals.get(flow_id, [])
         rate = self.shown_rates[flow_id]
         statistic = rate.statistic if rate else "click_rate"
-        split = self.split.get(flow_id, pd.DataFrame())
+        split = self.split.get(flow_id, _NO_EFFECTS)
         messages = self._messages(flow_id, statistic, split, rate)
-        quiet = [
-            line
-            for name in EVENTS
-            if (line := quiet_line(view.claim("flow", flow_id, name))) and not any(v.statistic == name for v in found)
-        ]
-        test = variations_table(self.tests[flow_id], f"of {view.name(flow_id)}") if flow_id in self.tests else None
-        return Evidence(
-            [(v.title, " ".join(part[0].upper() + part[1:] for part in (v.text, v.action) if part)) for v in found],
-            quiet,
-            self._chart(flow_id, statistic, found), formats.statistic_label(statistic), rate.tone if rate else "",
-            messages[:12], max(0, len(messages) - 12), self._mix(split, rate), test,
-            KLAVIYO.format(quote(flow_id, safe="")), self._facts(flow_id),
+        lines = {name: quiet_line(view.claim("flow", flow_id, name)) for name in EVENTS}
+        told = {verdict.statistic for verdict in found}
+        return SimpleNamespace(
+            says=[(v.title, " ".join(p[0].upper() + p[1:] for p in (v.text, v.action) if p)) for v in found],
+            quiet=[line for name, line in lines.items() if line and name not in told],
+            chart=self._chart(flow_id, statistic, found), statistic=formats.statistic_label(statistic),
+            tone=rate.tone if rate else "", messages=messages[:12], more_messages=max(0, len(messages) - 12),
+            mix=self._mix(split, rate), link=KLAVIYO.format(quote(flow_id, safe="")), facts=self._facts(flow_id),
+            test=variations_table(self.tests[flow_id], f"of {view.name(flow_id)}") if flow_id in self.tests else None,
         )  # fmt: skip
 
     def _rate(self, flow_id: str) -> Verdict | None:
@@ -248,13 +164,16 @@ class _Evidence:
         found = self.view.signals.get(flow_id, [])
         return next((v for v in found if v.statistic.endswith("rate") and v.kind != "split test"), None)
 
-    def _messages(self, flow_id: str, statistic: str, split: pd.DataFrame, rate: Verdict | None) -> list[MessageRow]:
+    def _messages(
+        self, flow_id: str, statistic: str, split: pd.DataFrame, rate: Verdict | None
+    ) -> list[SimpleNamespace]:
+        """The one that carries the change comes first."""
         view, table = self.view, self.now.get(flow_id)
         if table is None:
             return []
-        total = float(split["total_effect"].sum()) if len(split) else 0.0
-        effect = dict(zip(split["flow_message_id"], split["total_effect"], strict=True)) if len(split) else {}
-        earlier = dict(zip(split["flow_message_id"], split["rate_before"], strict=True)) if len(split) else {}
+        total = float(split["total_effect"].sum())
+        parts = split.set_index("flow_message_id")
+        effect, earlier = parts["total_effect"].to_dict(), parts["rate_before"].to_dict()
         whole = view.claim("flow", flow_id, statistic) if len(table) == 1 else None
         names = view.numbers.message_names
         flow = view.numbers.names.get(flow_id, flow_id)
@@ -267,9 +186,12 @@ class _Evidence:
             sent = row["delivered"] if pd.notna(row["delivered"]) else 0
             rows.append((
                 (not is_cause, -np.nan_to_num(share), -float(np.nan_to_num(float(sent)))),
-                MessageRow(message_name(names.get(message, message), flow), channel_word(row["send_channel"]),
-                           count_text(row["delivered"]), percent_text(usual), percent_text(row.get(statistic)),
-                           _part(share) if rate else "", _money(row.get(MONEY, np.nan), view.currency), is_cause),
+                SimpleNamespace(
+                    name=message_name(names.get(message, message), flow), channel=channel_word(row["send_channel"]),
+                    delivered=count_text(row["delivered"]), usual=percent_text(usual),
+                    now=percent_text(row.get(statistic)), share=_part(share) if rate else "",
+                    money=money_text(row.get(MONEY), view.currency, whole=True), is_cause=is_cause,
+                ),
             ))  # fmt: skip
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
@@ -287,7 +209,8 @@ class _Evidence:
             for label, value in parts
         ]  # fmt: skip
 
-    def _chart(self, flow_id: str, statistic: str, found: list[Verdict]) -> Chart | None:
+    def _chart(self, flow_id: str, statistic: str, found: list[Verdict]) -> SimpleNamespace | None:
+        """One statistic over weeks or days, with an axis."""
         view = self.view
         name = view.name(flow_id)
         if any(v.kind == "silence" for v in found):
@@ -296,24 +219,23 @@ class _Evidence:
         if np.isfinite(values).sum() < 2:
             return None
         low, high = view.usual(flow_id, statistic)
-        known = np.isfinite(low)
+        known = bool(np.isfinite(low))
         top = float(np.nanmax([*values, high if known else 0.0])) * 1.08 or 1.0  # a rate of nothing but zeros
-        ticks = [(percent_text(t), 100 - 100 * t / top) for t in axis_ticks(top, 3)]
         label = formats.statistic_label(statistic)
         tone = next((v.tone for v in found if v.statistic == statistic), "")
         usual = f"Band: usual range, {formats.interval_text(low, high, statistic)}." if known else "No usual range yet."
-        return Chart(
-            f"{label} of {name}, {len(values)} weeks", usual,
-            sparkline(values, usual=(low, high) if known else None, tone=tone, from_zero=True, top=top),
-            marks("%", values * 100, (low * 100, high * 100) if known else ()), ticks,
-            f"{label} of {name} over {len(values)} weeks; {percent_text(values[-1])} this week. {usual}",
+        return SimpleNamespace(
+            title=f"{label} of {name}, {len(values)} weeks", note=usual, start="", step=7,
+            picture=sparkline(values, usual=(low, high) if known else None, tone=tone, from_zero=True, top=top),
+            data=marks("%", values * 100, (low * 100, high * 100) if known else ()),
+            ticks=[(percent_text(t), 100 - 100 * t / top) for t in axis_ticks(top, 3)],
+            words=f"{label} of {name} over {len(values)} weeks; {percent_text(values[-1])} this week. {usual}",
         )  # fmt: skip
 
-    def _days(self, flow_id: str, name: str) -> Chart | None:
-        daily = self.view.numbers.answers.daily
-        daily = daily[
-            daily["interval_start"] <= self.view.numbers.answers.window.bounds(daily["interval_start"].dt.tz)[1]
-        ]
+    def _days(self, flow_id: str, name: str) -> SimpleNamespace | None:
+        answers = self.view.numbers.answers
+        daily = answers.daily
+        daily = daily[daily["interval_start"] <= answers.window.bounds(daily["interval_start"].dt.tz)[1]]
         days = sorted(daily["interval_start"].unique())[-42:]
         rows = daily[daily["flow_id"] == flow_id].groupby("interval_start")["recipients"].sum()
         values = rows.reindex(days).astype(float).fillna(0.0).to_numpy()
@@ -322,26 +244,23 @@ class _Evidence:
         sent = values[values > 0]
         band = tuple(np.quantile(sent, [0.05, 0.95])) if len(sent) > 8 else None
         top = float(values.max()) * 1.08 or 1.0
-        return Chart(
-            f"Recipients a day of {name}", "Band: nine days in ten with sends." if band else "",
-            sparkline(values, usual=band, tone="bad", from_zero=True, top=top),
-            marks("", values, band or ()), [(count_text(t), 100 - 100 * t / top) for t in axis_ticks(top, 3)],
-            f"Recipients a day of {name} since {days[0]:%-d %B}; {count_text(values[-1])} on the last day",
-            f"{days[0]:%Y-%m-%d}", 1,
+        return SimpleNamespace(
+            title=f"Recipients a day of {name}", note="Band: nine days in ten with sends." if band else "",
+            start=f"{days[0]:%Y-%m-%d}", step=1,
+            picture=sparkline(values, usual=band, tone="bad", from_zero=True, top=top),
+            data=marks("", values, band or ()),
+            ticks=[(count_text(t), 100 - 100 * t / top) for t in axis_ticks(top, 3)],
+            words=f"Recipients a day of {name} since {days[0]:%-d %B}; {count_text(values[-1])} on the last day",
         )  # fmt: skip
 
     def _facts(self, flow_id: str) -> list[tuple[str, str]]:
         """The numbers that a phone's row leaves out."""
-        record = self.view.numbers.flows
-        row = record[record["flow_id"].astype(str) == flow_id]
-        if not len(row):
+        got = self.records.get(flow_id)
+        if got is None:
             return []
-        got = row.iloc[0]
         low, high = self.view.usual(flow_id, MONEY)
-        usual = MISSING
-        if np.isfinite(low):
-            ends = (money_text(v, self.view.currency, whole=True) for v in (low, high))
-            usual = " to ".join(ends)
+        ends = (money_text(v, self.view.currency, whole=True) for v in (low, high))
+        usual = " to ".join(ends) if np.isfinite(low) else MISSING
         return [
             ("Delivered", count_text(got.get("delivered"))),
             ("Revenue per recipient", money_text(got.get(PER_RECIPIENT), self.view.currency)),

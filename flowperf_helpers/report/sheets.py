@@ -48,15 +48,9 @@ def workbook(
     """
     import xlsxwriter
 
-    options = {
-        "strings_to_formulas": False,
-        "strings_to_urls": False,
-        "strings_to_numbers": False,
-        "nan_inf_to_errors": False,
-        "in_memory": True,
-    }
+    texts_stay = dict.fromkeys(("strings_to_formulas", "strings_to_urls", "strings_to_numbers"), False)
     made = io.BytesIO()
-    with xlsxwriter.Workbook(made, options) as book:
+    with xlsxwriter.Workbook(made, {**texts_stay, "nan_inf_to_errors": False, "in_memory": True}) as book:
         book.set_properties({"title": _text(title)[:250], "comments": "Made by flowperf"})
         pen = _Pen(book, title, currency, view)
         if view is not None:
@@ -205,16 +199,10 @@ class _Pen:
         shades = ["#414B5C", "#5B6679", "#758194", "#8D98A9", "#A3ADBB", "#B5BDC9", "#C2C8D2", "#D3D8DF", "#E2E5EA"]
         sheet, last = "Revenue by week", weeks + 1
         for number in range(layers):
-            chart.add_series({
-                "name": [sheet, 1, 4 + number], "categories": [sheet, 2, 0, last, 0],
-                "values": [sheet, 2, 4 + number, last, 4 + number], "gap": 30, "fill": {"color": shades[number]},
-            })  # fmt: skip
+            chart.add_series(_series(sheet, 4 + number, last) | {"gap": 30, "fill": {"color": shades[number]}})
         lines = self.book.add_chart({"type": "line"})
         for column in (2, 3):
-            lines.add_series({
-                "name": [sheet, 1, column], "categories": [sheet, 2, 0, last, 0],
-                "values": [sheet, 2, column, last, column], "line": {"color": "#8D9BD0", "width": 1.25},
-            })  # fmt: skip
+            lines.add_series(_series(sheet, column, last) | {"line": {"color": "#8D9BD0", "width": 1.25}})
         chart.combine(lines)
         chart.set_title({"name": "Revenue by flow, week by week, with its usual range", "name_font": {"size": 12}})
         chart.set_legend({"position": "right"})
@@ -227,15 +215,20 @@ class _Pen:
     def _ranked(self, flows: int) -> Any:
         chart = self.book.add_chart({"type": "bar"})
         last = 1 + min(flows, 15)
-        chart.add_series({
-            "name": "Revenue of the week", "categories": ["All flows", 2, 0, last, 0],
-            "values": ["All flows", 2, 1, last, 1], "fill": {"color": "#5B6679"}, "gap": 40,
-        })  # fmt: skip
+        looks = {"name": "Revenue of the week", "fill": {"color": "#5B6679"}, "gap": 40}
+        chart.add_series(_series("All flows", 1, last) | looks)
         chart.set_title({"name": "Flows, those with a signal first, then by revenue", "name_font": {"size": 12}})
         chart.set_legend({"none": True})
         chart.set_y_axis({"reverse": True})
         chart.set_x_axis({"num_format": "#,##0", "min": 0})
         return chart
+
+
+def _series(sheet: str, column: int, last: int) -> dict[str, Any]:
+    """Where a chart finds a column of a sheet, its name in the second line and its categories in the first column."""
+    return {
+        "name": [sheet, 1, column], "categories": [sheet, 2, 0, last, 0], "values": [sheet, 2, column, last, column],
+    }  # fmt: skip
 
 
 def _width(column: str, values: pd.Series) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -205,20 +204,15 @@ def _change_title(flow: str, events: str, up: bool, times: float, change: float)
 
 
 def _cause(message: str, share: float, kind: str, row: Mapping[str, Any]) -> str:
-    words = _text(row, "cause_text")
+    words, rates = _text(row, "cause_text"), _text(row, "cause_rates")
+    between = f" ({rates})" if rates else ""
     if kind == "message" or not (words or message):
         return ""
     if message and share >= 0.9:
-        return f"All of it in “{message}”{_between(words)}; the other messages show no such change."
+        return f"All of it in “{message}”{between}; the other messages show no such change."
     if message:
-        return f"{100 * share:.0f} % of it in “{message}”{_between(words)}."
+        return f"{100 * share:.0f} % of it in “{message}”{between}."
     return f"Most of it: {words}." if words else ""
-
-
-def _between(words: str) -> str:
-    """Rates of the message, before and now, out of the cause's words."""
-    found = re.search(r"\(([^()]*→[^()]*)\)", words)
-    return f" ({found[1]})" if found else ""
 
 
 def _change_action(tone: str, statistic: str, message: str) -> str:
@@ -235,11 +229,10 @@ def _silent(
 ) -> Verdict:
     message = _text(row, "flow_message_id")
     who = f"“{message_name(messages.get(message, message), flow)}” of {flow}" if message else flow
-    words = _text(row, "text")
-    dates, counts = re.search(r"since (\d{4}-\d\d-\d\d)", words), re.search(r"about ([\d,.]+) recipients", words)
-    day = pd.Timestamp(dates[1]) if dates else None
+    silent_since = _text(row, "silent_since")
+    day = pd.Timestamp(silent_since) if silent_since else None
     since = "" if day is None else f" since {day:%A}" if day.date() >= week else f" since {day:%-d %B}"
-    usual = float(counts[1].replace(",", "")) if counts else float("nan")
+    usual = _number(row, "sent_before")
     people = f"Usually {about(usual)} people a day" if usual == usual else "Usually it sends"
     text = f"{people}{f' and {money}' if money and not message else ''}."
     return Verdict(

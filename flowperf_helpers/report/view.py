@@ -11,6 +11,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from flowperf_helpers.frames.formats import count_text, money_text, short_name
+from flowperf_helpers.report.evidence import days_of
 from flowperf_helpers.report.numbers import WeekNumbers
 from flowperf_helpers.report.verdicts import Verdict, about, verdicts
 
@@ -71,8 +72,7 @@ class WeekView:
     @property
     def currency(self) -> str | None:
         """Of the account."""
-        currency: str | None = self.numbers.answers.account["currency"]
-        return currency
+        return self.numbers.answers.account["currency"]
 
     @property
     def is_open(self) -> bool:
@@ -98,9 +98,7 @@ class WeekView:
     def final(self) -> dict[str, float]:
         """Flow id to the money that its week will end with, by how earlier weeks filled up; ``""``: of all flows."""
         numbers, curve = self.numbers, self.numbers.settling.curve
-        starts, ends = numbers.answers.window.bounds(numbers.answers.account["timezone"])
-        days = numbers.answers.daily
-        days = days[(days["interval_start"] >= starts) & (days["interval_start"] < ends)]
+        days = days_of(numbers.answers)
         if numbers.settling.final is None or not len(curve) or MONEY not in days or not self.is_open:
             return {}
         asked = pd.Timestamp(numbers.answers.account["asked_at"])
@@ -175,23 +173,18 @@ class WeekView:
     @cached_property
     def order(self) -> list[str]:
         """Flows in the order of the table: those with a finding first, then by money."""
-        with_finding = list(self.signals)
-        rest = [flow_id for flow_id in self.money.index if flow_id not in self.signals]
-        return [*with_finding, *rest]
+        return list(dict.fromkeys([*self.signals, *self.money.index]))
 
     @cached_property
     def anchors(self) -> dict[str, str]:
         """Flow id to its place on the page."""
         return {flow_id: anchor_of(flow_id, number) for number, flow_id in enumerate(self.order)}
 
-    def moved(self, flow_id: str) -> tuple[float, float]:
-        """A flow's money of the week, and by how much it moved; NaN where nothing is known."""
-        return self._moved.get(flow_id, (float("nan"), float("nan")))
-
     @cached_property
-    def _moved(self) -> dict[str, tuple[float, float]]:
-        pairs = zip(self.money["now"].astype(float), self.money["moved"].astype(float), strict=True)
-        return dict(zip(self.money.index.astype(str), pairs, strict=True))
+    def moved(self) -> dict[str, tuple[float, float]]:
+        """Flow id to its money of the week, and by how much it moved; NaN where nothing is known."""
+        pairs = self.money[["now", "moved"]].astype(float).itertuples(index=False, name=None)
+        return dict(zip(self.money.index, pairs, strict=True))
 
     def name(self, flow_id: str, width: int = 48) -> str:
         """A flow's name, cut."""
@@ -209,7 +202,7 @@ class WeekView:
         row = self.claim("money", "", PER_RECIPIENT)
         end, least, most = self.expected or (self.tiles[MONEY].value,) * 3
         if row is not None and row["verdict"] == "changed":
-            return "above usual" if row["direction"] in ("higher", "up") else "below usual"
+            return "above usual" if row["direction"] == "up" else "below usual"
         if end is None or not (np.isfinite(low) and np.isfinite(high)) or (self.is_open and not self.expected):
             return ""
         if most < low or least > high:
@@ -224,8 +217,7 @@ class WeekView:
 
     @cached_property
     def _claims_by(self) -> dict[tuple[str, str, str], dict[str, Any]]:
-        rows = self.claims[self.claims["flow_message_id"].eq("")]
-        found: list[Any] = rows.to_dict("records")
+        found: list[Any] = self.claims[self.claims["flow_message_id"].eq("")].to_dict("records")
         return {(row["kind"], row["flow_id"], row["statistic"]): row for row in found}
 
     @cached_property
@@ -297,17 +289,18 @@ class WeekView:
     @cached_property
     def blamed(self) -> str:
         """The flow that stands at the bottom in orange: a finding blames it, and it lost money."""
-        bad = [v.flow_id for v in self.verdicts if v.tone == "bad" and v.flow_id in self.money.index]
-        lost = {f: float(self.weeks(f, MONEY)[-1]) - float(np.nanmean(self.weeks(f, MONEY)[-9:-1])) for f in bad
-                if np.isfinite(self.weeks(f, MONEY)[-9:]).sum() > 1}  # fmt: skip
-        silent = [v.flow_id for v in self.verdicts if v.kind == "silence" and lost.get(v.flow_id, 0.0) < 0]
-        return silent[0] if silent else ""
+        for verdict in self.verdicts:
+            if verdict.kind == "silence" and verdict.flow_id in self.money.index:
+                weeks = self.weeks(verdict.flow_id, MONEY)[-9:]
+                if np.isfinite(weeks).sum() > 1 and weeks[-1] < np.nanmean(weeks[:-1]):
+                    return verdict.flow_id
+        return ""
 
     def money_verdict(self, flow_id: str) -> tuple[str, str]:
         """Where a flow's money lies, and the tone of it."""
         row = self.claim("money", flow_id, PER_RECIPIENT)
         if row is not None and row["verdict"] == "changed":
-            up = row["direction"] in ("higher", "up")
+            up = row["direction"] == "up"
             return f"a recipient {'above' if up else 'below'} usual", "good" if up else "bad"
         low, high = self.usual(flow_id, MONEY)
         if row is not None and row["verdict"] == "too few":

@@ -41,7 +41,7 @@ from flowperf_helpers import connect
 from flowperf_helpers.report import compute, fetch_week
 from flowperf_helpers.report.claims import make_claims
 from flowperf_helpers.report.evidence import gather
-from flowperf_helpers.report.settling import _by_days
+from flowperf_helpers.report.numbers import _by_days
 from flowperf_helpers.stats.claims import LASTING_WEEKS, Judged, MoneyWeeks, RateWeeks, SplitTest, judge_week
 from flowperf_helpers.stats.conversion_lag import completeness_curve
 from flowperf_helpers.stats.level_change import compare_levels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,8 @@ from simulated_week import NO_STOPS, ZONE, simulated_week
 from flowperf_helpers.report.claims import Claims, make_claims, size_text
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.evidence import at_this_age, gather, week_ranges
+from flowperf_helpers.report.findings import claim_signals
+from flowperf_helpers.report.verdicts import verdicts
 
 
 def _claims(answers: WeekData) -> Claims:
@@ -52,6 +55,25 @@ def test_a_settled_week_is_compared_whole_and_each_verdict_has_its_line() -> Non
     assert "recipients a week" in lines["too few"]
     money = found.frame.query("kind == 'money' and flow_id == ''")["text"].iloc[0]
     assert "its usual range" in money
+
+
+def test_a_name_is_not_read_for_what_a_silence_tells() -> None:
+    """A flow's name may hold a semicolon, a date and a number of recipients: since when it is silent is told right."""
+    name = "Sale since 2025-01-01; about 7 recipients (a → b)"
+    told = "has sent nothing since the week of 2026-11-09, after about 1,234 recipients in each week with sends"
+    stops = pd.DataFrame({
+        "flow_id": ["F00"], "flow_message_id": ["M00"], "q_value": [1e-9], "reason": ["sends nothing"],
+        "sentence": [f"“{name}” {told}; its longest silence before was 1 week."],
+    })  # fmt: skip
+    answers = simulated_week(1)
+    claims = make_claims(gather(answers, at_this_age(answers)), stops, {})
+    signal = next(s for s in claim_signals(claims, {"F00": name}, {}) if s.kind == "stopped")
+    assert "2026-11-09" == signal.since
+    assert "since the week of Monday 9 November, after about 1,234 recipients a week." in signal.sentence
+    shown = next(v for v in verdicts(claims.frame, names={}, messages={}, money={}, week=date(2026, 11, 16))
+                 if v.kind == "silence")  # fmt: skip
+    assert "F00 is silent since 9 November" == shown.title
+    assert "Usually 1,230 people a day." == shown.text
 
 
 def test_usual_ranges_hold_most_quiet_weeks() -> None:

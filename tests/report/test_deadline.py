@@ -20,8 +20,7 @@ import pytest
 
 from flowperf_helpers.errors import ArgumentError, DeadlineError
 from flowperf_helpers.report.memory import Memory
-from flowperf_helpers.report.run.deadline import Deadline
-from flowperf_helpers.report.run.delivery import check_target, deliver, workplace
+from flowperf_helpers.report.run.delivery import Deadline, check_target, deliver, workplace
 from flowperf_helpers.report.run.execute import read_notebook, stock_notebook
 from flowperf_helpers.report.run.weekly import NOTEBOOK, _finish, file_names
 

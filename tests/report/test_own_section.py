@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flowperf_helpers.errors import ArgumentError
-from flowperf_helpers.report.tables import own_section
+from flowperf_helpers.report.document import own_section
 
 
 def _cells(html: str) -> list[str]:

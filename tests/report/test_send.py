@@ -33,8 +33,7 @@ from flowperf_helpers.report.html import templates_folder
 from flowperf_helpers.report.memory import remember
 from flowperf_helpers.report.run import send as sending
 from flowperf_helpers.report.run.execute import read_notebook, stock_notebook
-from flowperf_helpers.report.run.send import post, send
-from flowperf_helpers.report.run.targets import find_targets
+from flowperf_helpers.report.run.send import find_targets, post, send
 
 FLOWPERF = Path(sys.executable).parent / "flowperf"
 PASSWORD = "swordfish-42-and-a-half"

@@ -31,7 +31,7 @@ from flowperf_helpers.report.run.checks import (
     parse_value,
     typed_values,
 )
-from flowperf_helpers.report.run.deadline import Deadline
+from flowperf_helpers.report.run.delivery import Deadline
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
 from flowperf_helpers.report.run.weekly import NOTEBOOK, Manifest, run_weekly
 

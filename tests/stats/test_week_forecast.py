@@ -7,7 +7,7 @@ import pytest
 from two_channels import two_channels
 from worlds import SETTLING_WORLDS, week_as_asked
 
-from flowperf_helpers.report.settling import _by_days
+from flowperf_helpers.report.numbers import _by_days
 from flowperf_helpers.stats.conversion_lag import completeness_curve
 from flowperf_helpers.stats.week_forecast import forecast_week, late_growth, shared_curve_interval
 

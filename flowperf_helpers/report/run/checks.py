@@ -18,18 +18,9 @@ from flowperf_helpers.klaviyo import credentials
 from flowperf_helpers.report.run.execute import read_notebook
 
 __all__ = [
-    "OURS",
-    "Parameter",
-    "check_names",
-    "check_parameters",
-    "check_run",
-    "checked_week",
-    "holds_secret",
-    "notebook_parameters",
-    "parse_value",
-    "refuse_unknown_parameters",
-    "typed_values",
-]
+    "OURS", "Parameter", "check_names", "check_parameters", "check_run", "checked_week", "holds_secret",
+    "notebook_parameters", "parse_value", "refuse_unknown_parameters", "typed_values",
+]  # fmt: skip
 
 
 # A notebook's signature: which parameters its tagged cell names, of which type, and whether a given value fits.
@@ -37,14 +28,7 @@ __all__ = [
 # papermill only warns about a parameter that the notebook does not know, and keeps every value twice in the file it
 # writes. So names, types and anything that looks like a secret are checked here, before a kernel starts.
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "str": (str,),
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "list": (list,),
-    "dict": (dict,),
-}
+_TYPES: dict[str, Any] = {"str": str, "int": int, "float": int | float, "bool": bool, "list": list, "dict": dict}
 _INJECTED = "# Parameters\n"
 """How papermill begins the cell that it puts behind the parameters cell."""
 _SECRET_NAME = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|credentials?)$", re.IGNORECASE)
@@ -101,22 +85,14 @@ def _declared(text: str, source: str) -> dict[str, Parameter]:
     lines = text.splitlines()
     found = {}
     for statement in statements:
-        target, annotation = _target(statement)
-        if target is None:
-            continue
-        default = _literal(getattr(statement, "value", None))
-        line = lines[(statement.end_lineno or statement.lineno) - 1]
-        help_text = line.partition("#")[2].strip() if "#" in line else ""
-        found[target] = Parameter(target, annotation or type(default).__name__, default, help_text)
+        target = statement.targets[0] if isinstance(statement, ast.Assign) and len(statement.targets) == 1 else None
+        target = statement.target if isinstance(statement, ast.AnnAssign) else target
+        if isinstance(target, ast.Name):
+            annotation = ast.unparse(statement.annotation) if isinstance(statement, ast.AnnAssign) else ""
+            default = _literal(statement.value)  # type: ignore[attr-defined]
+            help_text = lines[(statement.end_lineno or statement.lineno) - 1].partition("#")[2].strip()
+            found[target.id] = Parameter(target.id, annotation or type(default).__name__, default, help_text)
     return found
-
-
-def _target(statement: ast.stmt) -> tuple[str | None, str | None]:
-    if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-        return statement.target.id, ast.unparse(statement.annotation)
-    if isinstance(statement, ast.Assign) and len(statement.targets) == 1 and isinstance(statement.targets[0], ast.Name):
-        return statement.targets[0].id, None
-    return None, None
 
 
 def _literal(node: ast.expr | None) -> Any:
@@ -138,7 +114,7 @@ def parse_value(text: str, parameter: Parameter) -> Any:
     if kind == "str":
         return text
     try:
-        return json.loads({"true": "true", "false": "false"}.get(text.lower(), text), parse_constant=_not_json)
+        return json.loads(text.lower() if text.lower() in ("true", "false") else text, parse_constant=_not_json)
     except (ValueError, RecursionError) as error:
         example = {"list": ' (write it as ["a", "b"])', "bool": " (write true or false)"}.get(kind, "")
         raise ArgumentError(
@@ -222,11 +198,8 @@ def check_parameters(
     """
     for name, value in given.items():
         if _SECRET_NAME.search(name) or holds_secret(value, environ=environ):
-            shown = (
-                "A notebook parameter"
-                if credentials.looks_like_secret(name)
-                else f"The notebook parameter {_short(name)}"
-            )
+            hidden = credentials.looks_like_secret(name)
+            shown = "A notebook parameter" if hidden else f"The notebook parameter {_short(name)}"
             raise CredentialsError(
                 f"{shown} looks like a secret, and parameters are written into the files: "
                 "put the key in KLAVIYO_API_KEY, or name its variable in accounts.toml (api_key_env)."
@@ -270,8 +243,8 @@ def _base(annotation: str) -> str:
     return annotation.partition("|")[0].partition("[")[0].strip()
 
 
-def _short(text: str, limit: int = 60) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 # What can be refused of a weekly run before its kernel starts: parameters, the account, the week, names.
@@ -284,21 +257,22 @@ _ACCOUNT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def check_run(
-    source: Path, values: Mapping[str, Any], further: Mapping[str, Any], *, environ: Mapping[str, str]
-) -> None:
-    """Refuse everything that can be refused without a kernel and without a request.
+    source: Path, values: Mapping[str, Any], given: Mapping[str, Any], *, environ: Mapping[str, str]
+) -> dict[str, Any]:
+    """Refuse everything that can be refused without a kernel and without a request; return all parameters, typed.
 
-    ``values`` are what the command fills itself, ``further`` the parameters of a changed copy. The two stay apart: a
+    ``values`` are what the command fills itself, ``given`` the parameters of a changed copy. The two stay apart: a
     second way to the account or the week would let the numbers of one account lie under the name of another.
 
     Raises
     ------
     ArgumentError, CredentialsError
-        See `check_parameters` and `flowperf_helpers.account.connection.settings_of`.
+        See `typed_values`, `check_parameters` and `flowperf_helpers.account.connection.settings_of`.
     """
     from flowperf_helpers.account.connection import settings_of
 
     known = notebook_parameters(read_notebook(source), source=source.name)
+    further = typed_values(known, given, environ=environ)
     missing = [name for name in OURS if name not in known]
     if missing:
         raise ArgumentError(
@@ -314,6 +288,7 @@ def check_run(
             "An account's name, as part of file names, is made of letters, digits, dots, dashes and underscores."
         )
     settings_of(values["account"], environ=environ)
+    return {**values, **further}
 
 
 def checked_week(week: str | None, *, account: str, allow_partial: bool) -> str:

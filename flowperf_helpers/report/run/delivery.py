@@ -1,4 +1,4 @@
-"""Files of a report brought to where they belong: whole or not at all, into a folder or any fsspec address."""
+"""Files of a report brought to where they belong, whole or not at all, and the moment by which a run has to end."""
 
 from __future__ import annotations
 
@@ -8,21 +8,86 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from flowperf_helpers.errors import ArgumentError, DeadlineError, StorageError
-from flowperf_helpers.report.run.deadline import Deadline
 
-__all__ = ["Delivered", "check_target", "deliver", "filesystem_of", "is_address", "local_folder", "workplace"]
+__all__ = [
+    "Deadline", "Delivered", "check_target", "deliver", "filesystem_of", "is_address", "local_folder", "workplace",
+]  # fmt: skip
 
+T = TypeVar("T")
 
 _FILE_SERVERS = ("ftp", "sftp", "ssh")
 """Where a file can be seen before it is whole; they rename, other than object stores, which show whole objects only."""
 _CHUNK = 2**20
+
+
+class Deadline:
+    """What is left of the seconds given for a run, from the look-up of names to the delivery of its files.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        From now on; None is a run without a deadline.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        self.seconds = seconds
+        self._ends = None if seconds is None else time.monotonic() + seconds
+
+    def left(self) -> float | None:
+        """Seconds left, at least 0; None without a deadline."""
+        return None if self._ends is None else max(0.0, self._ends - time.monotonic())
+
+    def check(self, doing: str) -> None:
+        """Go on only before the deadline.
+
+        Raises
+        ------
+        DeadlineError
+            It has passed.
+        """
+        if self.left() == 0:
+            raise self.error(doing)
+
+    def error(self, doing: str) -> DeadlineError:
+        """Return the sentence for a deadline that passed while ``doing`` ("the page was being made")."""
+        return DeadlineError(f"The deadline of {self.seconds or 0:g} seconds passed while {doing}")
+
+    def hold(self, doing: str, work: Callable[[], T]) -> T:
+        """Do something that may never come back, in a thread of its own, and wait for it until the deadline only.
+
+        Raises
+        ------
+        DeadlineError
+            The deadline passed; the thread is left to itself and ends with the process.
+        """
+        self.check(doing)
+        if self._ends is None:
+            return work()
+        result: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(work())
+            except BaseException as error:  # carried over to the thread that waits
+                result.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        try:
+            return result.result(self.left())
+        except TimeoutError:
+            if result.done():
+                raise  # its own: a socket that gave up
+            raise self.error(doing) from None
 
 
 @dataclass(frozen=True)
@@ -159,7 +224,8 @@ def deliver(
         for kind, final in finals.items():
             size = waiting[kind].stat().st_size
             os.replace(waiting[kind], final)
-            placed.append(Delivered(kind, _shown(target, final), size))
+            shown = Path(str(target).removeprefix("file://")) / final.name  # a relative one stays relative
+            placed.append(Delivered(kind, str(shown), size))
     except OSError as error:
         reason = error.strerror or type(error).__name__
         replaced = ", ".join(Path(done.path).name for done in placed)
@@ -171,12 +237,6 @@ def deliver(
         for beside in waiting.values():
             beside.unlink(missing_ok=True)
     return placed
-
-
-def _shown(target: str | Path, final: Path) -> str:
-    """The path as the caller would write it: relative stays relative."""
-    given = Path(str(target).removeprefix("file://"))
-    return str(given / final.name)
 
 
 def filesystem_of(target: str | Path) -> tuple[Any, str]:
@@ -210,29 +270,22 @@ def _upload(
     files: Mapping[str, Path], target: str, names: Mapping[str, str], kinds: Sequence[str], deadline: Deadline
 ) -> list[Delivered]:
     done: list[Delivered] = []
-    place = target.rstrip("/")
     try:
         filesystem, path = deadline.hold(f"{target} did not answer", lambda: filesystem_of(target))
         deadline.hold(f"{target} did not answer", partial(filesystem.makedirs, path, exist_ok=True))
         for kind in kinds:
             final = f"{path.rstrip('/')}/{names[kind]}"
             deadline.hold(f"{names[kind]} was being sent to {target}", partial(_put, filesystem, files[kind], final))
-            done.append(Delivered(kind, f"{place}/{names[kind]}", files[kind].stat().st_size))
+            done.append(Delivered(kind, f"{target.rstrip('/')}/{names[kind]}", files[kind].stat().st_size))
     except ArgumentError:
         raise
-    except DeadlineError as error:
-        raise DeadlineError(f"{error} ({_arrived(done, kinds)})") from error
     except Exception as error:
-        raise StorageError(
-            f"The report could not be written to {target} ({type(error).__name__}): {_arrived(done, kinds)}; "
-            "run it again.",
-            path=target,
-        ) from error
+        arrived = f"{len(done)} of {len(kinds)} files are there"
+        if isinstance(error, DeadlineError):
+            raise DeadlineError(f"{error} ({arrived})") from error
+        why = f"The report could not be written to {target} ({type(error).__name__}): {arrived}; run it again."
+        raise StorageError(why, path=target) from error
     return done
-
-
-def _arrived(done: Sequence[Delivered], kinds: Sequence[str]) -> str:
-    return f"{len(done)} of {len(kinds)} files are there"
 
 
 def _put(filesystem: Any, file: Path, final: str) -> None:

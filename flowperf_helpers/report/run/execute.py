@@ -14,7 +14,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TextIO
@@ -92,7 +92,6 @@ def run_notebook(
     output: str | Path,
     timeout: float | None = None,
     stderr: TextIO | None = None,
-    clock: Callable[[], float] = time.monotonic,
 ) -> Any:
     """Run a notebook through papermill and return it executed, as an ``nbformat`` node.
 
@@ -125,11 +124,11 @@ def run_notebook(
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    ends = None if timeout is None else clock() + timeout
+    ends = None if timeout is None else time.monotonic() + timeout
     name = Path(source).name
     extra: dict[str, Any] = {"shutdown_kernel": "immediate", "extra_arguments": _KERNEL_ARGUMENTS}
     if ends is not None:
-        extra["timeout_func"] = lambda cell: _seconds_for_a_cell(ends - clock())
+        extra["timeout_func"] = lambda cell: _seconds_for_a_cell(ends - time.monotonic())
     try:
         notebook = papermill.execute_notebook(
             str(source),
@@ -146,7 +145,9 @@ def run_notebook(
     except PapermillExecutionError as error:
         raise _failure(error, name) from error
     except CellTimeoutError as error:
-        if ends is None or clock() < ends - 1:  # not the deadline: the output of a cell that had ended did not arrive
+        if (
+            ends is None or time.monotonic() < ends - 1
+        ):  # not the deadline: the output of a cell that had ended did not arrive
             raise _too_much(name, Path(output)) from error
         raise NotebookError(
             f"The deadline of {timeout:g} seconds passed while {name} was running: give it more (--timeout), "

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import json
+import os
 import re
 import tempfile
 import threading
@@ -28,14 +30,21 @@ from flowperf_helpers.errors import (
     TransportError,
 )
 from flowperf_helpers.report.digest import check_condition
+from flowperf_helpers.report.html import installed_browser, notebook_page, print_pdf
 from flowperf_helpers.report.memory import Memory, linked_weeks, marked_since, memory_part, page_before, remember
 from flowperf_helpers.report.run.archive import INDEX, Headlines, may_replace, read_headlines, series_of, update_archive
-from flowperf_helpers.report.run.checks import check_names, check_run, checked_week, notebook_parameters, typed_values
-from flowperf_helpers.report.run.deadline import Deadline
-from flowperf_helpers.report.run.delivery import Delivered, check_target, deliver, is_address, local_folder, workplace
+from flowperf_helpers.report.run.checks import check_names, check_run, checked_week
+from flowperf_helpers.report.run.delivery import (
+    Deadline,
+    Delivered,
+    check_target,
+    deliver,
+    is_address,
+    local_folder,
+    workplace,
+)
 from flowperf_helpers.report.run.execute import read_notebook, run_notebook, scrub_notebook, stock_notebook
-from flowperf_helpers.report.run.send import post
-from flowperf_helpers.report.run.targets import find_targets
+from flowperf_helpers.report.run.send import find_targets, post
 
 __all__ = ["NOTEBOOK", "Manifest", "file_names", "file_prefix", "run_weekly"]
 
@@ -153,8 +162,6 @@ def run_weekly(
     DeadlineError
         The deadline passed before, or after, the notebook ran (`NotebookError` with the same exit code while it ran).
     """
-    import os
-
     started = time.monotonic()
     if timeout is not None and not 1 <= timeout <= LONGEST_RUN:
         raise ArgumentError(f"The deadline is 1 to {LONGEST_RUN:,} seconds, not {timeout:g}: give another --timeout.")
@@ -172,10 +179,7 @@ def run_weekly(
         "allow_partial": allow_partial,
         "refresh": refresh,
     }
-    known = notebook_parameters(read_notebook(source), source=source.name)
-    further = typed_values(known, parameters or {}, environ=environ)
-    check_run(source, values, further, environ=environ)
-    values |= further
+    values = check_run(source, values, parameters or {}, environ=environ)
     try:
         check_names(account, values["integration"], values["conversion_metric"], seconds=deadline.left())
     except TransportError as error:
@@ -183,8 +187,6 @@ def run_weekly(
             raise
         raise DeadlineError(f"{deadline.error('names were being looked up')}: {_MORE_TIME}") from error
     if pdf:
-        from flowperf_helpers.report.html import installed_browser
-
         installed_browser()
     check_target(out, deadline=deadline)
     check_condition(send_if)
@@ -195,7 +197,8 @@ def run_weekly(
         listed = weeks is not None and deadline.hold(f"{out} did not answer", lambda: may_replace(out))
     earlier = series_of(weeks or {}, f"{prefix}-{account}")
     with workplace() as work, _lock(account, out, environ, deadline):
-        warming = threading.Thread(target=_warm_up, daemon=True)
+        # what makes the page is imported while the kernel works
+        warming = threading.Thread(target=importlib.import_module, args=("nbconvert.exporters",), daemon=True)
         warming.start()
         tell(f"running {source.name} for account {account}, week {values['week'] or 'last complete'}")
         bundle = work / "bundle"
@@ -203,17 +206,13 @@ def run_weekly(
         done = work / "executed.ipynb"
         try:
             executed = run_notebook(
-                source,
-                parameters={**values, "bundle": str(bundle)},
-                cwd=here,
-                output=done,
-                timeout=deadline.left(),
+                source, parameters={**values, "bundle": str(bundle)}, cwd=here, output=done, timeout=deadline.left(),
                 stderr=stderr,
-            )
+            )  # fmt: skip
         except NotebookError as failure:
-            raise _keep_failed(
-                failure, done, f"{prefix}-{account}-{values['week'] or 'latest'}", out, bundle
-            ) from failure
+            if done.is_file():
+                failure.path = _keep_failed(done, f"{prefix}-{account}-{values['week'] or 'latest'}", out, bundle)
+            raise
         warming.join(deadline.left())
         headline = _headline(bundle, source)
         for line in headline.get("log", []):
@@ -245,11 +244,6 @@ def _weeks(out: str | Path, tell: Callable[[str], None], deadline: Deadline) -> 
     except StorageError as error:
         tell(f"{error} Without them nothing is said about earlier weeks.")
         return None
-
-
-def _warm_up() -> None:
-    """Import what makes the page while the kernel works."""
-    import nbconvert.exporters  # noqa: F401
 
 
 @contextmanager
@@ -306,8 +300,8 @@ def _finish(
                 cell["source"] = re.sub(r"(?m)^bundle = .*$", 'bundle = ""', "".join(cell["source"]))
         mark = "SANDBOX: " if headline.get("sandbox") else ""
         title = f"{mark}{headline['account']['title']}, week {headline['week']}"
-        files["ipynb"] = _written(work / "report.ipynb", json.dumps(clean, indent=1, ensure_ascii=False) + "\n")
-        page = deadline.hold("the page was being made", lambda: _page(_remembered(clean, memory), title))
+        files["ipynb"] = _written(work / "report.ipynb", _as_text(clean))
+        page = deadline.hold("the page was being made", lambda: notebook_page(_remembered(clean, memory), title=title))
         alone = _written(work / PAGE, page)
         files["html"] = _written(work / "linked.html", linked_weeks(page, links))
         if pdf:
@@ -317,12 +311,6 @@ def _finish(
     except DeadlineError as error:
         kept = _keep(files, out, names, try_place=not sent)
         raise DeadlineError(f"{error}: {_MORE_TIME} What was made is in {_listed(kept)}.") from error
-
-
-def _page(clean: dict[str, Any], title: str) -> str:
-    from flowperf_helpers.report.html import notebook_page
-
-    return notebook_page(clean, title=title)
 
 
 def _written(path: Path, text: str) -> Path:
@@ -337,8 +325,6 @@ def _written(path: Path, text: str) -> Path:
 
 def _printed(page: Path, pdf: Path, deadline: Deadline) -> Path:
     """Print the page, for two minutes at most; the PDF is there when it is whole."""
-    from flowperf_helpers.report.html import print_pdf
-
     doing = "the PDF was being printed"
     deadline.check(doing)
     left = deadline.left()
@@ -372,9 +358,10 @@ def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
     html = memory_part(memory)
     if not html:
         return clean
-    shown = {"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}
-    since: dict[str, Any] = {"cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": ""}
-    since["outputs"] = [shown]
+    since: dict[str, Any] = {
+        "cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": "",
+        "outputs": [{"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}],
+    }  # fmt: skip
     cells = copy.deepcopy(clean["cells"])
     first = next((place for place, cell in enumerate(cells) if _is_on_the_page(cell)), len(cells) - 1)
     for output in cells[first].get("outputs", []):
@@ -385,26 +372,18 @@ def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
 
 
 def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
-    return (
-        cell["cell_type"] == "code"
-        and "notebook-only" not in cell["metadata"].get("tags", [])
-        and bool(cell["outputs"])
-    )
+    tags = cell["metadata"].get("tags", [])
+    return cell["cell_type"] == "code" and "notebook-only" not in tags and bool(cell["outputs"])
 
 
-def _keep_failed(failure: NotebookError, done: Path, stem: str, out: str | Path, bundle: Path) -> NotebookError:
-    """Keep the notebook as far as it got, without the machine in it, and name it."""
-    if not done.is_file():
-        return failure
+def _keep_failed(done: Path, stem: str, out: str | Path, bundle: Path) -> Path:
+    """Keep the notebook as far as it got, without the machine in it, and return where."""
     clean = scrub_notebook(read_notebook(done), forget={str(bundle): "", str(bundle.parent): ""})
     name = f"{stem}-FAILED.ipynb"
     kept = bundle.parent / name
-    kept.write_text(json.dumps(clean, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    place = _keep({"ipynb": kept}, out, {"ipynb": name})[0].path
-    return NotebookError(
-        str(failure),
-        path=place,
-        cause_name=failure.cause_name,
-        exit_code=failure.exit_code,
-        traceback=failure.traceback,
-    )
+    kept.write_text(_as_text(clean), encoding="utf-8")
+    return Path(_keep({"ipynb": kept}, out, {"ipynb": name})[0].path)
+
+
+def _as_text(notebook: Mapping[str, Any]) -> str:
+    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
