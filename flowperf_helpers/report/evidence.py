@@ -21,7 +21,7 @@ from flowperf_helpers.frames.columns import numbers, text_column
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS, running_tests, since_the_beginning
 from flowperf_helpers.stats.claims import MoneyWeeks, RateWeeks, SplitTest, sum_rows
-from flowperf_helpers.stats.rate_parts import bare, each_message_once, find_denominators, rate_rows
+from flowperf_helpers.stats.rate_parts import Columns, bare, each_message_once, find_denominators
 from flowperf_helpers.stats.usual_range import usual_range
 
 __all__ = ["GROWING", "KNOWN_WEEKS", "RATES", "Basis", "Evidence", "at_this_age", "gather", "week_ranges"]
@@ -269,7 +269,7 @@ class _Table:
             self.messages = messages
             codes = pd.MultiIndex.from_frame(messages).get_indexer(keys)
         known = codes >= 0
-        self._rows, self._weeks = rows[known], weeks
+        self._read, self._weeks = Columns(rows[known]), weeks
         self._place = codes[known] * weeks + (weeks - 1 - rows["ago"].to_numpy(dtype=np.int64)[known])
 
     def _sum(self, values: Floats) -> Floats:
@@ -278,11 +278,11 @@ class _Table:
         return np.asarray(total.reshape(-1, self._weeks), dtype=np.float64)
 
     def column(self, name: str) -> Floats:
-        return self._sum(numbers(self._rows, name))
+        return self._sum(self._read.numbers(name))
 
     def sums(self, rate: str, parts: Any) -> tuple[Floats, Floats]:
         """Successes and trials [message, week]; NaN where nothing was sent."""
-        top, bottom = (self._sum(v) for v in rate_rows(self._rows, rate, parts))
+        top, bottom = (self._sum(v) for v in self._read.rate_rows(rate, parts))
         return np.where(bottom > 0, top, np.nan), np.where(bottom > 0, bottom, np.nan)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from flowperf_helpers.frames.catalog import STATISTICS
@@ -77,23 +78,19 @@ def totals(frame: pd.DataFrame | None, by: Sequence[str] = ()) -> pd.DataFrame |
 
     if frame is None:
         return None
-    if by:
-        return roll_up(frame, by=list(by))
-    return roll_up(frame.assign(everything="all"), by=["everything"])
+    return roll_up(frame, by=list(by))
 
 
 def rate_counts(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
-    from flowperf_helpers.stats.rate_parts import find_denominators, sum_rate_parts
+    from flowperf_helpers.stats.rate_parts import Columns, each_message_once
 
-    parts = find_denominators(frame)
-    everything = frame.assign(everything="all")
-    found = {}
-    for rate in RATES:
-        if rate in parts and len(frame):
-            counts = sum_rate_parts(everything, rate, parts[rate], ["everything"], what=rate).counts
-            found[rate] = (float(counts["numerator"].iloc[0]), float(counts["denominator"].iloc[0]))
-    return found
+    if not len(frame):
+        return {}
+    read = Columns(each_message_once(frame, []))
+    everything = np.zeros(read.rows, dtype=np.intp)
+    sums = {rate: read.sums(rate, of, everything, 1) for rate, of in read.denominators(RATES).items()}
+    return {rate: (float(top[0]), float(bottom[0])) for rate, (top, bottom) in sums.items()}
 
 
 def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:

@@ -22,9 +22,10 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import carries, keep_names, numbers, require_columns
+from flowperf_helpers.frames.columns import keep_names, require_columns
 from flowperf_helpers.stats.rate_parts import (
     Codes,
+    Columns,
     Floats,
     Parts,
     bare,
@@ -32,7 +33,6 @@ from flowperf_helpers.stats.rate_parts import (
     find_denominators,
     group_rows,
     rows_of_both,
-    sum_parts,
 )
 
 __all__ = ["decompose"]
@@ -146,7 +146,8 @@ def _summed(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Return numerator and denominator per key, and the rows that were left out with the reason."""
     frame = each_message_once(frame, keys)
-    top, bottom = numbers(frame, parts.numerator), numbers(frame, parts.denominator)
+    read = Columns(frame)
+    top, bottom = read.numbers(parts.numerator), read.numbers(parts.denominator)
     negative = np.flatnonzero((top < 0) | (bottom < 0))
     if len(negative):
         raise ArgumentError(
@@ -154,7 +155,7 @@ def _summed(
             f"{parts.denominator}."
         )
     cases = {
-        f"{rate} means nothing on this channel": ~carries(frame, rate),
+        f"{rate} means nothing on this channel": ~read.carries(rate),
         f"{parts.denominator} is not known": np.isnan(bottom),
         f"{parts.numerator} is not known": np.isnan(top),
     }
@@ -167,7 +168,7 @@ def _summed(
     ]
     counted = frame[~out]
     codes, groups = group_rows(counted, keys)
-    above, below = sum_parts(counted, rate, parts, codes, len(groups))
+    above, below = Columns(counted).sums(rate, parts, codes, len(groups))
     index = pd.MultiIndex.from_frame(groups.astype("object"))
     return pd.DataFrame({"top": above, "bottom": below}, index=index), left_out
 

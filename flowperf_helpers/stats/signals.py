@@ -13,11 +13,10 @@ from flowperf_helpers.frames.columns import NAMES, keep_names, numbers, require_
 from flowperf_helpers.stats.control_charts import LEAST_INTERVALS, control_limits, intervals, overdispersion, usable
 from flowperf_helpers.stats.rate_parts import (
     Codes,
+    Columns,
     Floats,
     bare,
-    find_denominators,
     group_rows,
-    sum_parts,
     without_names,
 )
 from flowperf_helpers.stats.rates import p_values, q_values
@@ -237,10 +236,11 @@ def _changes(series: pd.DataFrame, rates: Sequence[str], last_days: int, unit: s
 
     The series of all rates are laid one after the other, each message of each rate a group of its own.
     """
-    parts = find_denominators(series, rates)
+    read = Columns(series)
+    parts = read.denominators(rates)
     table, message, rows = intervals(series, _WHO)
     messages = int(message.max(initial=-1)) + 1
-    both = [sum_parts(series, rate, parts[rate], rows, len(table)) for rate in parts]
+    both = [read.sums(rate, parts[rate], rows, len(table)) for rate in parts]
     x, n = (np.array([pair[side] for pair in both]).reshape(len(parts), len(table)) for side in (0, 1))
     use = usable(table, x, n) & (x <= n)
     which, place = np.nonzero(use)
