@@ -12,6 +12,7 @@ from flowperf_helpers.frames.columns import numbers, row_keys
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.evidence import RATES
 from flowperf_helpers.stats.data_quality import merge_answers
+from flowperf_helpers.stats.rate_parts import bare
 
 __all__ = [
     "RATES",
@@ -168,7 +169,7 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
             parts.append(split[kept].assign(flow_id=split["flow_id"], statistic=rate))
     if not parts:
         return pd.DataFrame(columns=[*columns, "is_gone"])
-    table = pd.concat(parts, ignore_index=True)
+    table = pd.concat(map(bare, parts), ignore_index=True)
     order = table["flow_id"].map({flow_id: i for i, flow_id in enumerate(rates)}).argsort(kind="stable")
     return table.iloc[order].reset_index(drop=True)
 

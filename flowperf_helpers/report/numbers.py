@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -21,6 +22,7 @@ from flowperf_helpers.report.findings import (
 )
 from flowperf_helpers.report.settling import Settling, settling
 from flowperf_helpers.report.tiles import Tile, make_tiles
+from flowperf_helpers.stats.rate_parts import bare
 
 __all__ = ["DETAILED_FLOWS", "WeekNumbers", "compute"]
 
@@ -104,6 +106,7 @@ def compute(answers: WeekData) -> WeekNumbers:
     """
     from flowperf_helpers.stats.signals import find_signals
 
+    given, answers = answers, _light(answers)
     current, weekly = answers.current, answers.weekly
     last_week = answers.window.bounds(answers.account["timezone"])[0]
     then = at_this_age(answers)
@@ -137,7 +140,7 @@ def compute(answers: WeekData) -> WeekNumbers:
     )
     earlier = measures.last_time_and_now(answers)
     return WeekNumbers(
-        answers=answers,
+        answers=given,
         claims=family.frame,
         weeks=week_ranges(evidence, family.scatter),
         family=family,
@@ -171,6 +174,14 @@ def compute(answers: WeekData) -> WeekNumbers:
         message_names=message_names,
         denominators=now.attrs.get("denominators", {}),
     )
+
+
+def _light(answers: WeekData) -> WeekData:
+    """Return the answers without the lists in their frames' ``attrs``: pandas copies those deeply at every step."""
+    frames: dict[str, Any] = {n: bare(frame) for n, frame in vars(answers).items() if isinstance(frame, pd.DataFrame)}
+    for name, frame in frames.items():
+        frame.attrs = {k: v for k, v in getattr(answers, name).attrs.items() if not isinstance(v, list)}
+    return replace(answers, **frames)
 
 
 def _rates_shown(flows: pd.DataFrame, signals: Sequence[Signal]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
@@ -18,12 +19,15 @@ from flowperf_helpers.report import measures, pictures
 from flowperf_helpers.report.tables import variations_table
 from flowperf_helpers.report.verdicts import EVENTS, Verdict, channel_word, message_name, quiet_line
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, WeekView
+from flowperf_helpers.stats.rate_parts import bare
 
 __all__ = ["Chart", "Evidence", "FlowRow", "MessageRow", "flow_rows", "total_row"]
 
 KLAVIYO = "https://www.klaviyo.com/flow/{}/edit"
 RATES = (("click_rate", "Click rate", "k"), ("spam_complaint_rate", "Complaint rate", "m"),
          ("open_rate", "opens", ""), ("unsubscribe_rate", "unsubscribes", ""))  # fmt: skip
+
+Split = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def flow_rows(view: WeekView) -> list[FlowRow]:
     status = flows["flow_status"].where(~flows["archived"].fillna(False).astype(bool), "archived")
     statuses = dict(zip(flows["flow_id"].astype(str), status.astype(str), strict=True))
     channels = _channels(numbers.answers.current)
-    evidence = _Evidence(view)
+    evidence = _Evidence(view, records)
     full = set(view.order[: view.detailed])
     shown = max(SHOWN_FLOWS, len(view.signals))
     rows = []
@@ -206,16 +210,23 @@ def total_row(view: WeekView) -> dict[str, Any]:
 class _Evidence:
     """Opened rows; what all of them need is computed once."""
 
-    def __init__(self, view: WeekView) -> None:
-        self.view, numbers = view, view.numbers
+    def __init__(self, view: WeekView, records: Mapping[str, Mapping[str, Any]]) -> None:
+        self.view, self.records, numbers = view, records, view.numbers
         weekly = numbers.answers.weekly
         usual_rows = weekly[weekly["interval_start"].isin(view.starts[-9:-1])]
         self.shown_rates = {flow_id: self._rate(flow_id) for flow_id in view.order[: view.detailed]}
         rates = {flow_id: rate.statistic if rate else "click_rate" for flow_id, rate in self.shown_rates.items()}
         split = measures.effects(usual_rows, numbers.answers.current, rates)
-        self.split = dict(list(split.groupby("flow_id", sort=False)))
-        table = numbers.messages
-        self.now = dict(list(table.groupby("flow_id", sort=False)))
+        parts = {str(name): split[name].to_numpy() for name in split if name != "statistic"}
+        self.split: dict[str, Split] = {
+            str(flow_id): {name: values[places] for name, values in parts.items()}
+            for flow_id, places in split.groupby("flow_id").indices.items()
+        }
+        shown = numbers.messages[numbers.messages["flow_id"].isin(rates)]
+        wanted = {"flow_id", "flow_message_id", "send_channel", "delivered", MONEY, *rates.values()}
+        self.now: dict[str, list[dict[str, Any]]] = {}
+        for message in bare(shown[[c for c in shown if c in wanted]]).to_dict("records"):
+            self.now.setdefault(message["flow_id"], []).append({str(name): value for name, value in message.items()})
         of_messages = view.claims[view.claims["kind"].eq("message")]
         keys = zip(of_messages["flow_message_id"], of_messages["statistic"], strict=True)
         self.usual = dict(zip(keys, of_messages["usual"], strict=True))
@@ -227,7 +238,7 @@ class _Evidence:
         found = view.signals.get(flow_id, [])
         rate = self.shown_rates[flow_id]
         statistic = rate.statistic if rate else "click_rate"
-        split = self.split.get(flow_id, pd.DataFrame())
+        split = self.split.get(flow_id, {})
         messages = self._messages(flow_id, statistic, split, rate)
         quiet = [
             line
@@ -248,18 +259,18 @@ class _Evidence:
         found = self.view.signals.get(flow_id, [])
         return next((v for v in found if v.statistic.endswith("rate") and v.kind != "split test"), None)
 
-    def _messages(self, flow_id: str, statistic: str, split: pd.DataFrame, rate: Verdict | None) -> list[MessageRow]:
-        view, table = self.view, self.now.get(flow_id)
-        if table is None:
-            return []
-        total = float(split["total_effect"].sum()) if len(split) else 0.0
-        effect = dict(zip(split["flow_message_id"], split["total_effect"], strict=True)) if len(split) else {}
-        earlier = dict(zip(split["flow_message_id"], split["rate_before"], strict=True)) if len(split) else {}
+    def _messages(self, flow_id: str, statistic: str, split: Split, rate: Verdict | None) -> list[MessageRow]:
+        view, table = self.view, self.now.get(flow_id, [])
+        total = float(np.nansum(split.get("total_effect", 0.0)))
+        effect, earlier = (
+            dict(zip(split["flow_message_id"], split[name], strict=True)) if split else {}
+            for name in ("total_effect", "rate_before")
+        )
         whole = view.claim("flow", flow_id, statistic) if len(table) == 1 else None
         names = view.numbers.message_names
         flow = view.numbers.names.get(flow_id, flow_id)
         rows = []
-        for row in table.to_dict("records"):
+        for row in table:
             message = str(row["flow_message_id"])
             share = effect.get(row["flow_message_id"], np.nan) / total if total else np.nan
             usual = self.usual.get((message, statistic), earlier.get(row["flow_message_id"], whole and whole["usual"]))
@@ -273,12 +284,12 @@ class _Evidence:
             ))  # fmt: skip
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
-    def _mix(self, split: pd.DataFrame, rate: Verdict | None) -> list[tuple[str, float, float, str, str]]:
-        if rate is None or not len(split):
+    def _mix(self, split: Split, rate: Verdict | None) -> list[tuple[str, float, float, str, str]]:
+        if rate is None or not split:
             return []
-        parts = [("Audience mix", float(split["mix_effect"].sum())),
-                 ("Messages’ own rate", float(split["within_effect"].sum())),
-                 ("Total", float(split["total_effect"].sum()))]  # fmt: skip
+        parts = [("Audience mix", float(np.nansum(split["mix_effect"]))),
+                 ("Messages’ own rate", float(np.nansum(split["within_effect"]))),
+                 ("Total", float(np.nansum(split["total_effect"])))]  # fmt: skip
         reach = max(abs(value) for _, value in parts) or 1.0
         complaint = rate.statistic in ("spam_complaint_rate", "unsubscribe_rate")
         return [
@@ -332,11 +343,9 @@ class _Evidence:
 
     def _facts(self, flow_id: str) -> list[tuple[str, str]]:
         """The numbers that a phone's row leaves out."""
-        record = self.view.numbers.flows
-        row = record[record["flow_id"].astype(str) == flow_id]
-        if not len(row):
+        got = self.records.get(flow_id)
+        if got is None:
             return []
-        got = row.iloc[0]
         low, high = self.view.usual(flow_id, MONEY)
         usual = MISSING
         if np.isfinite(low):

@@ -15,6 +15,7 @@ import pandas as pd
 from flowperf_helpers.frames.formats import clean_name
 from flowperf_helpers.plots.tables import frame_columns, money_format, sheet_format
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, WeekView
+from flowperf_helpers.stats.rate_parts import bare
 
 __all__ = ["workbook"]
 
@@ -61,7 +62,7 @@ def workbook(
         pen = _Pen(book, title, currency, view)
         if view is not None:
             pen.week(view)
-        for name, frame in tables.items():
+        for name, frame in ((name, bare(frame)) for name, frame in tables.items()):
             described = [sheet_format(column, currency) for column in frame_columns(frame)]
             columns = [(str(c), v, f) for (c, v), f in zip(frame.items(), described, strict=True)]
             names = [number for number, head in enumerate(frame.columns[:2]) if str(head).endswith("_name")]
