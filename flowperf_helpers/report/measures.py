@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -106,11 +106,9 @@ def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
     return float(counts[carries].sum()), float(counts.sum())
 
 
-def _behind(frame: pd.DataFrame, rate: str) -> pd.DataFrame:
-    """A frame with one rate and its parts: denominators are inferred for every rate that a frame has."""
-    entry = STATISTICS[rate]
-    wanted = {rate, *entry.numerators, *entry.denominators}
-    return frame[[c for c in frame.columns if c in wanted or c not in STATISTICS]]
+def _with_only(frame: pd.DataFrame, statistics: Collection[str]) -> pd.DataFrame:
+    """A frame without the other statistics, which would be carried through every step."""
+    return bare(frame)[[c for c in frame.columns if c in statistics or c not in STATISTICS]]
 
 
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
@@ -158,18 +156,19 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
         if before is None:
             break
         wanted = [flow_id for flow_id, of in rates.items() if of == rate]
-        sides = [_behind(f[f["flow_id"].isin(wanted)], rate) for f in (before, after)]
+        counted = {rate, *STATISTICS[rate].numerators, *STATISTICS[rate].denominators}
+        sides = [_with_only(f, counted) for f in (before, after)]
+        sides = [f.loc[f["flow_id"].isin(wanted), f.columns != "flow_name"] for f in sides]
         both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
         messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()
         count = messages["flow_id"].value_counts()
         several = [flow_id for flow_id in wanted if flow_id in both and count[flow_id] > 1]
         if several:
             split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
-            kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
-            parts.append(split[kept].assign(flow_id=split["flow_id"], statistic=rate))
+            parts.append(bare(split).drop(columns="flow_id").assign(flow_id=split["flow_id"], statistic=rate))
     if not parts:
         return pd.DataFrame(columns=[*columns, "is_gone"])
-    table = pd.concat(map(bare, parts), ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
     order = table["flow_id"].map({flow_id: i for i, flow_id in enumerate(rates)}).argsort(kind="stable")
     return table.iloc[order].reset_index(drop=True)
 
@@ -206,6 +205,7 @@ def flow_names(answers: WeekData) -> dict[str, str]:
 
 # What a report says beside its numbers: what has none and why, what changed afterwards, what is still to come.
 
+RESTATED = ("delivered", "opens_unique", "clicks_unique", "conversions", "conversion_value")
 LEAST_CHANGE = 0.005
 """Restatements smaller than this fraction are counted, not listed."""
 
@@ -252,7 +252,9 @@ def restated(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
     if not len(before):
         return pd.DataFrame()
-    found = restatements(pd.concat([before, now], ignore_index=True), statistics=_restated_statistics(now))
+    found = restatements(
+        pd.concat([before, now], ignore_index=True), statistics=[name for name in RESTATED if name in now]
+    )
     found = found[_beyond(found["before"], found["change"])]
     return found.sort_values(["interval_start", "statistic"], ascending=[False, True]).reset_index(drop=True)
 
@@ -271,7 +273,7 @@ def restated_weeks(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     both = before.merge(now, on=[k for k in row_keys(now) if k in before], suffixes=("_before", ""))
     parts = []
-    for name in _restated_statistics(now):
+    for name in [name for name in RESTATED if name in now]:
         pair = both[["interval_start"]].assign(before=numbers(both, f"{name}_before"), after=numbers(both, name))
         pair = pair.dropna().assign(messages=lambda rows: rows["before"] != rows["after"])
         parts.append(pair.groupby("interval_start", as_index=False).sum().assign(statistic=name))
@@ -283,11 +285,15 @@ def restated_weeks(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 
 def last_time_and_now(answers: WeekData) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Weeks before this one: each message as it was last answered on an earlier day, and as it is answered now."""
+    """Weeks before this one: each message as it was last answered on an earlier day, and as it is answered now.
+
+    Of the statistics they have those that restatements are looked for in.
+    """
     history, weekly = answers.history, answers.weekly
     if not len(history) or not len(weekly) or "interval_end" not in history:
         return history.iloc[:0], weekly.iloc[:0]
     asked = pd.Timestamp(weekly.attrs.get("fetched_at") or answers.account["asked_at"])
+    history, weekly = (_with_only(frame, {*RESTATED, "recipients"}) for frame in (history, weekly))
     now = merge_answers(weekly.assign(fetched_at=asked.tz_convert("UTC"), query="now"))
     now = now[now["interval_start"] < answers.window.bounds(answers.account["timezone"])[0]]
     earlier = history["fetched_at"] < asked.tz_convert(answers.account["timezone"]).normalize()
@@ -297,11 +303,6 @@ def last_time_and_now(answers: WeekData) -> tuple[pd.DataFrame, pd.DataFrame]:
     bounds = ["interval_start", "interval_end"]
     same = pd.MultiIndex.from_frame(before[bounds]).isin(pd.MultiIndex.from_frame(now[bounds]))
     return before[same], now
-
-
-def _restated_statistics(now: pd.DataFrame) -> list[str]:
-    wanted = ("delivered", "opens_unique", "clicks_unique", "conversions", "conversion_value")
-    return [name for name in wanted if name in now]
 
 
 def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:

@@ -98,8 +98,8 @@ class _Pen:
         for number, (head, values, pattern) in enumerate(columns):
             sheet.write_string(top, number, _text(head), self.head)
             # the column's format is that of its cells: an empty cell needs none of its own
-            sheet.set_column(number, number, _width(head, values), self.looks(pattern))
             write, lines, cells = _cells(sheet, values)
+            sheet.set_column(number, number, _width(head, values, cells), self.looks(pattern))
             for line, cell in zip(lines, cells, strict=True):
                 write(top + line, number, cell)
         return sheet
@@ -239,10 +239,10 @@ class _Pen:
         return chart
 
 
-def _width(column: str, values: pd.Series) -> float:
+def _width(column: str, values: pd.Series, cells: list[Any]) -> float:
     if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
         return max(11, min(len(column) + 2, 18))
-    longest = int(values.dropna().astype(str).str.len().max() or 0) if values.notna().any() else 0
+    longest = max((len(str(cell)) for cell in cells), default=0)
     return max(10, min(max(longest, len(column)) + 2, 60))
 
 
