@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from flowperf_helpers.frames.columns import numbers, row_keys
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.evidence import RATES
 from flowperf_helpers.stats.data_quality import merge_answers
-from flowperf_helpers.stats.rate_parts import bare
+from flowperf_helpers.stats.rate_parts import bare, with_only
 
 __all__ = [
     "RATES",
@@ -106,11 +106,6 @@ def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
     return float(counts[carries].sum()), float(counts.sum())
 
 
-def _with_only(frame: pd.DataFrame, statistics: Collection[str]) -> pd.DataFrame:
-    """A frame without the other statistics, which would be carried through every step."""
-    return bare(frame)[[c for c in frame.columns if c in statistics or c not in STATISTICS]]
-
-
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
     """Numbers of the week per group, and the counts and money of the week before beside them (``…_before``)."""
     now = totals(after, by)
@@ -157,7 +152,7 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
             break
         wanted = [flow_id for flow_id, of in rates.items() if of == rate]
         counted = {rate, *STATISTICS[rate].numerators, *STATISTICS[rate].denominators}
-        sides = [_with_only(f, counted) for f in (before, after)]
+        sides = [with_only(f, counted) for f in (before, after)]
         sides = [f.loc[f["flow_id"].isin(wanted), f.columns != "flow_name"] for f in sides]
         both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
         messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()
@@ -293,7 +288,7 @@ def last_time_and_now(answers: WeekData) -> tuple[pd.DataFrame, pd.DataFrame]:
     if not len(history) or not len(weekly) or "interval_end" not in history:
         return history.iloc[:0], weekly.iloc[:0]
     asked = pd.Timestamp(weekly.attrs.get("fetched_at") or answers.account["asked_at"])
-    history, weekly = (_with_only(frame, {*RESTATED, "recipients"}) for frame in (history, weekly))
+    history, weekly = (with_only(frame, {*RESTATED, "recipients"}) for frame in (history, weekly))
     now = merge_answers(weekly.assign(fetched_at=asked.tz_convert("UTC"), query="now"))
     now = now[now["interval_start"] < answers.window.bounds(answers.account["timezone"])[0]]
     earlier = history["fetched_at"] < asked.tz_convert(answers.account["timezone"]).normalize()

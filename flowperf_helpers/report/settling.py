@@ -12,6 +12,7 @@ import pandas as pd
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.columns import numbers
 from flowperf_helpers.report.data import WeekData
+from flowperf_helpers.stats.rate_parts import with_only
 
 if TYPE_CHECKING:
     from flowperf_helpers.stats.week_forecast import WeekForecast
@@ -64,13 +65,12 @@ def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
     empty = pd.DataFrame(columns=["age_days", "share", "low", "high", "days_behind"])
     if not open_days:
         return Settling(0, empty, so_far, so_far, so_far, so_far, "", "Every day is older than the attribution window.")
-    history = _daily(answers.history)
+    history, window = _daily(answers.history), answers.account["attribution_days"]
     curve = empty
     if len(history):
-        window = answers.account["attribution_days"]
         curve = completeness_curve(history, statistic="conversions", attribution_days=window)
     note = str(curve.attrs.get("note") or "")
-    ahead = _whole_week(answers, then)
+    ahead = _whole_week(answers, then, _grown_late(history, window))
     if ahead is None and curve["share"].notna().any() and so_far is not None:
         ahead = _by_days(days, history, curve)
     if ahead is None:
@@ -85,21 +85,22 @@ def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
     return Settling(open_days, curve, ahead.seen, ahead.final, ahead.low, ahead.high, sentence, note)
 
 
-def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
+def _whole_week(answers: WeekData, then: pd.DataFrame, grown_late: tuple[float, float]) -> WeekForecast | None:
     """The week's forecast from earlier weeks at the same age, or a warning; None where too few are known."""
     from flowperf_helpers.stats.week_forecast import LEAST_WEEKS, forecast_week
 
-    weekly = answers.weekly[~answers.weekly["is_provisional"].fillna(False).astype(bool)]
+    weekly = with_only(answers.weekly, ["conversions"])
+    weekly = weekly[~weekly["is_provisional"].fillna(False).astype(bool)]
     if not len(then) or not len(weekly) or answers.partial:
         return None
-    both = sorted(set(then["interval_start"]) & set(weekly["interval_start"]))
+    both = sorted(set(then["interval_start"].unique()) & set(weekly["interval_start"].unique()))
     flows = sorted(set(answers.current["flow_id"]))
     recipients = float(np.nansum(numbers(answers.current, "recipients")))
     if len(both) < LEAST_WEEKS or not recipients:
         return None
 
     def sums(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-        known = frame.assign(value=numbers(frame, column))
+        known = frame[["interval_start", "flow_id"]].assign(value=numbers(frame, column))
         table = known.pivot_table(index="interval_start", columns="flow_id", values="value", aggfunc="sum")
         return table.reindex(index=both, columns=flows).fillna(0.0)
 
@@ -107,19 +108,18 @@ def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
     return forecast_week(
         sums(then, "conversions"), sums(weekly, "conversions"), now.reindex(flows),
         recipients_before=sums(then, "recipients").sum(axis=1),
-        recipients=recipients, grown_late=_grown_late(answers),
+        recipients=recipients, grown_late=grown_late,
     )  # fmt: skip
 
 
-def _grown_late(answers: WeekData) -> tuple[float, float]:
+def _grown_late(days: pd.DataFrame, window: int) -> tuple[float, float]:
     """Conversions that days gained after the attribution window that is assumed, and what they had before."""
     from flowperf_helpers.stats.week_forecast import late_growth
 
-    days = _daily(answers.history)
     if not len(days):
         return 0.0, 0.0
     age = (days["fetched_at"] - days["interval_end"]).dt.total_seconds() / 86_400
-    late = days[age >= answers.account["attribution_days"]].sort_values("fetched_at", kind="stable")
+    late = days[age >= window].sort_values("fetched_at", kind="stable")
     keys = [
         c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel", "interval_start") if c in late
     ]
@@ -177,4 +177,5 @@ def _ahead(days: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame | None:
 def _daily(history: pd.DataFrame) -> pd.DataFrame:
     if not len(history) or "interval_end" not in history:
         return history.iloc[:0]
+    history = with_only(history, ["conversions"])
     return history[(history["interval_end"] - history["interval_start"]) <= timedelta(hours=26)]

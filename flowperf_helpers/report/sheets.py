@@ -258,6 +258,8 @@ def _cells(sheet: Any, values: pd.Series) -> tuple[Callable[..., Any], list[int]
     else:
         known = values.notna().to_numpy()
         write, found = functools.partial(_write, sheet), values[known].tolist()
+        if isinstance(values.dtype, pd.StringDtype):
+            write, found = sheet.write_string, [_text(text) for text in found]
     return write, (np.flatnonzero(known) + 1).tolist(), found
 
 

@@ -6,7 +6,7 @@ the rate, the count and both candidates tells: only the true one gives the count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache, partial
 from itertools import product
@@ -39,6 +39,7 @@ __all__ = [
     "parts_of",
     "sum_groups",
     "sum_rate_parts",
+    "with_only",
 ]
 
 TAGS = ("tag_id", "tag_name")
@@ -240,6 +241,11 @@ def bare(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy(deep=False)
     frame.attrs = {}
     return frame
+
+
+def with_only(frame: pd.DataFrame, statistics: Collection[str]) -> pd.DataFrame:
+    """Return the frame, bare, without the other statistics, which would be carried through every step."""
+    return bare(frame)[[c for c in frame.columns if c in statistics or c not in STATISTICS]]
 
 
 def group_rows(frame: pd.DataFrame, by: Sequence[str], *, sort: bool = False) -> tuple[Codes, pd.DataFrame]:
