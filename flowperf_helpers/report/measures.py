@@ -293,11 +293,10 @@ def last_time_and_now(answers: WeekData) -> tuple[pd.DataFrame, pd.DataFrame]:
     now = now[now["interval_start"] < answers.window.bounds(answers.account["timezone"])[0]]
     earlier = history["fetched_at"] < asked.tz_convert(answers.account["timezone"]).normalize()
     whole = ~history["is_partial"].fillna(False).astype(bool)
-    before = history[earlier & whole].sort_values("fetched_at", kind="stable")
-    before = before.drop_duplicates([k for k in row_keys(now) if k in before], keep="last")
-    bounds = ["interval_start", "interval_end"]
+    before, bounds = history[earlier & whole], ["interval_start", "interval_end"]
     same = pd.MultiIndex.from_frame(before[bounds]).isin(pd.MultiIndex.from_frame(now[bounds]))
-    return before[same], now
+    before = before[same].sort_values("fetched_at", kind="stable")
+    return before.drop_duplicates([k for k in row_keys(now) if k in before], keep="last"), now
 
 
 def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:

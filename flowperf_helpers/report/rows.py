@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -320,13 +321,19 @@ class _Evidence:
             f"{label} of {name} over {len(values)} weeks; {percent_text(values[-1])} this week. {usual}",
         )  # fmt: skip
 
+    @cached_property
+    def _sends(self) -> tuple[pd.DataFrame, list[pd.Timestamp]]:
+        """Recipients by flow, and the last 42 days up to the week's end."""
+        answers = self.view.numbers.answers
+        sends = bare(answers.daily)[["flow_id", "interval_start", "recipients"]]
+        days = sorted(sends["interval_start"].unique())
+        end = answers.window.bounds(sends["interval_start"].dt.tz)[1]
+        days = [day for day in days if day <= end][-42:]
+        return sends[sends["interval_start"].isin(days)], days
+
     def _days(self, flow_id: str, name: str) -> Chart | None:
-        daily = self.view.numbers.answers.daily
-        daily = daily[
-            daily["interval_start"] <= self.view.numbers.answers.window.bounds(daily["interval_start"].dt.tz)[1]
-        ]
-        days = sorted(daily["interval_start"].unique())[-42:]
-        rows = daily[daily["flow_id"] == flow_id].groupby("interval_start")["recipients"].sum()
+        sends, days = self._sends
+        rows = sends[sends["flow_id"] == flow_id].groupby("interval_start")["recipients"].sum()
         values = rows.reindex(days).astype(float).fillna(0.0).to_numpy()
         if not len(values):
             return None

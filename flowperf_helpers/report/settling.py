@@ -119,12 +119,12 @@ def _grown_late(days: pd.DataFrame, window: int) -> tuple[float, float]:
     if not len(days):
         return 0.0, 0.0
     age = (days["fetched_at"] - days["interval_end"]).dt.total_seconds() / 86_400
-    late = days[age >= window].sort_values("fetched_at", kind="stable")
     keys = [
-        c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel", "interval_start") if c in late
+        c for c in ("conversion_metric_id", "flow_id", "flow_message_id", "send_channel", "interval_start") if c in days
     ]
+    late = days.loc[age >= window, [*keys, "fetched_at", "conversions"]].sort_values("fetched_at", kind="stable")
     first, last = (late.drop_duplicates(keys, keep=which) for which in ("first", "last"))
-    pair = first[[*keys, "conversions"]].merge(last[[*keys, "conversions"]], on=keys, suffixes=("_first", ""))
+    pair = first.merge(last, on=keys, suffixes=("_first", ""))
     return late_growth(numbers(pair, "conversions_first"), numbers(pair, "conversions"))
 
 
