@@ -21,8 +21,8 @@ from flowperf_helpers.frames.columns import numbers, text_column
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS, running_tests, since_the_beginning
 from flowperf_helpers.stats.claims import MoneyWeeks, RateWeeks, SplitTest, sum_rows
+from flowperf_helpers.stats.overdispersion import usual_range
 from flowperf_helpers.stats.rate_parts import Columns, bare, each_message_once, find_denominators
-from flowperf_helpers.stats.usual_range import usual_range
 
 __all__ = ["GROWING", "KNOWN_WEEKS", "RATES", "Basis", "Evidence", "at_this_age", "gather", "week_ranges"]
 
