@@ -74,7 +74,9 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     by = [by] if isinstance(by, str) else list(by)
     keys = without_names(by)
     require_columns(series, [*by, "interval_start", "recipients"], "stopped_flows")
-    attrs, series = dict(series.attrs), bare(series)
+    names, attrs = keep_names(series, keys), dict(series.attrs)
+    wanted = {*keys, *names, "interval_start", "recipients", "is_partial"}
+    series = bare(series)[[c for c in series.columns if c in wanted]]
     if "is_partial" in series.columns:
         series = series[~series["is_partial"].to_numpy(dtype=bool)]
     labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
@@ -99,7 +101,7 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     stopped = (sending >= LEAST_SENDING) & (silent >= needed)
     found = found[stopped].reset_index(drop=True)
     silent, active, needed = silent[stopped], active[stopped], needed[stopped]
-    named = series.loc[series[keys[-1]].isin(found[keys[-1]]), [*keys, *keep_names(series, keys)]]
+    named = series.loc[series[keys[-1]].isin(found[keys[-1]]), [*keys, *names]]
     last_known = named.drop_duplicates(keys, keep="last")
     result = found[keys].merge(last_known, on=keys, how="left")
     result["last_sent"] = labels[found["last"]]
