@@ -23,6 +23,10 @@ from flowperf_helpers.sandbox import SANDBOX_NOW
 MOMENTS = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?(\.\d+)?(\+\d\d:\d\d)?")
 SPENT = {"made_at", "asked_at", "requests", "log"}
 """Of the headline: when it was made, and which answers were on disk already."""
+SPENT_WORDS = re.compile(
+    r"(?<=Report requests spent</dt><dd><bdi>)\d|\d(?= requests, )|(?<= rows )(asked, \d requests|from the store)"
+)
+"""Of the page: the same."""
 
 
 def said(home: Path, *, minutes: int = 0, **wanted: str) -> str:
@@ -33,7 +37,7 @@ def said(home: Path, *, minutes: int = 0, **wanted: str) -> str:
     sections = [report.first_screen(), report.flow_sections(), report.notes()]
     frames = [report.settling.curve.to_csv(), report.restated.to_csv(index=False)]
     text = MOMENTS.sub("", json.dumps(headline, indent=0) + "\n".join([s.html for s in sections] + frames))
-    return re.sub(r"\b\d(?= requests, )|(?<=Report requests spent</dt><dd><bdi>)\d", "", text)
+    return SPENT_WORDS.sub("", text)
 
 
 def notebook_04(home: Path) -> None:

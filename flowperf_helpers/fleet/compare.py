@@ -22,8 +22,7 @@ from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import require_columns
 from flowperf_helpers.frames.formats import count_text, percent_text, statistic_label
 from flowperf_helpers.stats.multiple_testing import correct
-from flowperf_helpers.stats.outliers import LEAST_ROWS, find_outliers
-from flowperf_helpers.stats.ranking import shrunken_ranking
+from flowperf_helpers.stats.ranking import LEAST_ROWS, find_outliers, shrunken_ranking
 
 __all__ = [
     "COMPARED_RATES", "LEAST_EVENTS", "LEAST_WEEKS", "VERDICTS", "benchmark_rates", "compare_accounts",

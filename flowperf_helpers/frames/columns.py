@@ -19,6 +19,7 @@ __all__ = [
     "COUNTS",
     "NAMES",
     "TIMES",
+    "carried",
     "carries",
     "group_keys",
     "groupings_of",
@@ -121,11 +122,16 @@ def numbers(frame: pd.DataFrame, name: str) -> npt.NDArray[np.float64]:
 
 def carries(frame: pd.DataFrame, statistic: str) -> npt.NDArray[np.bool_]:
     """Rows whose channel gives a statistic a meaning; all of them where the frame has no channel."""
+    return carried(frame)(statistic)
+
+
+def carried(frame: pd.DataFrame) -> Callable[[str], npt.NDArray[np.bool_]]:
+    """`carries` of a frame for many statistics: its channels are read once."""
     if "send_channel" not in frame.columns:
-        return np.ones(len(frame), dtype=bool)
+        return lambda statistic: np.ones(len(frame), dtype=bool)
     codes, channels = pd.factorize(frame["send_channel"])
-    known = np.array([has_meaning(statistic, str(c)) for c in channels] + [True], dtype=bool)
-    return np.asarray(known[codes], dtype=bool)
+    names = [str(channel) for channel in channels]
+    return lambda statistic: np.array([*(has_meaning(statistic, name) for name in names), True], dtype=bool)[codes]
 
 
 def keep_names(frame: pd.DataFrame, by: Sequence[str]) -> list[str]:

@@ -284,8 +284,9 @@ _SHARES = ("rate", "share", "probability", "low", "high", "mix_effect", "within_
 
 
 def _kind_of(bare: str, values: pd.Series) -> str:
-    dtype, known = values.dtype, values.dropna()
+    dtype = values.dtype
     if pd.api.types.is_datetime64_any_dtype(dtype):
+        known = values.dropna()
         return "date" if len(known) and (known == known.dt.normalize()).all() else "time"
     if pd.api.types.is_bool_dtype(dtype):
         return "flag"
@@ -297,7 +298,9 @@ def _kind_of(bare: str, values: pd.Series) -> str:
         return "points"
     if bare in _SHARES or bare.startswith(("share_", "probability_")):
         return "share"
-    is_broken = pd.api.types.is_float_dtype(dtype) and formats.unit_of(bare) == "count" and not (known % 1 == 0).all()
+    is_broken = (
+        pd.api.types.is_float_dtype(dtype) and formats.unit_of(bare) == "count" and (values.dropna() % 1 != 0).any()
+    )
     return "decimal" if is_broken else "statistic"
 
 

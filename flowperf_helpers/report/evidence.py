@@ -22,8 +22,8 @@ from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import TEST_WEEKS, running_tests, since_the_beginning
 from flowperf_helpers.stats.claims import MoneyWeeks, RateWeeks, SplitTest, sum_rows
 from flowperf_helpers.stats.conversion_lag import at_equal_age
-from flowperf_helpers.stats.rate_parts import bare, each_message_once, find_denominators, rate_rows
-from flowperf_helpers.stats.usual_range import usual_range
+from flowperf_helpers.stats.overdispersion import usual_range
+from flowperf_helpers.stats.rate_parts import Columns, bare, each_message_once, find_denominators, with_only
 
 __all__ = ["GROWING", "KNOWN_WEEKS", "RATES", "Basis", "Evidence", "at_this_age", "days_of", "gather", "week_ranges"]
 
@@ -46,6 +46,8 @@ WEEK_COLUMNS = ["flow_id", "statistic", "interval_start", "value", "low", "high"
 MOVED_DAYS = 1.0
 """Sends whose mean day moved by more are not of the same age at the same age of the week."""
 
+_SUMMED = ("delivered", "recipients", "conversions", "conversion_value")
+_COUNTED = {*RATES, *_SUMMED, *(part for r in RATES for part in STATISTICS[r].numerators + STATISTICS[r].denominators)}
 _MESSAGE = ["flow_id", "flow_message_id", "send_channel"]
 _WEEK = pd.Timedelta(days=7)
 
@@ -144,10 +146,10 @@ def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
         the store does not tell.
     """
     start = answers.window.bounds(answers.account["timezone"])[0]
-    weekly = answers.weekly.assign(ago=_weeks_before(answers.weekly["interval_start"], start))
+    weekly = with_only(answers.weekly, _COUNTED).assign(ago=_weeks_before(answers.weekly["interval_start"], start))
     weekly = weekly[(weekly["ago"] >= 1) & (weekly["ago"] < KNOWN_WEEKS) & ~weekly["is_partial"].astype(bool)]
-    rows = _stacked([bare(weekly), bare(answers.current).assign(ago=0, is_provisional=False)])
-    parts = find_denominators(rows, [r for r in (*RATES, "revenue_per_recipient") if r in STATISTICS])
+    rows = _stacked([weekly, with_only(answers.current, _COUNTED).assign(ago=0, is_provisional=False)])
+    parts = find_denominators(rows, RATES)
     table = _Table(rows, KNOWN_WEEKS)
     unsettled = _unsettled(answers, weekly)
     alike, others, basis = _alike(answers, same_age, start, unsettled, table.messages)
@@ -162,7 +164,7 @@ def gather(answers: WeekData, same_age: pd.DataFrame) -> Evidence:
     flows, flow = np.unique(table.messages["flow_id"].to_numpy(dtype=object).astype(str), return_inverse=True)
     counts = {
         name: sum_rows(table.column(name), flow, len(flows))
-        for name in ("delivered", "recipients", "conversions", "conversion_value") if name in rows
+        for name in _SUMMED if name in rows
     }  # fmt: skip
     watched = rows[(rows["ago"] < TEST_WEEKS).to_numpy()]
     rated = {rate: parts[rate] for rate in RATES if rate in parts}
@@ -275,7 +277,7 @@ class _Table:
             self.messages = messages
             codes = pd.MultiIndex.from_frame(messages).get_indexer(keys)
         known = codes >= 0
-        self._rows, self._weeks = rows[known], weeks
+        self._read, self._weeks = Columns(rows[known]), weeks
         self._place = codes[known] * weeks + (weeks - 1 - rows["ago"].to_numpy(dtype=np.int64)[known])
 
     def _sum(self, values: Floats) -> Floats:
@@ -284,11 +286,11 @@ class _Table:
         return np.asarray(total.reshape(-1, self._weeks), dtype=np.float64)
 
     def column(self, name: str) -> Floats:
-        return self._sum(numbers(self._rows, name))
+        return self._sum(self._read.numbers(name))
 
     def sums(self, rate: str, parts: Any) -> tuple[Floats, Floats]:
         """Successes and trials [message, week]; NaN where nothing was sent."""
-        top, bottom = (self._sum(v) for v in rate_rows(self._rows, rate, parts))
+        top, bottom = (self._sum(v) for v in self._read.rate_rows(rate, parts))
         return np.where(bottom > 0, top, np.nan), np.where(bottom > 0, bottom, np.nan)
 
 
@@ -320,14 +322,14 @@ def _alike(
     if not unsettled:
         return None, None, Basis()
     if len(same_age):
-        then = same_age.assign(ago=_weeks_before(same_age["interval_start"], start))
+        then = with_only(same_age, _COUNTED).assign(ago=_weeks_before(same_age["interval_start"], start))
         then = then[(then["ago"] >= 1) & (then["ago"] <= 8)]
         weeks = then["ago"].nunique()
         if weeks >= LEAST_SNAPSHOTS:
-            rows = _stacked([bare(then), bare(answers.current).assign(ago=0)])
+            rows = _stacked([then, with_only(answers.current, _COUNTED).assign(ago=0)])
             odd = pd.MultiIndex.from_frame(rows[_MESSAGE]).isin(_sent_on_other_days(answers.daily, start))
             return _Table(rows[~odd], 9, messages), _Table(rows, 9, messages), Basis("same age", 7, int(weeks))
-    daily = bare(answers.daily)
+    daily = with_only(answers.daily, _COUNTED)
     days = _days_after(daily, start)
     open_days = daily["is_provisional"].fillna(False).to_numpy(bool) | daily["is_partial"].fillna(False).to_numpy(bool)
     here = (days >= 0) & (days < 7)

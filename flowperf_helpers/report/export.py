@@ -246,9 +246,10 @@ def tables(numbers: WeekNumbers) -> dict[str, pd.DataFrame]:
 def files(numbers: WeekNumbers) -> dict[str, bytes]:
     """The data files of a report by their names, not written anywhere."""
     currency = numbers.answers.account["currency"]
+    view = getattr(numbers, "view", None) or WeekView(numbers)  # a report has read its numbers for the page already
     return {
         "data.parquet": _parquet(tidy(numbers.answers)),
-        "data.xlsx": sheets.workbook(tables(numbers), title(numbers.answers), currency, WeekView(numbers)),
+        "data.xlsx": sheets.workbook(tables(numbers), title(numbers.answers), currency, view),
         "headline.json": json_bytes(headline(numbers)),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from flowperf_helpers.frames import formats
@@ -16,7 +17,7 @@ from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.evidence import RATES
 from flowperf_helpers.stats.data_quality import coverage_table, merge_answers, reconcile, restatements
 from flowperf_helpers.stats.decomposition import decompose
-from flowperf_helpers.stats.rate_parts import find_denominators, sum_rate_parts
+from flowperf_helpers.stats.rate_parts import Columns, bare, each_message_once, with_only
 from flowperf_helpers.stats.rates import rate_interval
 from flowperf_helpers.stats.rollup import roll_up
 
@@ -64,19 +65,17 @@ def before_at_equal_age(answers: WeekData, then: pd.DataFrame) -> tuple[pd.DataF
 
 def totals(frame: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Counts summed and rates rebuilt, over everything or per group."""
-    return roll_up(frame if by else frame.assign(everything="all"), by=list(by) or ["everything"])
+    return roll_up(frame, by=list(by))
 
 
 def rate_counts(frame: pd.DataFrame) -> dict[str, tuple[float, float]]:
     """Successes and trials of each rate over all rows that carry it; rates without their counts are left out."""
-    parts = find_denominators(frame)
-    everything = frame.assign(everything="all")
-    found = {}
-    for rate in RATES:
-        if rate in parts and len(frame):
-            counts = sum_rate_parts(everything, rate, parts[rate], ["everything"], what=rate).counts
-            found[rate] = (float(counts["numerator"].iloc[0]), float(counts["denominator"].iloc[0]))
-    return found
+    if not len(frame):
+        return {}
+    read = Columns(each_message_once(frame, []))
+    everything = np.zeros(read.rows, dtype=np.intp)
+    sums = {rate: read.sums(rate, of, everything, 1) for rate, of in read.denominators(RATES).items()}
+    return {rate: (float(top[0]), float(bottom[0])) for rate, (top, bottom) in sums.items()}
 
 
 def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
@@ -89,13 +88,6 @@ def conversions_with_value(frame: pd.DataFrame) -> tuple[float, float]:
         money = frame["conversion_value"].groupby(frame["conversion_metric_id"], dropna=False).transform("sum")
         carries &= money != 0
     return float(counts[carries].sum()), float(counts.sum())
-
-
-def _behind(frame: pd.DataFrame, rate: str) -> pd.DataFrame:
-    """A frame with one rate and its parts: denominators are inferred for every rate that a frame has."""
-    entry = STATISTICS[rate]
-    wanted = {rate, *entry.numerators, *entry.denominators}
-    return frame[[c for c in frame.columns if c in wanted or c not in STATISTICS]]
 
 
 def week_table(after: pd.DataFrame, before: pd.DataFrame | None, *, by: Sequence[str]) -> pd.DataFrame:
@@ -138,15 +130,16 @@ def effects(before: pd.DataFrame | None, after: pd.DataFrame, rates: Mapping[str
     parts = []
     for rate in dict.fromkeys(rates.values()):
         wanted = [flow_id for flow_id, of in rates.items() if of == rate]
-        sides = [_behind(f[f["flow_id"].isin(wanted)], rate) for f in (before, after)]
+        counted = {rate, *STATISTICS[rate].numerators, *STATISTICS[rate].denominators}
+        sides = [with_only(f, counted) for f in (before, after)]
+        sides = [f.loc[f["flow_id"].isin(wanted), f.columns != "flow_name"] for f in sides]
         both = set(sides[0]["flow_id"]) & set(sides[1]["flow_id"])
         messages = pd.concat([f[["flow_id", "flow_message_id"]] for f in sides]).drop_duplicates()
         count = messages["flow_id"].value_counts()
         several = [flow_id for flow_id in wanted if flow_id in both and count[flow_id] > 1]
         if several:
             split = decompose(*(f[f["flow_id"].isin(several)] for f in sides), rate=rate, within="flow_id")
-            kept = [c for c in split.columns if c not in ("flow_id", "flow_name")]
-            parts.append(split[kept].assign(flow_id=split["flow_id"], statistic=rate))
+            parts.append(bare(split).drop(columns="flow_id").assign(flow_id=split["flow_id"], statistic=rate))
     if not parts:
         return nothing
     table = pd.concat(parts, ignore_index=True)
@@ -176,6 +169,7 @@ def names_of(frames: Sequence[pd.DataFrame], thing: str) -> dict[str, str]:
 
 # What a report says beside its numbers: what has none and why, what changed afterwards, what is still to come.
 
+RESTATED = ("delivered", "opens_unique", "clicks_unique", "conversions", "conversion_value")
 LEAST_CHANGE = 0.005
 """Restatements smaller than this fraction are counted, not listed."""
 
@@ -205,7 +199,9 @@ def restated(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
     """
     if not len(before):
         return pd.DataFrame()
-    found = restatements(pd.concat([before, now], ignore_index=True), statistics=_restated_statistics(now))
+    found = restatements(
+        pd.concat([before, now], ignore_index=True), statistics=[name for name in RESTATED if name in now]
+    )
     found = found[_beyond(found["before"], found["change"])]
     return found.sort_values(["interval_start", "statistic"], ascending=[False, True]).reset_index(drop=True)
 
@@ -224,7 +220,7 @@ def restated_weeks(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame(columns=columns)
     both = before.merge(now, on=[k for k in row_keys(now) if k in before], suffixes=("_before", ""))
     parts = []
-    for name in _restated_statistics(now):
+    for name in [name for name in RESTATED if name in now]:
         pair = both[["interval_start"]].assign(before=numbers(both, f"{name}_before"), after=numbers(both, name))
         pair = pair.dropna().assign(messages=lambda rows: rows["before"] != rows["after"])
         parts.append(pair.groupby("interval_start", as_index=False).sum().assign(statistic=name))
@@ -236,25 +232,23 @@ def restated_weeks(before: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:
 
 
 def last_time_and_now(answers: WeekData) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Weeks before this one: each message as it was last answered on an earlier day, and as it is answered now."""
+    """Weeks before this one: each message as it was last answered on an earlier day, and as it is answered now.
+
+    Of the statistics they have those that restatements are looked for in.
+    """
     history, weekly = answers.history, answers.weekly
     if not len(history) or not len(weekly) or "interval_end" not in history:
         return history.iloc[:0], weekly.iloc[:0]
     asked = pd.Timestamp(weekly.attrs.get("fetched_at") or answers.account["asked_at"])
+    history, weekly = (with_only(frame, {*RESTATED, "recipients"}) for frame in (history, weekly))
     now = merge_answers(weekly.assign(fetched_at=asked.tz_convert("UTC"), query="now"))
     now = now[now["interval_start"] < answers.window.bounds(answers.account["timezone"])[0]]
     earlier = history["fetched_at"] < asked.tz_convert(answers.account["timezone"]).normalize()
     whole = ~history["is_partial"].fillna(False).astype(bool)
-    before = history[earlier & whole].sort_values("fetched_at", kind="stable")
-    before = before.drop_duplicates([k for k in row_keys(now) if k in before], keep="last")
-    bounds = ["interval_start", "interval_end"]
+    before, bounds = history[earlier & whole], ["interval_start", "interval_end"]
     same = pd.MultiIndex.from_frame(before[bounds]).isin(pd.MultiIndex.from_frame(now[bounds]))
-    return before[same], now
-
-
-def _restated_statistics(now: pd.DataFrame) -> list[str]:
-    wanted = ("delivered", "opens_unique", "clicks_unique", "conversions", "conversion_value")
-    return [name for name in wanted if name in now]
+    before = before[same].sort_values("fetched_at", kind="stable")
+    return before.drop_duplicates([k for k in row_keys(now) if k in before], keep="last"), now
 
 
 def _beyond(before: pd.Series, change: pd.Series) -> pd.Series:

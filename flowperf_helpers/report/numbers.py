@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.report.evidence import at_this_age, days_of, gather, week_ranges
 from flowperf_helpers.report.findings import Sentence, Signal, claim_signals, five_sentences, not_compared, rank
 from flowperf_helpers.stats.conversion_lag import completeness_curve, forecast
+from flowperf_helpers.stats.rate_parts import bare, with_only
 from flowperf_helpers.stats.signals import find_signals
 from flowperf_helpers.stats.week_forecast import (
     LEAST_WEEKS,
@@ -134,6 +136,7 @@ def compute(answers: WeekData) -> WeekNumbers:
 
     The same answers give the same numbers: nothing is read but the frames, and none of them is changed.
     """
+    given, answers = answers, _light(answers)
     current, weekly = answers.current, answers.weekly
     last_week = answers.window.bounds(answers.account["timezone"])[0]
     then = at_this_age(answers)
@@ -158,7 +161,7 @@ def compute(answers: WeekData) -> WeekNumbers:
     )
     earlier = measures.last_time_and_now(answers)
     return WeekNumbers(
-        answers=answers,
+        answers=given,
         claims=family.frame,
         weeks=week_ranges(evidence, family.scatter),
         family=family,
@@ -190,6 +193,14 @@ def compute(answers: WeekData) -> WeekNumbers:
         message_names=message_names,
         denominators=now.attrs.get("denominators", {}),
     )
+
+
+def _light(answers: WeekData) -> WeekData:
+    """Return the answers without the lists in their frames' ``attrs``: pandas copies those deeply at every step."""
+    frames: dict[str, Any] = {n: bare(frame) for n, frame in vars(answers).items() if isinstance(frame, pd.DataFrame)}
+    for name, frame in frames.items():
+        frame.attrs = {k: v for k, v in getattr(answers, name).attrs.items() if not isinstance(v, list)}
+    return replace(answers, **frames)
 
 
 def _rates_shown(flows: pd.DataFrame, signals: Sequence[Signal]) -> dict[str, str]:
@@ -238,7 +249,7 @@ def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
     known = len(history) > 0
     curve = completeness_curve(history, statistic="conversions", attribution_days=window) if known else empty
     note = str(curve.attrs.get("note") or "")
-    ahead = _whole_week(answers, then)
+    ahead = _whole_week(answers, then, _grown_late(history, window))
     if ahead is None and curve["share"].notna().any() and so_far is not None:
         ahead = _by_days(days, history, curve)
     if ahead is None:
@@ -253,19 +264,20 @@ def settling(answers: WeekData, then: pd.DataFrame) -> Settling:
     return Settling(open_days, curve, ahead.seen, ahead.final, ahead.low, ahead.high, sentence, note)
 
 
-def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
+def _whole_week(answers: WeekData, then: pd.DataFrame, grown_late: tuple[float, float]) -> WeekForecast | None:
     """The week's forecast from earlier weeks at the same age, or a warning; None where too few are known."""
-    weekly = answers.weekly[~answers.weekly["is_provisional"].fillna(False).astype(bool)]
+    weekly = with_only(answers.weekly, ["conversions"])
+    weekly = weekly[~weekly["is_provisional"].fillna(False).astype(bool)]
     if not len(then) or not len(weekly) or answers.partial:
         return None
-    both = sorted(set(then["interval_start"]) & set(weekly["interval_start"]))
+    both = sorted(set(then["interval_start"].unique()) & set(weekly["interval_start"].unique()))
     flows = sorted(set(answers.current["flow_id"]))
     recipients = float(np.nansum(numbers(answers.current, "recipients")))
     if len(both) < LEAST_WEEKS or not recipients:
         return None
 
     def sums(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-        known = frame.assign(value=numbers(frame, column))
+        known = frame[["interval_start", "flow_id"]].assign(value=numbers(frame, column))
         table = known.pivot_table(index="interval_start", columns="flow_id", values="value", aggfunc="sum")
         return table.reindex(index=both, columns=flows).fillna(0.0)
 
@@ -273,21 +285,20 @@ def _whole_week(answers: WeekData, then: pd.DataFrame) -> WeekForecast | None:
     return forecast_week(
         sums(then, "conversions"), sums(weekly, "conversions"), now.reindex(flows),
         recipients_before=sums(then, "recipients").sum(axis=1),
-        recipients=recipients, grown_late=_grown_late(answers),
+        recipients=recipients, grown_late=grown_late,
     )  # fmt: skip
 
 
-def _grown_late(answers: WeekData) -> tuple[float, float]:
+def _grown_late(days: pd.DataFrame, window: int) -> tuple[float, float]:
     """Conversions that days gained after the attribution window that is assumed, and what they had before."""
-    days = _daily(answers.history)
     if not len(days):
         return 0.0, 0.0
     age = (days["fetched_at"] - days["interval_end"]).dt.total_seconds() / 86_400
-    late = days[age >= answers.account["attribution_days"]].sort_values("fetched_at", kind="stable")
     keys = ["conversion_metric_id", "flow_id", "flow_message_id", "send_channel", "interval_start"]
-    keys = [c for c in keys if c in late]
+    keys = [c for c in keys if c in days]
+    late = days.loc[age >= window, [*keys, "fetched_at", "conversions"]].sort_values("fetched_at", kind="stable")
     first, last = (late.drop_duplicates(keys, keep=which) for which in ("first", "last"))
-    pair = first[[*keys, "conversions"]].merge(last[[*keys, "conversions"]], on=keys, suffixes=("_first", ""))
+    pair = first.merge(last, on=keys, suffixes=("_first", ""))
     return late_growth(numbers(pair, "conversions_first"), numbers(pair, "conversions"))
 
 
@@ -335,4 +346,5 @@ def _ahead(days: pd.DataFrame, curve: pd.DataFrame) -> pd.DataFrame | None:
 def _daily(history: pd.DataFrame) -> pd.DataFrame:
     if not len(history) or "interval_end" not in history:
         return history.iloc[:0]
+    history = with_only(history, ["conversions"])
     return history[(history["interval_end"] - history["interval_start"]) <= timedelta(hours=26)]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from flowperf_helpers.frames import formats
@@ -18,12 +20,14 @@ from flowperf_helpers.report import measures, pictures
 from flowperf_helpers.report.export import variations_table
 from flowperf_helpers.report.verdicts import EVENTS, Verdict, channel_word, message_name, quiet_line
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, SHOWN_FLOWS, WeekView
+from flowperf_helpers.stats.rate_parts import bare
 
 __all__ = ["flow_rows", "total_row"]
 
 KLAVIYO = "https://www.klaviyo.com/flow/{}/edit"
 RATES = ("click_rate", "spam_complaint_rate", "open_rate", "unsubscribe_rate")
-_NO_EFFECTS = pd.DataFrame(columns=["flow_message_id", "total_effect", "rate_before"])
+
+Split = Mapping[str, npt.NDArray[Any]]
 
 
 def _key(value: Any) -> str:
@@ -130,8 +134,16 @@ class _Evidence:
         self.shown_rates = {flow_id: self._rate(flow_id) for flow_id in view.order[: view.detailed]}
         rates = {flow_id: rate.statistic if rate else "click_rate" for flow_id, rate in self.shown_rates.items()}
         split = measures.effects(usual_rows, numbers.answers.current, rates)
-        self.split = dict(list(split.groupby("flow_id", sort=False)))
-        self.now = dict(list(numbers.messages.groupby("flow_id", sort=False)))
+        parts = {str(name): split[name].to_numpy() for name in split if name != "statistic"}
+        self.split: dict[str, Split] = {
+            str(flow_id): {name: values[places] for name, values in parts.items()}
+            for flow_id, places in split.groupby("flow_id").indices.items()
+        }
+        shown = numbers.messages[numbers.messages["flow_id"].isin(rates)]
+        wanted = {"flow_id", "flow_message_id", "send_channel", "delivered", MONEY, *rates.values()}
+        self.now: dict[str, list[dict[str, Any]]] = {}
+        for message in bare(shown[[c for c in shown if c in wanted]]).to_dict("records"):
+            self.now.setdefault(message["flow_id"], []).append({str(name): value for name, value in message.items()})
         of_messages = view.claims[view.claims["kind"].eq("message")]
         keys = zip(of_messages["flow_message_id"], of_messages["statistic"], strict=True)
         self.usual = dict(zip(keys, of_messages["usual"], strict=True))
@@ -146,7 +158,7 @@ class _Evidence:
         found = view.signals.get(flow_id, [])
         rate = self.shown_rates[flow_id]
         statistic = rate.statistic if rate else "click_rate"
-        split = self.split.get(flow_id, _NO_EFFECTS)
+        split = self.split.get(flow_id, {})
         messages = self._messages(flow_id, statistic, split, rate)
         lines = {name: quiet_line(view.claim("flow", flow_id, name)) for name in EVENTS}
         told = {verdict.statistic for verdict in found}
@@ -164,21 +176,19 @@ class _Evidence:
         found = self.view.signals.get(flow_id, [])
         return next((v for v in found if v.statistic.endswith("rate") and v.kind != "split test"), None)
 
-    def _messages(
-        self, flow_id: str, statistic: str, split: pd.DataFrame, rate: Verdict | None
-    ) -> list[SimpleNamespace]:
+    def _messages(self, flow_id: str, statistic: str, split: Split, rate: Verdict | None) -> list[SimpleNamespace]:
         """The one that carries the change comes first."""
-        view, table = self.view, self.now.get(flow_id)
-        if table is None:
-            return []
-        total = float(split["total_effect"].sum())
-        parts = split.set_index("flow_message_id")
-        effect, earlier = parts["total_effect"].to_dict(), parts["rate_before"].to_dict()
+        view, table = self.view, self.now.get(flow_id, [])
+        total = float(np.nansum(split.get("total_effect", 0.0)))
+        effect, earlier = (
+            dict(zip(split["flow_message_id"], split[name], strict=True)) if split else {}
+            for name in ("total_effect", "rate_before")
+        )
         whole = view.claim("flow", flow_id, statistic) if len(table) == 1 else None
         names = view.numbers.message_names
         flow = view.numbers.names.get(flow_id, flow_id)
         rows = []
-        for row in table.to_dict("records"):
+        for row in table:
             message = str(row["flow_message_id"])
             share = effect.get(row["flow_message_id"], np.nan) / total if total else np.nan
             usual = self.usual.get((message, statistic), earlier.get(row["flow_message_id"], whole and whole["usual"]))
@@ -195,12 +205,12 @@ class _Evidence:
             ))  # fmt: skip
         return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
-    def _mix(self, split: pd.DataFrame, rate: Verdict | None) -> list[tuple[str, float, float, str, str]]:
-        if rate is None or not len(split):
+    def _mix(self, split: Split, rate: Verdict | None) -> list[tuple[str, float, float, str, str]]:
+        if rate is None or not split:
             return []
-        parts = [("Audience mix", float(split["mix_effect"].sum())),
-                 ("Messages’ own rate", float(split["within_effect"].sum())),
-                 ("Total", float(split["total_effect"].sum()))]  # fmt: skip
+        parts = [("Audience mix", float(np.nansum(split["mix_effect"]))),
+                 ("Messages’ own rate", float(np.nansum(split["within_effect"]))),
+                 ("Total", float(np.nansum(split["total_effect"])))]  # fmt: skip
         reach = max(abs(value) for _, value in parts) or 1.0
         complaint = rate.statistic in ("spam_complaint_rate", "unsubscribe_rate")
         return [
@@ -232,12 +242,19 @@ class _Evidence:
             words=f"{label} of {name} over {len(values)} weeks; {percent_text(values[-1])} this week. {usual}",
         )  # fmt: skip
 
-    def _days(self, flow_id: str, name: str) -> SimpleNamespace | None:
+    @cached_property
+    def _sends(self) -> tuple[pd.DataFrame, list[pd.Timestamp]]:
+        """Recipients by flow, and the last 42 days up to the week's end."""
         answers = self.view.numbers.answers
-        daily = answers.daily
-        daily = daily[daily["interval_start"] <= answers.window.bounds(daily["interval_start"].dt.tz)[1]]
-        days = sorted(daily["interval_start"].unique())[-42:]
-        rows = daily[daily["flow_id"] == flow_id].groupby("interval_start")["recipients"].sum()
+        sends = bare(answers.daily)[["flow_id", "interval_start", "recipients"]]
+        days = sorted(sends["interval_start"].unique())
+        end = answers.window.bounds(sends["interval_start"].dt.tz)[1]
+        days = [day for day in days if day <= end][-42:]
+        return sends[sends["interval_start"].isin(days)], days
+
+    def _days(self, flow_id: str, name: str) -> SimpleNamespace | None:
+        sends, days = self._sends
+        rows = sends[sends["flow_id"] == flow_id].groupby("interval_start")["recipients"].sum()
         values = rows.reindex(days).astype(float).fillna(0.0).to_numpy()
         if not len(values):
             return None

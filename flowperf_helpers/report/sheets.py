@@ -15,6 +15,7 @@ import pandas as pd
 from flowperf_helpers.frames.formats import clean_name
 from flowperf_helpers.plots.tables import frame_columns, money_format, sheet_format
 from flowperf_helpers.report.view import MONEY, PER_RECIPIENT, WeekView
+from flowperf_helpers.stats.rate_parts import bare
 
 __all__ = ["workbook"]
 
@@ -55,7 +56,7 @@ def workbook(
         pen = _Pen(book, title, currency, view)
         if view is not None:
             pen.week(view)
-        for name, frame in tables.items():
+        for name, frame in ((name, bare(frame)) for name, frame in tables.items()):
             described = [sheet_format(column, currency) for column in frame_columns(frame)]
             columns = [(str(c), v, f) for (c, v), f in zip(frame.items(), described, strict=True)]
             names = [number for number, head in enumerate(frame.columns[:2]) if str(head).endswith("_name")]
@@ -91,8 +92,8 @@ class _Pen:
         for number, (head, values, pattern) in enumerate(columns):
             sheet.write_string(top, number, _text(head), self.head)
             # the column's format is that of its cells: an empty cell needs none of its own
-            sheet.set_column(number, number, _width(head, values), self.looks(pattern))
             write, lines, cells = _cells(sheet, values)
+            sheet.set_column(number, number, _width(head, values, cells), self.looks(pattern))
             for line, cell in zip(lines, cells, strict=True):
                 write(top + line, number, cell)
         return sheet
@@ -231,10 +232,10 @@ def _series(sheet: str, column: int, last: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _width(column: str, values: pd.Series) -> float:
+def _width(column: str, values: pd.Series, cells: list[Any]) -> float:
     if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
         return max(11, min(len(column) + 2, 18))
-    longest = int(values.dropna().astype(str).str.len().max() or 0) if values.notna().any() else 0
+    longest = max((len(str(cell)) for cell in cells), default=0)
     return max(10, min(max(longest, len(column)) + 2, 60))
 
 
@@ -250,6 +251,8 @@ def _cells(sheet: Any, values: pd.Series) -> tuple[Callable[..., Any], list[int]
     else:
         known = values.notna().to_numpy()
         write, found = functools.partial(_write, sheet), values[known].tolist()
+        if isinstance(values.dtype, pd.StringDtype):
+            write, found = sheet.write_string, [_text(text) for text in found]
     return write, (np.flatnonzero(known) + 1).tolist(), found
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import keep_names, numbers, require_columns
-from flowperf_helpers.stats.rate_parts import Floats, Parts, bare, parts_of, rate_rows, sum_rate_parts
+from flowperf_helpers.stats.rate_parts import Columns, Floats, Parts, bare, parts_of, sum_rate_parts
 from flowperf_helpers.stats.rates import q_values, rate_difference, rate_interval, verdicts
 from flowperf_helpers.stats.split_tests import KLAVIYO_PROBABILITY, KLAVIYO_RECIPIENTS, watched_test
 
@@ -193,10 +193,10 @@ def running_tests(
     code = pd.MultiIndex.from_frame(tests[keys]).get_indexer(pd.MultiIndex.from_frame(frame[keys]))
     here, size = code >= 0, len(tests) * weeks
     at = (code * weeks + place)[here]
-    sums = {}
+    read, sums = Columns(frame), {}
     for rate, of in parts.items():
         top, bottom = (
-            np.bincount(at, np.nan_to_num(v)[here], size).reshape(-1, weeks) for v in rate_rows(frame, rate, of)
+            np.bincount(at, np.nan_to_num(v)[here], size).reshape(-1, weeks) for v in read.rate_rows(rate, of)
         )
         sums[rate] = (np.where(bottom > 0, top, np.nan), np.where(bottom > 0, bottom, np.nan))
     return tests[[*keys, *names, "test"]], sums

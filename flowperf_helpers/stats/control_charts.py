@@ -20,13 +20,13 @@ from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import groupings_of, keep_names, require_columns
 from flowperf_helpers.stats.rate_parts import (
     Codes,
+    Columns,
     Floats,
     Parts,
     any_of,
     bare,
     group_rows,
     parts_of,
-    sum_parts,
     without_names,
 )
 
@@ -138,7 +138,7 @@ def counted(
     else:
         require_columns(series, [statistic], "The control chart")
     table, code, rows = intervals(series, columns)
-    x, n = sum_parts(series, statistic, parts, rows, len(table))
+    x, n = Columns(series).sums(statistic, parts, rows, len(table))
     table["numerator"], table["denominator"] = x, n
     table["is_tested"] = usable(table, x, n) & ((x <= n) | (not is_rate))
     labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())

@@ -22,9 +22,10 @@ import pandas as pd
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
-from flowperf_helpers.frames.columns import carries, keep_names, numbers, require_columns
+from flowperf_helpers.frames.columns import keep_names, require_columns
 from flowperf_helpers.stats.rate_parts import (
     Codes,
+    Columns,
     Floats,
     Parts,
     bare,
@@ -32,7 +33,6 @@ from flowperf_helpers.stats.rate_parts import (
     find_denominators,
     group_rows,
     rows_of_both,
-    sum_parts,
 )
 
 __all__ = ["decompose"]
@@ -115,7 +115,10 @@ def decompose(
     measures, totals = _effects(x0, n0, x1, n1, whole)
     for name in _MEASURES:
         found[name] = measures[name]
-    unknown = {p: joined.index.isin(_tuples(not_counted, keys, p)) for p in ("before", "after")}
+    unknown = {}
+    for period in sides:  # keys that were there but could not be counted are neither new nor gone
+        uncounted = [tuple(row[k] for k in keys) for row in not_counted if row["period"] == period]
+        unknown[period] = joined.index.isin(uncounted) if uncounted else np.zeros(len(joined), dtype=bool)
     found["is_new"] = (n0 == 0) & (n1 > 0) & ~unknown["before"]
     found["is_gone"] = (n0 > 0) & (n1 == 0) & ~unknown["after"]
     order = np.lexsort((-np.abs(np.nan_to_num(measures["total_effect"])), whole))
@@ -146,7 +149,8 @@ def _summed(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Return numerator and denominator per key, and the rows that were left out with the reason."""
     frame = each_message_once(frame, keys)
-    top, bottom = numbers(frame, parts.numerator), numbers(frame, parts.denominator)
+    read = Columns(frame)
+    top, bottom = read.numbers(parts.numerator), read.numbers(parts.denominator)
     negative = np.flatnonzero((top < 0) | (bottom < 0))
     if len(negative):
         raise ArgumentError(
@@ -154,27 +158,21 @@ def _summed(
             f"{parts.denominator}."
         )
     cases = {
-        f"{rate} means nothing on this channel": ~carries(frame, rate),
+        f"{rate} means nothing on this channel": ~read.carries(rate),
         f"{parts.denominator} is not known": np.isnan(bottom),
         f"{parts.numerator} is not known": np.isnan(top),
     }
     reason = np.select(list(cases.values()), list(cases), "").astype(object)
     out = reason != ""
-    rows = frame.loc[out, keys].astype("object").where(frame.loc[out, keys].notna(), None)
     left_out = [
-        {str(k): None if v is None else str(v) for k, v in row.items()} | {"period": period, "reason": str(why)}
-        for row, why in zip(rows.to_dict("records"), reason[out], strict=True)
+        {str(k): None if pd.isna(v) else str(v) for k, v in row.items()} | {"period": period, "reason": str(why)}
+        for row, why in zip(frame.loc[out, keys].to_dict("records"), reason[out], strict=True)
     ]
     counted = frame[~out]
     codes, groups = group_rows(counted, keys)
-    above, below = sum_parts(counted, rate, parts, codes, len(groups))
+    above, below = Columns(counted).sums(rate, parts, codes, len(groups))
     index = pd.MultiIndex.from_frame(groups.astype("object"))
     return pd.DataFrame({"top": above, "bottom": below}, index=index), left_out
-
-
-def _tuples(not_counted: list[dict[str, Any]], keys: list[str], period: str) -> list[tuple[Any, ...]]:
-    """Keys that were there but could not be counted: they are neither new nor gone."""
-    return [tuple(row[k] for k in keys) for row in not_counted if row["period"] == period]
 
 
 def _effects(

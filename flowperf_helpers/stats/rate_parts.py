@@ -6,8 +6,9 @@ the rate, the count and both candidates tells: only the true one gives the count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -20,7 +21,7 @@ from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import (
     NAMES,
     TIMES,
-    carries,
+    carried,
     keep_names,
     numbers,
     require_columns,
@@ -29,6 +30,7 @@ from flowperf_helpers.frames.columns import (
 )
 
 __all__ = [
+    "Columns",
     "GroupSums",
     "Parts",
     "bare",
@@ -36,8 +38,8 @@ __all__ = [
     "group_rows",
     "parts_of",
     "sum_groups",
-    "sum_parts",
     "sum_rate_parts",
+    "with_only",
 ]
 
 TAGS = ("tag_id", "tag_name")
@@ -89,14 +91,107 @@ def find_denominators(frame: pd.DataFrame, rates: Iterable[str] = STATISTICS) ->
     dict of str to Parts
         Keyed by rate, in the order given; a rate without any numerator or denominator column is left out.
     """
-    found = {}
-    for name in rates:
-        entry = STATISTICS[name]
-        pairs = product(entry.numerators, entry.denominators)
-        candidates = [(n, d) for n, d in pairs if n in frame.columns and d in frame.columns]
-        if candidates:
-            found[name] = _judge(frame, name, candidates)
-    return found
+    return Columns(frame).denominators(rates)
+
+
+class Columns:
+    """Numbers and channels of a frame, each read once for all the rates that are made of them.
+
+    Attributes
+    ----------
+    names : Index
+        The frame's columns.
+    rows : int
+        How many rows it has.
+    numbers : callable
+        `flowperf_helpers.frames.columns.numbers` of a column.
+    carries : callable
+        Rows whose channel gives a statistic a meaning.
+    """
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.names, self.rows = frame.columns, len(frame)
+        self.numbers = cache(partial(numbers, frame))
+        self.carries = carried(frame)
+
+    def denominators(self, rates: Iterable[str] = STATISTICS) -> dict[str, Parts]:
+        """See `find_denominators`."""
+        found = {}
+        for name in rates:
+            entry = STATISTICS[name]
+            pairs = product(entry.numerators, entry.denominators)
+            candidates = [(n, d) for n, d in pairs if n in self.names and d in self.names]
+            if candidates:
+                found[name] = self._judge(name, candidates)
+        return found
+
+    def rate_rows(self, statistic: str, parts: Parts | None) -> tuple[Floats, Floats]:
+        """Numerator and denominator per row, both NaN where the row has no share in the rate.
+
+        Parameters
+        ----------
+        parts : Parts or None
+            None for a count: the count itself over 1.
+        """
+        top = self.numbers(parts.numerator if parts else statistic)
+        bottom = self.numbers(parts.denominator) if parts else np.ones(self.rows)
+        known = self.carries(statistic) & ~np.isnan(top) & ~np.isnan(bottom)
+        return np.where(known, top, np.nan), np.where(known, bottom, np.nan)
+
+    def sums(self, statistic: str, parts: Parts | None, codes: Codes, groups: int) -> tuple[Floats, Floats]:
+        """Sum both per group, over the rows that have both and whose channel carries the statistic.
+
+        Parameters
+        ----------
+        parts : Parts or None
+            None for a count: its own sum over 1.
+        codes : array of int
+            Number of each row's group, of `group_rows`.
+        groups : int
+            How many groups there are.
+
+        Returns
+        -------
+        tuple of two arrays of float64 [group]
+            NaN for a group of which nothing is known.
+        """
+        top, bottom = self.rate_rows(statistic, parts)
+        below = sum_groups(bottom, codes, groups)
+        return sum_groups(top, codes, groups), below if parts else np.minimum(below, 1.0)
+
+    def _judge(self, rate: str, candidates: list[tuple[str, str]]) -> Parts:
+        first = candidates[0]
+        if rate not in self.names:
+            return Parts(
+                *first, "only candidate" if len(candidates) == 1 else "assumed: the frame has no such rate to check"
+            )
+        given = self.numbers(rate)
+        numerators = np.stack([self.numbers(n) for n, _ in candidates])
+        denominators = np.stack([self.numbers(d) for _, d in candidates])
+        usable = self.carries(rate) & np.isfinite(given) & np.isfinite(numerators + denominators).all(axis=0)
+        usable &= (denominators > 0).all(axis=0)
+        given, numerators, denominators = given[usable], numerators[:, usable], denominators[:, usable]
+        off = np.abs(given * denominators - numerators) - 1e-9 * (1 + np.abs(numerators))
+        fits = off <= _slack(given, _LEAST_DECIMALS) * denominators
+        if len(given) and fits.any(axis=0).mean() < _HALF:  # rates that were rounded more than Klaviyo's own
+            fits = off <= _slack(given, _COARSE_DECIMALS) * denominators
+        if len(candidates) == 1:
+            wrong = int((~fits[0]).sum())
+            if wrong > (1 - _AGREED) * len(given):
+                return Parts(*first, f"assumed: {wrong} of {len(given)} rows have another rate than these parts give")
+            return Parts(*first, "only candidate")
+        telling = fits.any(axis=0) & ~fits.all(axis=0)
+        votes = fits[:, telling].sum(axis=1)
+        n = int(telling.sum())
+        best = int(votes.argmax())
+        if n == 0:
+            none = len(given) > 0 and not fits.any()
+            why = "no candidate gives the rows' rates back" if none else "no row tells the candidates apart"
+            return Parts(*first, f"assumed: {why}")
+        if votes[best] < _AGREED * n or np.delete(votes, best).max() >= votes[best]:
+            split = ", ".join(f"{v} for {d}" for v, (_, d) in zip(votes, candidates, strict=True))
+            return Parts(*first, f"assumed: {n} rows disagree ({split})")
+        return Parts(*candidates[best], f"inferred from {n} row{'s' if n > 1 else ''}")
 
 
 def parts_of(frame: pd.DataFrame, rate: str, what: str) -> Parts:
@@ -128,41 +223,6 @@ def rows_of_both(before: pd.DataFrame, after: pd.DataFrame, rate: str) -> pd.Dat
     return pd.concat([bare(before)[shared], bare(after)[shared]], ignore_index=True)
 
 
-def _judge(frame: pd.DataFrame, rate: str, candidates: list[tuple[str, str]]) -> Parts:
-    first = candidates[0]
-    if rate not in frame.columns:
-        return Parts(
-            *first, "only candidate" if len(candidates) == 1 else "assumed: the frame has no such rate to check"
-        )
-    given = numbers(frame, rate)
-    numerators = np.stack([numbers(frame, n) for n, _ in candidates])
-    denominators = np.stack([numbers(frame, d) for _, d in candidates])
-    usable = carries(frame, rate) & np.isfinite(given) & np.isfinite(numerators + denominators).all(axis=0)
-    usable &= (denominators > 0).all(axis=0)
-    given, numerators, denominators = given[usable], numerators[:, usable], denominators[:, usable]
-    off = np.abs(given * denominators - numerators) - 1e-9 * (1 + np.abs(numerators))
-    fits = off <= _slack(given, _LEAST_DECIMALS) * denominators
-    if len(given) and fits.any(axis=0).mean() < _HALF:  # rates that were rounded more than Klaviyo's own
-        fits = off <= _slack(given, _COARSE_DECIMALS) * denominators
-    if len(candidates) == 1:
-        wrong = int((~fits[0]).sum())
-        if wrong > (1 - _AGREED) * len(given):
-            return Parts(*first, f"assumed: {wrong} of {len(given)} rows have another rate than these parts give")
-        return Parts(*first, "only candidate")
-    telling = fits.any(axis=0) & ~fits.all(axis=0)
-    votes = fits[:, telling].sum(axis=1)
-    n = int(telling.sum())
-    best = int(votes.argmax())
-    if n == 0:
-        none = len(given) > 0 and not fits.any()
-        why = "no candidate gives the rows' rates back" if none else "no row tells the candidates apart"
-        return Parts(*first, f"assumed: {why}")
-    if votes[best] < _AGREED * n or np.delete(votes, best).max() >= votes[best]:
-        split = ", ".join(f"{v} for {d}" for v, (_, d) in zip(votes, candidates, strict=True))
-        return Parts(*first, f"assumed: {n} rows disagree ({split})")
-    return Parts(*candidates[best], f"inferred from {n} row{'s' if n > 1 else ''}")
-
-
 def _slack(given: Floats, least: int) -> float:
     """Half a unit of the last decimal that the rates are given with, at least so many."""
     if not len(given):
@@ -181,6 +241,11 @@ def bare(frame: pd.DataFrame) -> pd.DataFrame:
     frame = frame.copy(deep=False)
     frame.attrs = {}
     return frame
+
+
+def with_only(frame: pd.DataFrame, statistics: Collection[str]) -> pd.DataFrame:
+    """Return the frame, bare, without the other statistics, which would be carried through every step."""
+    return bare(frame)[[c for c in frame.columns if c in statistics or c not in STATISTICS]]
 
 
 def group_rows(frame: pd.DataFrame, by: Sequence[str], *, sort: bool = False) -> tuple[Codes, pd.DataFrame]:
@@ -203,38 +268,6 @@ def sum_groups(values: Floats, codes: Codes, groups: int) -> Floats:
     known = ~np.isnan(values)
     total = np.bincount(codes[known], values[known], groups)
     return np.where(np.bincount(codes[known], minlength=groups) > 0, total, np.nan)
-
-
-def sum_parts(
-    frame: pd.DataFrame, statistic: str, parts: Parts | None, codes: Codes, groups: int
-) -> tuple[Floats, Floats]:
-    """Sum numerator and denominator per group, over the rows that have both and whose channel carries the statistic.
-
-    Parameters
-    ----------
-    parts : Parts or None
-        None for a count: its own sum over 1.
-    codes : array of int
-        Number of each row's group, of `group_rows`.
-    groups : int
-        How many groups there are.
-
-    Returns
-    -------
-    tuple of two arrays of float64 [group]
-        NaN for a group of which nothing is known.
-    """
-    top, bottom = rate_rows(frame, statistic, parts)
-    below = sum_groups(bottom, codes, groups)
-    return sum_groups(top, codes, groups), below if parts else np.minimum(below, 1.0)
-
-
-def rate_rows(frame: pd.DataFrame, statistic: str, parts: Parts | None) -> tuple[Floats, Floats]:
-    """Numerator and denominator per row, both NaN where the row has no share in the rate."""
-    top = numbers(frame, parts.numerator if parts else statistic)
-    bottom = numbers(frame, parts.denominator) if parts else np.ones(len(frame))
-    known = carries(frame, statistic) & ~np.isnan(top) & ~np.isnan(bottom)
-    return np.where(known, top, np.nan), np.where(known, bottom, np.nan)
 
 
 @dataclass(frozen=True)
@@ -272,7 +305,7 @@ def sum_rate_parts(frame: pd.DataFrame, rate: str, parts: Parts, keys: Sequence[
         frame = frame[~frame["is_partial"].to_numpy(dtype=bool)]
     frame = each_message_once(frame, keys)
     codes, counts = group_rows(frame, keys)
-    top, bottom = rate_rows(frame, rate, parts)
+    top, bottom = Columns(frame).rate_rows(rate, parts)
     sent = numbers(frame, "recipients" if "recipients" in frame.columns else parts.denominator)
     sums = (sum_groups(v, codes, len(counts)) for v in (top, bottom, np.where(np.isnan(top), np.nan, sent)))
     counts = counts.assign(

@@ -16,9 +16,7 @@ from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import (
     TIMES,
-    carries,
     groupings_of,
-    numbers,
     require_columns,
     require_once,
     statistics_of,
@@ -26,12 +24,11 @@ from flowperf_helpers.frames.columns import (
 from flowperf_helpers.stats.rate_parts import (
     TAGS,
     Codes,
+    Columns,
     Floats,
     Parts,
     bare,
-    find_denominators,
     group_rows,
-    rate_rows,
     sum_groups,
 )
 
@@ -90,10 +87,8 @@ def roll_up(frame: pd.DataFrame, by: Sequence[str] | str, *, values: pd.DataFram
     attrs = frame.attrs
     frame, notes = _each_once(bare(frame), by, statistics)
     codes, keys = group_rows(frame, by)
-    if "send_channel" in frame.columns:  # read once per statistic
-        frame = frame.assign(send_channel=frame["send_channel"].astype("category"))
     sums = _Sums(frame, codes, len(keys), attrs.get("narrower", []))
-    parts = find_denominators(frame)
+    parts = sums.read.denominators()
     columns: dict[str, Any] = {}
     for name in [*statistics, *(r for r in parts if r not in statistics)]:
         columns[name] = sums.rate(name, parts.get(name)) if STATISTICS[name].numerators else sums.count(name, by)
@@ -151,6 +146,7 @@ class _Sums:
 
     def __init__(self, frame: pd.DataFrame, codes: Codes, groups: int, narrowed: Sequence[str]) -> None:
         self.frame, self.codes, self.groups, self.narrowed = frame, codes, groups, narrowed
+        self.read = Columns(frame)
         self.why_na: dict[str, str] = {}
         self.missing_parts: dict[str, int] = {}
         self.narrower: list[str] = []
@@ -158,7 +154,7 @@ class _Sums:
         self._number = max(1, len(times))
         self._pairs = codes * self._number + moments
         self._over_time = len(np.unique(self._pairs)) > groups
-        sent = numbers(frame, "recipients") if "recipients" in frame.columns else np.full(len(frame), np.nan)
+        sent = self.read.numbers("recipients") if "recipients" in frame.columns else np.full(len(frame), np.nan)
         self._idle = sent == 0
 
     def add(self, values: Floats) -> Floats:
@@ -174,8 +170,8 @@ class _Sums:
     def count(self, name: str, by: list[str]) -> Any:
         """Sum of a count or of money."""
         entry = STATISTICS[name]
-        meaning = carries(self.frame, name)
-        values = np.where(meaning, numbers(self.frame, name), np.nan)
+        meaning = self.read.carries(name)
+        values = np.where(meaning, self.read.numbers(name), np.nan)
         total = self.add(values)
         missing = int((np.isnan(values) & meaning & ~self._idle).sum())
         if missing:
@@ -201,15 +197,15 @@ class _Sums:
         """Rebuild a rate from the sums of its parts; a group of one row keeps the rate that it came with."""
         if parts is None:
             return self._as_given(name)
-        meaning = carries(self.frame, name)
-        top, bottom = rate_rows(self.frame, name, parts)
+        meaning = self.read.carries(name)
+        top, bottom = self.read.rate_rows(name, parts)
         both = ~np.isnan(top)
         above, below = self.add(top), self.add(bottom)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = np.where(below > 0, above / below, np.nan)
         if name in self.narrowed and name in self.frame.columns:
             return self._as_given(name)
-        if (self.add(numbers(self.frame, parts.denominator))[np.isfinite(below)] != below[np.isfinite(below)]).any():
+        if (self.add(self.read.numbers(parts.denominator))[np.isfinite(below)] != below[np.isfinite(below)]).any():
             self.narrower.append(name)
         if name == "text_message_roi" and parts.evidence.startswith("assumed") and name in self.frame.columns:
             return self._as_given(name)
@@ -229,7 +225,7 @@ class _Sums:
 
     def _as_given(self, name: str) -> Floats:
         entry = STATISTICS[name]
-        given = np.where(carries(self.frame, name), numbers(self.frame, name), np.nan)
+        given = np.where(self.read.carries(name), self.read.numbers(name), np.nan)
         alone = np.bincount(self.codes, minlength=self.groups) == 1
         if not alone.all():
             need = f"{' or '.join(entry.numerators)} and {' or '.join(entry.denominators)}"

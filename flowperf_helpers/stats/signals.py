@@ -13,11 +13,10 @@ from flowperf_helpers.frames.columns import NAMES, keep_names, numbers, require_
 from flowperf_helpers.stats.control_charts import LEAST_INTERVALS, control_limits, intervals, overdispersion, usable
 from flowperf_helpers.stats.rate_parts import (
     Codes,
+    Columns,
     Floats,
     bare,
-    find_denominators,
     group_rows,
-    sum_parts,
     without_names,
 )
 from flowperf_helpers.stats.rates import p_values, q_values
@@ -75,7 +74,9 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     by = [by] if isinstance(by, str) else list(by)
     keys = without_names(by)
     require_columns(series, [*by, "interval_start", "recipients"], "stopped_flows")
-    attrs, series = dict(series.attrs), bare(series)
+    names, attrs = keep_names(series, keys), dict(series.attrs)
+    wanted = {*keys, *names, "interval_start", "recipients", "is_partial"}
+    series = bare(series)[[c for c in series.columns if c in wanted]]
     if "is_partial" in series.columns:
         series = series[~series["is_partial"].to_numpy(dtype=bool)]
     labels = pd.DatetimeIndex(series["interval_start"].drop_duplicates().sort_values())
@@ -100,8 +101,8 @@ def stopped_flows(series: pd.DataFrame, *, by: Sequence[str] | str = ("flow_id",
     stopped = (sending >= LEAST_SENDING) & (silent >= needed)
     found = found[stopped].reset_index(drop=True)
     silent, active, needed = silent[stopped], active[stopped], needed[stopped]
-    names = keep_names(series, keys)
-    last_known = series[[*keys, *names]].drop_duplicates(keys, keep="last")
+    named = series.loc[series[keys[-1]].isin(found[keys[-1]]), [*keys, *names]]
+    last_known = named.drop_duplicates(keys, keep="last")
     result = found[keys].merge(last_known, on=keys, how="left")
     result["last_sent"] = labels[found["last"]]
     result["silent_since"] = labels[found["last"] + 1]
@@ -129,24 +130,18 @@ def _unit(labels: pd.DatetimeIndex) -> str:
 def _sentences(result: pd.DataFrame, keys: list[str], labels: pd.DatetimeIndex) -> pd.Series:
     name = "flow_message_name" if "flow_message_id" in keys else "flow_name"
     label = result[name] if name in result.columns else result[keys[-1]]
-    label = label.fillna(result[keys[-1]]).astype("str")
     unit = _unit(labels)
-    since = ("the week of " if unit == "week" else "") + result["silent_since"].dt.strftime("%Y-%m-%d").astype("str")
-    usual = result["usual"].map("{:,.0f}".format).astype("str")
-    gaps = result["longest_gap_before"]
-    units = gaps.astype("str") + gaps.eq(1).map({True: f" {unit}.", False: f" {unit}s."}).astype("str")
-    before = ("its longest silence before was " + units).mask(gaps.eq(0), f"it had sent in every {unit} before.")
-    text = (
-        "“"
-        + label
-        + "” has sent nothing since "
-        + since
-        + ", after about "
-        + usual
-        + f" recipients in each {unit} with sends; "
-        + before
-    )
-    return text.astype("str")
+    of = "the week of " if unit == "week" else ""
+    columns = (label.fillna(result[keys[-1]]), *(result[c] for c in ("silent_since", "usual", "longest_gap_before")))
+    sentences = []
+    for who, since, usual, gap in zip(*columns, strict=True):
+        longest = f"its longest silence before was {gap} {unit}{'' if gap == 1 else 's'}."
+        before = longest if gap else f"it had sent in every {unit} before."
+        sentences.append(
+            f"“{who}” has sent nothing since {of}{since:%Y-%m-%d}, after about {usual:,.0f} recipients in each {unit} "
+            f"with sends; {before}"
+        )
+    return pd.Series(sentences, index=result.index, dtype="str")
 
 
 # What changed lately, found by looking everywhere and corrected for having looked everywhere.
@@ -237,10 +232,11 @@ def _changes(series: pd.DataFrame, rates: Sequence[str], last_days: int, unit: s
 
     The series of all rates are laid one after the other, each message of each rate a group of its own.
     """
-    parts = find_denominators(series, rates)
+    read = Columns(series)
+    parts = read.denominators(rates)
     table, message, rows = intervals(series, _WHO)
     messages = int(message.max(initial=-1)) + 1
-    both = [sum_parts(series, rate, parts[rate], rows, len(table)) for rate in parts]
+    both = [read.sums(rate, parts[rate], rows, len(table)) for rate in parts]
     x, n = (np.array([pair[side] for pair in both]).reshape(len(parts), len(table)) for side in (0, 1))
     use = usable(table, x, n) & (x <= n)
     which, place = np.nonzero(use)

@@ -24,7 +24,7 @@ from flowperf_helpers.fleet import (
     view_fleet,
 )
 from flowperf_helpers.fleet.compare import unusual_weeks
-from flowperf_helpers.stats.outliers import find_outliers
+from flowperf_helpers.stats.ranking import find_outliers
 
 CLICKS = ("click_rate",)
 OUT = ["above the fleet", "below the fleet"]
