@@ -16,8 +16,9 @@ from matplotlib.patches import Patch
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.columns import require_columns
-from flowperf_helpers.frames.formats import axis_title, short_name, statistic_label, statistic_text
+from flowperf_helpers.frames.formats import short_name, statistic_label, statistic_text
 from flowperf_helpers.plots.figure import (
+    SANDBOX_LOOKS,
     SANDBOX_MARK,
     breathe,
     canvas,
@@ -26,9 +27,9 @@ from flowperf_helpers.plots.figure import (
     nothing_known,
     nothing_to_draw,
     noun_of,
-    parts_of,
     plural,
     put_alt,
+    value_title,
 )
 from flowperf_helpers.plots.style import (
     COLORS,
@@ -51,13 +52,7 @@ from flowperf_helpers.plots.time_axis import (
     wall_times,
 )
 
-__all__ = [
-    "draw_limits",
-    "line_words",
-    "plot_series",
-    "plot_small_multiples",
-    "signal_words",
-]
+__all__ = ["draw_limits", "plot_series", "plot_small_multiples", "signal_words"]
 
 
 # Control limits on a time axis: the band of ordinary weeks, and the points outside it with their dates.
@@ -169,11 +164,9 @@ def plot_series(
     attrs, noun, currency = dict(frame.attrs), noun_of(by), frame.attrs.get("currency")
     lines = lines_of(frame, statistic, by)
     if not len(lines.table.columns):
-        return nothing_to_draw(canvas(ax, height=2.4), nothing_known(statistic, noun, frame), attrs)
+        return nothing_to_draw(ax, nothing_known(statistic, noun, frame), attrs, height=2.4)
     ax = canvas(ax, height=4.0, grid="y")
-    looks: dict[object, int] = {
-        column: place for place, column in enumerate(lines.table.columns[: min(top, len(SERIES))])
-    }
+    looks: dict[object, int] = {c: place for place, c in enumerate(lines.table.columns[: min(top, len(SERIES))])}
     others = len(lines.table.columns) - len(looks)
     if others > MOST_PALE:
         lines = replace(lines, table=lines.table[list(looks)])
@@ -188,8 +181,7 @@ def plot_series(
         also = [*limits["lower"].astype("float64"), *limits["upper"].astype("float64")]
     is_cut = scale_lines(ax, lines, statistic, currency, looks, also=also, headroom=0.08 if limits is None else 0.18)
     name_ends(ax, lines, statistic, currency, looks)
-    parts = parts_of(frame, statistic)
-    ax.set_ylabel(axis_title(statistic, currency, denominator=parts[1] if parts else None), color=MUTED)
+    ax.set_ylabel(value_title(frame, statistic), color=MUTED)
     if len(lines.soft):
         notes.append("hatched: not final yet")
     if others > MOST_PALE:
@@ -198,8 +190,7 @@ def plot_series(
         notes.append(f"pale: {plural(others, f'other {noun}')}" + (", cut at the top" if is_cut else ""))
     name = short_name(lines.labels[lines.table.columns[0]], 40)
     finding = f"{name}: {signals}" if limits is not None else _farthest({statistic: lines}, currency)
-    headline(ax, finding, " · ".join(notes), attrs, hang=44)
-    put_alt(ax, line_words(lines, statistic, currency, noun, signals), attrs)
+    headline(ax, finding, notes, _line_words(lines, statistic, currency, noun, signals), attrs, hang=44)
     return ax
 
 
@@ -215,7 +206,7 @@ def _limits_of_one(limits: pd.DataFrame, lines: Lines) -> pd.DataFrame:
     return limits.sort_values("interval_start")
 
 
-def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> str:
+def _line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> str:
     """The text alternative of some lines, about the largest group."""
     label = statistic_label(statistic)
     first = lines.table.columns[0]
@@ -293,10 +284,8 @@ def plot_small_multiples(
         draw_lines(ax, lines, looks)
         scale_lines(ax, lines, statistic, currency, looks, most=4)
         name_ends(ax, lines, statistic, currency, looks)
-        parts = parts_of(frame, statistic)
-        label = axis_title(statistic, currency, denominator=parts[1] if parts else None)
-        ax.set_title(label, loc="left", fontsize=10.5, fontweight="bold", color=INK)
-        put_alt(ax, line_words(lines, statistic, currency, noun, ""), frame.attrs)
+        ax.set_title(value_title(frame, statistic), loc="left", fontsize=10.5, fontweight="bold", color=INK)
+        put_alt(ax, _line_words(lines, statistic, currency, noun, ""), frame.attrs)
     _legend(figure, len(names) - len(looks), noun, any(len(lines.soft) for lines in shaped.values()))
     finding = _farthest(shaped, currency) or f"No {noun} has numbers here"
     _heading(figure, finding, sandbox=bool(frame.attrs.get("sandbox")))
@@ -339,7 +328,4 @@ def _heading(figure: Figure, finding: str, *, sandbox: bool) -> None:
     text = wrapped(printable(finding), room, 12.5, bold=True)
     figure.suptitle(text, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     if sandbox:
-        box = {"boxstyle": "square,pad=0.3", "facecolor": COLORS["yellow"], "edgecolor": "none"}
-        figure.text(
-            0.99, 0.98, SANDBOX_MARK, ha="right", va="top", fontsize=8.5, fontweight="bold", color="black", bbox=box
-        )
+        figure.text(0.99, 0.98, SANDBOX_MARK, ha="right", va="top", **SANDBOX_LOOKS)

@@ -29,7 +29,7 @@ from flowperf_helpers.frames.resources import (
     flows_frame,
     metrics_frame,
 )
-from flowperf_helpers.plots.figure import canvas, nothing_to_draw
+from flowperf_helpers.plots.figure import nothing_to_draw
 
 __all__ = ["UNANSWERED", "Explanation", "LenientAccount", "attempt", "explanation_picture", "lenient", "or_explanation"]
 
@@ -104,7 +104,7 @@ def or_explanation(view: Callable[P, Any]) -> Callable[P, Any]:
 
 def explanation_picture(text: str, attrs: dict[Any, Any]) -> Any:
     """Return axes that hold a sentence and nothing else."""
-    return nothing_to_draw(canvas(None, height=1.6), text, attrs)
+    return nothing_to_draw(None, text, attrs, height=1.6)
 
 
 def lenient(account: Account) -> LenientAccount:

@@ -16,8 +16,8 @@ from flowperf_helpers import plots
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.figure import plural
-from flowperf_helpers.plots.flows import flow_states, plot_volume
 from flowperf_helpers.plots.tables import Column, comparison_table, make_table
+from flowperf_helpers.plots.values import flow_states, plot_volume
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
