@@ -198,7 +198,7 @@ def label_rows(ax: Axes, labels: Sequence[str]) -> float:
     return max((text_width(label, 9.5) for label in labels), default=0.0) + 7
 
 
-def at_right(ax: Axes, row: Any, text: str, *, color: str = INK, bold: bool = False) -> None:
+def at_right(ax: Axes, row: float, text: str, *, color: str = INK, bold: bool = False) -> None:
     """Write a row's number at the right of the axes."""
     ax.annotate(text, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
                 va="center", fontsize=9, color=color, fontweight="bold" if bold else "normal")  # fmt: skip

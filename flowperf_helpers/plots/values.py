@@ -151,7 +151,7 @@ def plot_ranking(ranked: pd.DataFrame, *, by: str = "flow_name", top: int = 20, 
         return nothing_to_draw(ax, nothing_known(rate, noun, ranked), attrs)
     shown = ranked.head(top)
     ax = canvas(ax, height=1.9 + 0.29 * len(shown))
-    rows = np.arange(len(shown))
+    rows = range(len(shown))
     ax.hlines(rows, shown["low"], shown["high"], color=COLORS["blue"], alpha=0.45, linewidth=4.5)
     ax.plot(shown["raw"], rows, "o", markersize=6.5, markerfacecolor="white", markeredgecolor=MUTED, zorder=3,
             label="as counted")  # fmt: skip
