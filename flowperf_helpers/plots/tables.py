@@ -363,7 +363,7 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     Parameters
     ----------
     compared : DataFrame
-        Of `compare_rates` (or `flowperf_helpers.widgets.level_changes`).
+        Of `compare_rates` (or `flowperf_helpers.widgets.notebook.level_changes`).
     rate : str, optional
         The statistic; left out: ``attrs["rate"]``.
     top : int

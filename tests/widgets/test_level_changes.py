@@ -18,7 +18,7 @@ from flowperf_helpers.widgets import (
     week_window,
     weeks_of_tests,
 )
-from flowperf_helpers.widgets.level_changes import level_changes
+from flowperf_helpers.widgets.notebook import level_changes
 
 
 @pytest.fixture(scope="module")
