@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -40,17 +39,8 @@ from flowperf_helpers.plots.figure import (
     plural,
     value_axis,
 )
-from flowperf_helpers.plots.style import (
-    COLORS,
-    HATCH,
-    INK,
-    MUTED,
-    PALE,
-    VERDICT_LOOKS,
-    printable,
-    styled,
-    text_width,
-)
+from flowperf_helpers.plots.style import COLORS, HATCH, INK, MUTED, PALE, VERDICT_LOOKS, printable, styled, text_width
+from flowperf_helpers.plots.tables import Sides, sides_of
 
 __all__ = ["plot_comparison", "plot_effects", "plot_variations"]
 
@@ -73,7 +63,7 @@ def plot_comparison(
     ----------
     compared : DataFrame
         Of `compare_rates` or `level_changes`: ``rate_before, rate_after, difference, low, high, verdict`` and grouping
-        columns; the two sides are called as ``attrs["labels"]`` says.
+        columns; the two sides are called as `flowperf_helpers.plots.tables.sides_of` says.
     rate : str, optional
         The statistic that was compared; left out: ``attrs["rate"]``.
     by : str, optional
@@ -88,13 +78,12 @@ def plot_comparison(
     require_columns(compared, ["rate_before", "rate_after", "difference", "low", "high", "verdict"], "plot_comparison")
     by = label_column(compared, by, "plot_comparison")
     noun, label = noun_of(by), statistic_label(rate)
-    labelled = "labels" in attrs
-    sides = attrs.get("labels") or [str(attrs.get(side, side)) for side in ("before", "after")]
-    sides = [printable(side) for side in sides]
-    change = "difference" if labelled else "change"
+    sides = sides_of(compared)
+    sides = sides._replace(first=printable(sides.first), second=printable(sides.second))
+    change = "change" if sides.are_periods else "difference"
     known = compared[compared["rate_before"].notna() & compared["rate_after"].notna()]
     if not len(known):
-        both = " and ".join(sides) if labelled else "periods"
+        both = "periods" if sides.are_periods else " and ".join(sides[:2])
         sentence = f"No {noun} has a {label.lower()} in both {both}: there is nothing to compare."
         return nothing_to_draw(ax, sentence, attrs)
     known = _ranked(known)
@@ -110,17 +99,17 @@ def plot_comparison(
     room = 0.04 * (float(ends.max() - max(ends.min(), 0)) or 0.01)
     ax.set_xlim(max(float(ends.min()), 0) - room, float(ends.max()) + room)
     value_axis(ax, rate, None, axis_title(rate, denominator=attrs.get("denominator")))
-    _legend(ax, [str(v) for v in shown["verdict"]], hang, sides[0], change)
+    _legend(ax, [str(v) for v in shown["verdict"]], hang, sides.first, change)
     name = full_name(known.iloc[0], by)
     unknown = len(compared) - len(known)
+    only = "one period" if sides.are_periods else "one of them"
     notes = [
-        f"{label} by {noun}, {sides[0]} → {sides[1]}; bar: 95 % interval of the {change}",
+        f"{label} by {noun}, {sides.first} → {sides.second}; bar: 95 % interval of the {change}",
         not_shown(len(known) - len(shown), noun),
-        f"{plural(unknown, noun)} in {'one of them' if labelled else 'one period'} only" if unknown else "",
+        f"{plural(unknown, noun)} in {only} only" if unknown else "",
     ]
-    words = sides if labelled else None
-    finding = _finding(known, name, label, noun, words)
-    headline(ax, finding, notes, _alt(known, name, rate, noun, words), attrs, hang=hang)
+    finding = _finding(known, name, noun, label.lower(), sides)
+    headline(ax, finding, notes, _alt(known, name, noun, rate, sides, change), attrs, hang=hang)
     return ax
 
 
@@ -133,7 +122,7 @@ def _ranked(known: pd.DataFrame) -> pd.DataFrame:
     return known.loc[order.sort_values(["real", "size"], ascending=False, kind="stable").index]
 
 
-def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str, sides: Sequence[str], change: str) -> None:
+def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str, sides: Sides, change: str) -> None:
     before, after = float(values["rate_before"]), float(values["rate_after"])
     low, high = float(values["low"]), float(values["high"])
     verdict = str(values["verdict"])
@@ -145,9 +134,9 @@ def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str, sides: Sequ
     ax.plot([before, after], [row, row], color=color, linewidth=1.6, zorder=2,
             linestyle="-" if is_real else (0, (2, 2)))  # fmt: skip
     ax.plot([before], [row], "o", markersize=6.5, markerfacecolor="white", markeredgecolor=MUTED, zorder=3,
-            label=sides[0])  # fmt: skip
+            label=sides.first)  # fmt: skip
     ax.plot([after], [row], marker=marker, markersize=8.5 if is_real else 6, color=color, markeredgecolor="white",
-            zorder=4, label=sides[1])  # fmt: skip
+            zorder=4, label=sides.second)  # fmt: skip
     text = f"{VERDICT_SYMBOLS.get(verdict, '•')} {difference_text(values['difference'], rate)}"
     at_right(ax, row, text, color=INK if is_real else MUTED, bold=is_real)
 
@@ -164,36 +153,34 @@ def _legend(ax: Axes, verdicts: list[str], hang: float, before: str, change: str
     legend_below(ax, hang=hang, handles=handles, ncols=5, handletextpad=0.2, columnspacing=1.2)
 
 
-def _finding(known: pd.DataFrame, name: str, label: str, noun: str, labels: Sequence[str] | None) -> str:
+def _finding(known: pd.DataFrame, name: str, noun: str, label: str, sides: Sides) -> str:
     real = known[known["verdict"].isin(REAL)]
-    if not len(real) and labels:
-        return f"No {noun}’s {label.lower()} differs beyond chance between {labels[0]} and {labels[1]}"
     if not len(real):
-        return f"No {noun}’s {label.lower()} moved beyond chance"
-    first, more = real.iloc[0], f" (+{len(real) - 1} more)" if len(real) > 1 else ""
-    if labels:
-        numbers = f"{percent_text(first['rate_after'])} against {percent_text(first['rate_before'])}"
-        return f"{name}: {label.lower()} of {labels[1]} is {first['verdict']} than of {labels[0]}, {numbers}{more}"
-    word = "rose" if first["verdict"] == "higher" else "fell"
-    change = f"{percent_text(first['rate_before'])} → {percent_text(first['rate_after'])}"
-    return f"{name}: {label.lower()} {word} beyond chance, {change}{more}"
+        between = f"differs beyond chance between {sides.first} and {sides.second}"
+        return f"No {noun}’s {label} {'moved beyond chance' if sides.are_periods else between}"
+    verdict, more = real["verdict"].iloc[0], f" (+{len(real) - 1} more)" if len(real) > 1 else ""
+    before, after = (percent_text(real[side].iloc[0]) for side in ("rate_before", "rate_after"))
+    if sides.are_periods:
+        word = "rose" if verdict == "higher" else "fell"
+        return f"{name}: {label} {word} beyond chance, {before} → {after}{more}"
+    return f"{name}: {label} of {sides.second} is {verdict} than of {sides.first}, {after} against {before}{more}"
 
 
-def _alt(known: pd.DataFrame, name: str, rate: str, noun: str, labels: Sequence[str] | None) -> str:
-    label = statistic_label(rate).lower()
-    what, moved, change = f"Before and after of {label}", "moved", "change"
-    if labels:
-        what, moved, change = f"{statistic_label(rate)} of {labels[0]} and {labels[1]}", "differs", "difference"
+def _alt(known: pd.DataFrame, name: str, noun: str, rate: str, sides: Sides, change: str) -> str:
+    label = statistic_label(rate)
+    what, moved = f"{label} of {sides.first} and {sides.second}", "differs"
+    if sides.are_periods:
+        what, moved = f"Before and after of {label.lower()}", "moved"
     up, down = (int((known["verdict"] == verdict).sum()) for verdict in REAL)
     if not up + down:
         return f"{what} for {plural(len(known), noun)}: none {moved} beyond chance."
     first = known.iloc[0]
-    ends = [difference_text(first[end], rate) for end in ("low", "high")]
-    precise = "" if MISSING in ends else f", 95 % interval of the {change} {ends[0]} to {ends[1]}"
+    before, after = (statistic_text(first[side], rate) for side in ("rate_before", "rate_after"))
+    low, high = (difference_text(first[end], rate) for end in ("low", "high"))
+    precise = "" if MISSING in (low, high) else f", 95 % interval of the {change} {low} to {high}"
     return (
         f"{what} for {plural(len(known), noun)}: {up} higher and {down} lower beyond chance, "
-        f"most of all {name} from {statistic_text(first['rate_before'], rate)} to "
-        f"{statistic_text(first['rate_after'], rate)}{precise}."
+        f"most of all {name} from {before} to {after}{precise}."
     )
 
 

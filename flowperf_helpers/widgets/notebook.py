@@ -252,7 +252,8 @@ def level_changes(
         "week anyway, all comparisons corrected together. " + claims.basis
     )
     found.attrs = current.attrs | {
-        "rate": rate, "basis": basis.strip(), "notes": [], "before": "eight weeks before", "after": "this week",
+        "rate": rate, "basis": basis.strip(), "notes": [], "labels": ["eight weeks before", "this week"],
+        "are_periods": True,
     }  # fmt: skip
     return found
 
