@@ -94,6 +94,11 @@ def _mark(low: Any, high: Any, difference: Any, verdict: str, reach: float) -> s
     return interval_mark(difference, low, high, reach=reach, words=words, verdict=verdict)
 
 
+def _words(text: str) -> str:
+    """A cell for a terminal: what its elements say."""
+    return Markup(str(text).replace("><", "> <")).striptags() if isinstance(text, Markup) else text  # noqa: S704 - no page
+
+
 _NAMED, _NAMELESS = Markup("<bdi>{}</bdi>"), Markup("<em>{}</em>")
 _FOLD = Markup("{} <details><summary>id</summary><code>{}</code></details>")
 
@@ -230,7 +235,7 @@ class Table:
     def text(self, width: int = 48) -> str:
         """Lines for a terminal: cells cut to a width, nothing in them that steers it."""
         lines = [[short_name(text, width) if text else "" for text in line] for line in
-                 [self.heads, *([str(cell.text) for cell in row] for row in self.rows)]]  # fmt: skip
+                 [self.heads, *([_words(cell.text) for cell in row] for row in self.rows)]]  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * most for most in widths])
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
