@@ -258,8 +258,23 @@ def level_changes(
     return found
 
 
-def _judged(answers: WeekData, channel: str) -> tuple[pd.DataFrame, pd.DataFrame, Claims | None]:
-    """The week's rows on a channel, those of the weeks before, and the report's claims about them."""
+_Judged = tuple[pd.DataFrame, pd.DataFrame, Claims | None]
+
+_KEPT: dict[str, tuple[WeekData, _Judged]] = {}
+"""By channel: the answers judged last, and what it came to."""
+
+
+def _judged(answers: WeekData, channel: str) -> _Judged:
+    """The week's rows on a channel, those of the weeks before, and the report's claims about them.
+
+    None of it depends on what a board shows, so that a change of rate, flows or picture judges nothing anew.
+    """
+    if channel not in _KEPT or _KEPT[channel][0] is not answers:
+        _KEPT[channel] = answers, _judge(answers, channel)
+    return _KEPT[channel][1]
+
+
+def _judge(answers: WeekData, channel: str) -> _Judged:
     chosen: dict[str, Any] = {
         n: select_rows(getattr(answers, n), channel=channel) for n in ("current", "weekly", "daily", "history")
     }
