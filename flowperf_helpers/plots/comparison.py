@@ -39,6 +39,7 @@ from flowperf_helpers.plots.figure import (
     plural,
     value_axis,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import COLORS, HATCH, INK, MUTED, PALE, VERDICT_LOOKS, printable, styled, text_width
 from flowperf_helpers.plots.tables import Sides, sides_of
 
@@ -364,12 +365,14 @@ def _mark(row: dict[Any, Any]) -> str:
 def _steps(ax: Axes, steps: list[tuple[str, float, float]], start: float) -> list[float]:
     """Draw the floating bars; returns the levels that they reach, the last one where they end."""
     reached = [start]
-    for row, (_, mix, within) in enumerate(steps, start=1):
+    for row, (name, mix, within) in enumerate(steps, start=1):
         level = reached[-1]
         ax.plot([level, level], [row - 1, row + 0.3], color=PALE, linewidth=1, zorder=1)
-        ax.barh(row - 0.14, within, left=level, height=0.26, color=WITHIN, zorder=2)
-        ax.barh(row + 0.14, mix, left=level + within, height=0.26, facecolor="white", edgecolor=MIX, hatch=HATCH,
-                zorder=2)  # fmt: skip
+        solid = ax.barh(row - 0.14, within, left=level, height=0.26, color=WITHIN, zorder=2)
+        hatched = ax.barh(row + 0.14, mix, left=level + within, height=0.26, facecolor="white", edgecolor=MIX,
+                          hatch=HATCH, zorder=2)  # fmt: skip
+        tell(solid, [f"{name}, within: {points_text(within)}"])
+        tell(hatched, [f"{name}, mix: {points_text(mix)}"])
         reached += [level + within, level + (within + mix)]
         at_right(ax, row, points_text(within + mix))
     ax.plot([reached[-1]] * 2, [len(steps), len(steps) + 1], color=PALE, linewidth=1, zorder=1)

@@ -33,6 +33,7 @@ from flowperf_helpers.plots.figure import (
     plural,
     value_axis,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, PALE, label_names, printable, styled
 
 __all__ = ["plot_accounts", "plot_template_effect"]
@@ -84,7 +85,8 @@ def plot_accounts(
     band = fleet.get("low", float("nan")), fleet.get("high", float("nan"))
     if np.isfinite(band[0]):
         ax.axvspan(*band, color=PALE, alpha=0.3, linewidth=0, zorder=0)
-        ax.axvline(fleet["middle"], color=MUTED, linewidth=0.9, zorder=1)
+        middle = ax.axvline(fleet["middle"], color=MUTED, linewidth=0.9, zorder=1)
+        tell(middle, [f"middle of the fleet: {statistic_text(fleet['middle'], statistic)}"])
     for row, values in enumerate(shown.to_dict("records")):
         _two_marks(ax, row, values, "raw raw_low raw_high", "pooled low high")
     hang = label_rows(ax, label_names(list(shown["account"]), width=30))

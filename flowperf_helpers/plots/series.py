@@ -31,6 +31,7 @@ from flowperf_helpers.plots.figure import (
     put_alt,
     value_title,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import (
     COLORS,
     HATCH,
@@ -47,6 +48,7 @@ from flowperf_helpers.plots.time_axis import (
     draw_lines,
     interval_name,
     lines_of,
+    middle_width,
     name_ends,
     scale_lines,
     wall_times,
@@ -81,7 +83,9 @@ def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
     centre, lower, upper = (limits[c].astype("float64").to_numpy() for c in ("centre", "lower", "upper"))
     band = ax.fill_between(times, lower, upper, step="mid", color=PALE, alpha=0.35, linewidth=0, zorder=0.5)
     band.set_gid("limits")
-    ax.plot(times, centre, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5, label="_centre")
+    (line,) = ax.plot(times, centre, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5, label="_centre")
+    step = middle_width(wall)
+    tell(line, [f"usual, {interval_name(start, step)}" for start in wall])
     column = _value_column(limits)
     if column not in limits.columns:
         return
@@ -93,7 +97,6 @@ def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
             markeredgecolor=COLORS["vermillion"], markeredgewidth=1.8, zorder=5, label="_signals")  # fmt: skip
     written: list[float] = []
     apart = 0.06 * (times[-1] - times[0] or 1.0)
-    step = pd.Timedelta(np.median(np.diff(wall.to_numpy()))) if len(wall) > 1 else pd.Timedelta(days=7)
     for place in found[::-1]:
         if len(written) >= most or any(abs(times[place] - other) < apart for other in written):
             continue

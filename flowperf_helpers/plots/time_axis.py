@@ -162,7 +162,9 @@ def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
     pale = [c for c in columns if c not in looks]
     if pale:  # one artist with gaps between the groups: hundreds of them take too long to draw
         heights = np.r_[lines.table[pale].to_numpy(), np.full((1, len(pale)), np.nan)].ravel(order="F")
-        ax.plot(np.tile(np.r_[times, np.nan], len(pale)), heights, color=PALE, linewidth=1, zorder=1, label="_others")
+        across = np.tile(np.r_[times, np.nan], len(pale))
+        (line,) = ax.plot(across, heights, color=PALE, linewidth=1, zorder=1, label="_others")
+        tell(line, [f"{lines.labels[column]}, {name}" for column in pale for name in (*lines.names, "")])
     for column in (c for c in columns if c in looks):
         place = looks[column]
         values = lines.table[column].to_numpy()

@@ -42,6 +42,7 @@ from flowperf_helpers.plots.figure import (
     value_title,
     with_interval,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import COLORS, HATCH, INK, MUTED, PALE, SERIES, label_names, styled
 
 __all__ = ["STAGES", "flow_states", "plot_funnel", "plot_ranking", "plot_values", "plot_volume"]
@@ -95,7 +96,7 @@ def plot_values(
     for row, value in enumerate(values):
         at_right(ax, row, statistic_text(value, statistic, currency))
     if len(rest):
-        _rest(ax, rest[statistic].astype("float64"), len(shown), statistic, currency)
+        _rest(ax, rest[statistic].astype("float64"), labels[-1], len(shown), statistic, currency)
     hang = label_rows(ax, labels)
     ends = pd.Series([*values, *high, *rest[statistic].astype("float64").head(1)]).max()
     ax.set_xlim(*_span(pd.concat([known[statistic], shown["low"]]).astype("float64"), float(ends), statistic))
@@ -151,7 +152,10 @@ def plot_ranking(ranked: pd.DataFrame, *, by: str = "flow_name", top: int = 20, 
     shown = ranked.head(top)
     ax = canvas(ax, height=1.9 + 0.29 * len(shown))
     rows = range(len(shown))
-    ax.hlines(rows, shown["low"], shown["high"], color=COLORS["blue"], alpha=0.45, linewidth=4.5)
+    labels = labels_of(shown, by)
+    bars = ax.hlines(rows, shown["low"], shown["high"], color=COLORS["blue"], alpha=0.45, linewidth=4.5)
+    ends = zip(labels, shown["low"], shown["high"], strict=True)
+    tell(bars, [f"{label}: 95 % interval {interval_text(low, high, rate)}" for label, low, high in ends])
     ax.plot(shown["raw"], rows, "o", markersize=6.5, markerfacecolor="white", markeredgecolor=MUTED, zorder=3,
             label="as counted")  # fmt: skip
     ax.plot(shown["shrunk"], rows, "o", color=COLORS["blue"], markersize=6.5, markeredgecolor="white", zorder=4,
@@ -159,7 +163,7 @@ def plot_ranking(ranked: pd.DataFrame, *, by: str = "flow_name", top: int = 20, 
     for row, rank, raw_rank in zip(rows, shown["rank"], shown["raw_rank"], strict=True):
         is_moved = rank != raw_rank
         at_right(ax, row, f"{rank} (counted: {raw_rank})", color=MUTED if is_moved else INK, bold=is_moved)
-    hang = label_rows(ax, labels_of(shown, by))
+    hang = label_rows(ax, labels)
     value_axis(ax, rate, None, axis_title(rate))
     legend_below(ax, hang=hang, ncols=2)
     best, label = full_name(ranked.iloc[0], by), statistic_label(rate).lower()
@@ -192,12 +196,13 @@ def _span(values: pd.Series, end: float, statistic: str) -> tuple[float, float]:
     return min(0.0, least * 1.05), (end or 1.0) * 1.04
 
 
-def _rest(ax: Axes, values: pd.Series, row: int, statistic: str, currency: str | None) -> None:
+def _rest(ax: Axes, values: pd.Series, name: str, row: int, statistic: str, currency: str | None) -> None:
     """Draw the rows beyond the top as one hatched range from their least to their largest value."""
     low, high = float(values.min()), float(values.max())
-    ax.barh(row, high - low, left=low, height=0.42, facecolor="white", edgecolor=PALE, hatch=HATCH, linewidth=0.8)
-    ends = [statistic_text(end, statistic, currency) for end in (low, high)]
-    at_right(ax, row, ends[0] if low == high else " – ".join(ends), color=MUTED)
+    bar = ax.barh(row, high - low, left=low, height=0.42, facecolor="white", edgecolor=PALE, hatch=HATCH, linewidth=0.8)
+    text = " – ".join(dict.fromkeys(statistic_text(end, statistic, currency) for end in (low, high)))
+    tell(bar, [f"{name}: {text}"])
+    at_right(ax, row, text, color=MUTED)
 
 
 def _words(
@@ -272,6 +277,7 @@ def plot_funnel(frame: pd.DataFrame, *, by: str = "flow_name", top: int = 4, ax:
             bar = ax.barh(place, share or 0.0, height=thick * 0.86, color=SERIES[group], hatch=_HATCHES[group],
                           edgecolor="white", linewidth=0, label=labels[group] if not stage else "_")  # fmt: skip
             bar[0].set_gid(column)
+            tell(bar, [f"{labels[group]}, {stages[stage][0].lower()}: {text}"])
             ax.annotate(text, (share or 0.0, place), xytext=(5, 0), textcoords="offset points", va="center", fontsize=9,
                         color=INK if share is not None else MUTED)  # fmt: skip
     hang = label_rows(ax, [label for label, _ in stages])

@@ -210,9 +210,15 @@ def plot_forecast(forecast: pd.DataFrame, *, statistic: str | None = None, ax: A
     step = middle_width(wall)
     times, width = mdates.date2num(wall.to_pydatetime()), 0.62 * step / pd.Timedelta(days=1)
     so_far, final, low, high = (known[c].astype("float64").to_numpy() for c in (now, "final", "low", "high"))
-    ax.bar(times, so_far, width=width, color=COLORS["blue"], label="in so far")
-    ax.bar(times, np.nan_to_num(np.maximum(final - so_far, 0)), bottom=so_far, width=width, facecolor="white",
-           edgecolor=COLORS["blue"], hatch=HATCH, linewidth=0.8, label="expected to come")  # fmt: skip
+    solid = ax.bar(times, so_far, width=width, color=COLORS["blue"], label="in so far")
+    hatched = ax.bar(times, np.nan_to_num(np.maximum(final - so_far, 0)), bottom=so_far, width=width, facecolor="white",
+                     edgecolor=COLORS["blue"], hatch=HATCH, linewidth=0.8, label="expected to come")  # fmt: skip
+    days = [interval_name(start, step) for start in wall]
+    now_texts, texts = ([statistic_text(v, statistic, currency) for v in values] for values in (so_far, final))
+    intervals = [interval_text(*ends, statistic, currency) for ends in zip(low, high, strict=True)]
+    tell(solid, [f"{day}: {text} so far" for day, text in zip(days, now_texts, strict=True)])
+    ends = zip(days, texts, intervals, strict=True)
+    tell(hatched, [f"{day}: about {text} in the end, 95 % interval {interval}" for day, text, interval in ends])
     has = ~np.isnan(final)
     error = np.abs(np.vstack([final - low, high - final]))[:, has]
     ax.errorbar(times[has], final[has], yerr=error, fmt="none", ecolor=MUTED, elinewidth=1.4, capsize=3,
@@ -224,9 +230,7 @@ def plot_forecast(forecast: pd.DataFrame, *, statistic: str | None = None, ax: A
     legend_below(ax, down=34, ncols=3)
     ax.spines["bottom"].set_color(PALE)
     last = int(np.flatnonzero(has)[-1])
-    when, text = interval_name(wall[last], step), statistic_text(final[last], statistic, currency)
-    now_text = statistic_text(so_far[last], statistic, currency)
-    interval = interval_text(low[last], high[last], statistic, currency)
+    when, text, now_text, interval = days[last], texts[last], now_texts[last], intervals[last]
     finding = f"{when} will end at about {text} {label.lower()}, {now_text} so far"
     alt = (
         f"Forecast of {label.lower()} for {plural(len(known), 'interval')}: {when} stands at {now_text} and is "
@@ -254,8 +258,12 @@ def plot_same_law(simulated: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     require_columns(simulated, ["week", "rate", "low", "high", "is_claim_by_coins", "is_claim"], "plot_same_law")
     ax = canvas(ax, height=3.6, grid="y")
     week, attrs = simulated["week"], {**simulated.attrs, "sandbox": True}
-    ax.vlines(week, simulated["low"], simulated["high"], color=COLORS["blue"], alpha=0.35, linewidth=4)
-    ax.plot(week, simulated["rate"], "-o", color=COLORS["blue"], markersize=4.5, linewidth=1, label="rate of the week")
+    bars = ax.vlines(week, simulated["low"], simulated["high"], color=COLORS["blue"], alpha=0.35, linewidth=4)
+    ends = zip(week, simulated["low"], simulated["high"], strict=True)
+    tell(bars, [f"week {w}: 95 % interval {interval_text(low, high, 'click_rate')}" for w, low, high in ends])
+    (line,) = ax.plot(week, simulated["rate"], "-o", color=COLORS["blue"], markersize=4.5, linewidth=1,
+                      label="rate of the week")  # fmt: skip
+    tell(line, [f"week {w}" for w in week])
     looks = (
         ("is_claim_by_coins", "o", "against the week before, coin tosses only: “changed”"),
         ("is_claim", "s", "flowperf, against eight weeks: “changed”"),
@@ -265,7 +273,9 @@ def plot_same_law(simulated: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         color = COLORS["vermillion"] if marker == "o" else COLORS["black"]
         ax.plot(claimed["week"], claimed["rate"], marker, markersize=11 if marker == "o" else 15, label=words,
                 markerfacecolor="none", markeredgecolor=color, markeredgewidth=1.6)  # fmt: skip
-    ax.axhline(float(simulated.attrs.get("rate", simulated["rate"].mean())), color=MUTED, linewidth=0.8, linestyle="--")
+    law = float(simulated.attrs.get("rate", simulated["rate"].mean()))
+    line = ax.axhline(law, color=MUTED, linewidth=0.8, linestyle="--")
+    tell(line, [f"the law, in every week: {statistic_text(law, 'click_rate')}"])
     few_ticks(ax, whole=True)
     ax.yaxis.set_major_formatter(tick_format("click_rate", None))
     ax.set_xlabel("Week", color=MUTED)
