@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from flowperf_helpers.frames.columns import require_columns
@@ -29,6 +28,7 @@ from flowperf_helpers.plots.figure import (
     full_name,
     headline,
     interval_bar,
+    key,
     label_column,
     label_rows,
     labels_of,
@@ -144,13 +144,11 @@ def _dumbbell(ax: Axes, row: int, values: dict[Any, Any], rate: str, sides: Side
 
 def _legend(ax: Axes, verdicts: list[str], hang: float, before: str, change: str) -> None:
     """Say in words what the markers mean, for those verdicts that occur."""
-    handles = [Line2D([], [], marker="o", linestyle="", markerfacecolor="white", markeredgecolor=MUTED, label=before)]
+    handles = [key("o", MUTED, before, 6, markerfacecolor="white")]
     verdicts = ["no change larger than x" if v.startswith("no change larger") else v for v in verdicts]
     for verdict, (marker, color) in VERDICT_LOOKS.items():
         if verdict in verdicts:
-            size = 8 if verdict in REAL else 6
-            handles.append(Line2D([], [], marker=marker, ls="", color=color, markersize=size,
-                                  label=verdict.replace("change", change)))  # fmt: skip
+            handles.append(key(marker, color, verdict.replace("change", change), 8 if verdict in REAL else 6))
     legend_below(ax, hang=hang, handles=handles, ncols=5, handletextpad=0.2, columnspacing=1.2)
 
 
@@ -209,8 +207,8 @@ def plot_variations(compared: pd.DataFrame, *, rate: str | None = None, top: int
     require_columns(compared, ["rate", "low", "high", "probability_best"], "plot_variations")
     by = label_column(compared, None, "plot_variations")
     known = compared[compared["rate"].notna()].reset_index(drop=True)
-    key = next((c for c in ("flow_message_id", "flow_message_name", "flow_id") if c in known and c != by), None)
-    known["contest"] = "all" if key is None else known[key].astype("str")
+    message = next((c for c in ("flow_message_id", "flow_message_name", "flow_id") if c in known and c != by), None)
+    known["contest"] = "all" if message is None else known[message].astype("str")
     contests = known.groupby("contest")["probability_best"].max().sort_values(ascending=False, kind="stable")
     if not len(known):
         return nothing_to_draw(ax, "No message has variations with numbers in this window.", attrs)
@@ -219,9 +217,9 @@ def plot_variations(compared: pd.DataFrame, *, rate: str | None = None, top: int
     heads: list[int] = []
     for contest in contests.index[:top]:
         entrants = known[known["contest"] == contest].sort_values("probability_best", ascending=False, kind="stable")
-        if key is not None:
+        if message is not None:
             heads.append(len(labels))
-            labels.append(printable(short_name(_message(entrants.iloc[0], key), 40)))
+            labels.append(printable(short_name(_message(entrants.iloc[0], message), 40)))
         for place, (name, row) in enumerate(zip(labels_of(entrants, by, 30), entrants.to_dict("records"), strict=True)):
             _entrant(ax, len(labels), row, leads=place == 0)
             labels.append(name)

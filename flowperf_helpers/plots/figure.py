@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
@@ -46,6 +47,7 @@ __all__ = [
     "headline",
     "identity",
     "interval_bar",
+    "key",
     "label_column",
     "label_rows",
     "labels_of",
@@ -222,6 +224,12 @@ def interval_bar(ax: Axes, row: float, low: Any, high: Any, *, words: str = "", 
         tell(bar, [words])
 
 
+def key(marker: str, color: str, label: str, size: float = 8, **looks: Any) -> Line2D:
+    """A mark of a legend."""
+    looks = {"linestyle": "", **looks}
+    return Line2D([], [], marker=marker, color=color, label=label, markersize=size, **looks)
+
+
 def legend_below(ax: Axes, *, hang: float = 0.0, down: float = 38, **looks: Any) -> None:
     """Put the legend under the axis title, at the left of the rows' labels."""
     looks = {"loc": "upper left", "bbox_to_anchor": (0, 0), "borderaxespad": 0, "labelcolor": MUTED, **looks}
@@ -278,14 +286,11 @@ def not_shown(number: int, noun: str) -> str:
 # Which rows a picture shows: one per thing asked, the largest first, the rest counted.
 
 _NOUNS = {
-    "flow_name": "flow", "flow_id": "flow", "flow_message_name": "message", "flow_message_id": "message",
-    "send_channel": "channel", "variation_name": "variation", "variation": "variation", "tag_name": "tag",
+    "variation_name": "variation", "variation": "variation", "flow_message_name": "message",
+    "flow_message_id": "message", "flow_name": "flow", "flow_id": "flow", "send_channel": "channel", "tag_name": "tag",
     "tag_id": "tag", "metric_name": "metric",
 }  # fmt: skip
-_LABELS = (
-    "variation_name", "variation", "flow_message_name", "flow_message_id", "flow_name", "flow_id", "send_channel",
-    "tag_name", "tag_id",
-)  # fmt: skip
+"""Columns that name rows, the finest first, and what a row of theirs is called."""
 
 
 def noun_of(by: str) -> str:
@@ -307,7 +312,7 @@ def label_column(frame: pd.DataFrame, by: str | None, what: str) -> str:
             return str(identifier)  # older revisions know no names
         require_columns(frame, [by], what)
         return by
-    found = next((column for column in _LABELS if column in frame.columns), None)
+    found = next((column for column in _NOUNS if column in frame.columns), None)
     if found is None:
         raise ArgumentError(f"{what} finds no column that names its rows: give by=, one of {', '.join(frame.columns)}.")
     return found

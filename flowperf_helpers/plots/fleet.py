@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -26,6 +25,7 @@ from flowperf_helpers.plots.figure import (
     canvas,
     headline,
     interval_bar,
+    key,
     label_rows,
     legend_below,
     not_shown,
@@ -138,14 +138,12 @@ def _two_marks(ax: Axes, row: int, values: dict[Any, Any], raw: str, pooled: str
 
 def _legend(ax: Axes, verdicts: pd.Series, hang: float, band: str) -> None:
     handles: list[Any] = [
-        Line2D([], [], marker="o", color=MUTED, linewidth=0.9, markerfacecolor="white", markersize=4.6,
-               label="as counted"),
-        Line2D([], [], marker="o", color=MUTED, linewidth=3.2, markersize=6, markeredgecolor="white",
-               label="pooled with the fleet"),
-    ]  # fmt: skip
+        key("o", MUTED, "as counted", 4.6, linestyle="-", linewidth=0.9, markerfacecolor="white"),
+        key("o", MUTED, "pooled with the fleet", 6, linestyle="-", linewidth=3.2, markeredgecolor="white"),
+    ]
     for verdict, (marker, color) in _FIRM.items():
         if (verdicts == verdict).any():
-            handles.append(Line2D([], [], marker=marker, linestyle="", color=color, markersize=7, label=verdict))
+            handles.append(key(marker, color, verdict, 7))
     if band:
         handles.append(Patch(facecolor=PALE, alpha=0.4, label=band))
     legend_below(ax, hang=hang, handles=handles, ncols=3, handletextpad=0.4, columnspacing=1.2)

@@ -64,19 +64,16 @@ MOST_PALE = 6
 """Other lines that are drawn pale; more of them would be scribble."""
 
 
-def _value_column(limits: pd.DataFrame) -> str:
-    return "value" if "value" in limits.columns else "rate"
+_MOST_DATES = 4
 
 
-def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
+def draw_limits(ax: Axes, limits: pd.DataFrame) -> None:
     """Draw centre and band, ring the signals and write dates at the latest ones.
 
     Parameters
     ----------
     limits : DataFrame
-        One group, in time order: ``interval_start, centre, lower, upper, is_signal`` and ``value`` (or ``rate``).
-    most : int
-        Dates written.
+        One group, in time order: ``interval_start, centre, lower, upper, is_signal``, and ``value`` where it is known.
     """
     wall = wall_times(pd.DatetimeIndex(limits["interval_start"]))
     times = mdates.date2num(wall.to_pydatetime())
@@ -86,10 +83,9 @@ def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
     (line,) = ax.plot(times, centre, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5, label="_centre")
     step = middle_width(wall)
     tell(line, [f"usual, {interval_name(start, step)}" for start in wall])
-    column = _value_column(limits)
-    if column not in limits.columns:
+    if "value" not in limits.columns:
         return
-    values = limits[column].astype("float64").to_numpy()
+    values = limits["value"].astype("float64").to_numpy()
     found = np.flatnonzero(limits["is_signal"].fillna(False).astype(bool).to_numpy() & ~np.isnan(values))
     if not len(found):
         return
@@ -98,7 +94,7 @@ def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
     written: list[float] = []
     apart = 0.06 * (times[-1] - times[0] or 1.0)
     for place in found[::-1]:
-        if len(written) >= most or any(abs(times[place] - other) < apart for other in written):
+        if len(written) >= _MOST_DATES or any(abs(times[place] - other) < apart for other in written):
             continue
         written.append(times[place])
         below = values[place] < centre[place]
@@ -117,12 +113,12 @@ def signal_words(limits: pd.DataFrame, step: pd.Timedelta, statistic: str, curre
     flagged = limits[limits["is_signal"].fillna(False).astype(bool)]
     if not len(flagged):
         return "nothing outside the control limits"
-    last, column = flagged.iloc[-1], _value_column(limits)
+    last = flagged.iloc[-1]
     when = _when(wall_times(pd.DatetimeIndex([last["interval_start"]]))[0], step)
-    side = "above" if float(last[column]) > float(last["centre"]) else "below"
+    side = "above" if float(last["value"]) > float(last["centre"]) else "below"
     others = f", the latest of {len(flagged)} signals" if len(flagged) > 1 else ""
     usual = statistic_text(last["centre"], statistic, currency)
-    return f"{statistic_text(last[column], statistic, currency)} {when} lies {side} the usual {usual}{others}"
+    return f"{statistic_text(last['value'], statistic, currency)} {when} lies {side} the usual {usual}{others}"
 
 
 # Statistics over time: one line per group, gaps as gaps, what is not final hatched, limits where they are given.

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.ticker import PercentFormatter
 
 from flowperf_helpers.frames.catalog import STATISTICS
@@ -28,6 +27,7 @@ from flowperf_helpers.plots.figure import (
     headline,
     identity,
     interval_bar,
+    key,
     label_column,
     label_rows,
     labels_of,
@@ -119,9 +119,9 @@ def _with_own_interval(rows: pd.DataFrame, frame: pd.DataFrame, statistic: str, 
     counts = carries(frame, statistic)
     if counts.all() or {"low", "high"} <= set(rows.columns):
         return with_interval(rows, statistic)
-    key = identity(frame, by)[0]
-    counted = with_interval(one_row_each(frame[counts], by), statistic).drop_duplicates(key).set_index(key)
-    return rows.assign(low=rows[key].map(counted["low"]), high=rows[key].map(counted["high"]))
+    who = identity(frame, by)[0]
+    counted = with_interval(one_row_each(frame[counts], by), statistic).drop_duplicates(who).set_index(who)
+    return rows.assign(low=rows[who].map(counted["low"]), high=rows[who].map(counted["high"]))
 
 
 @styled
@@ -357,11 +357,7 @@ def plot_volume(
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     ax.xaxis.set_minor_formatter(lambda value, _: "")
     ax.set_xlabel("recipients (each step to the right is ten times more); hollow: not chosen")
-    marks = [
-        Line2D([], [], marker=marker, color=color, linestyle="", markersize=8, label=state)
-        for state, (marker, color) in _LOOKS.items()
-        if state in set(states)
-    ]
+    marks = [key(*look, state) for state, look in _LOOKS.items() if state in set(states)]
     ax.legend(handles=marks, loc="upper center", bbox_to_anchor=(0.5, -0.16 if len(shown) < 9 else -0.1),
               ncols=len(marks))  # fmt: skip
     part = int(sending.loc[sending["flow_id"].isin(ids), "recipients"].sum())
