@@ -7,8 +7,7 @@ same size whose circles and boxes have a ``<title>``, which a browser shows with
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, Formatter
 
-__all__ = ["exact", "layer", "tell"]
+__all__ = ["MOST", "exact", "layer", "tell"]
 
-_MOST = 2_000
+MOST = 2_000
 """Marks of one picture; beyond that nobody aims at one."""
 _BAR = 2.8  # points: a line this thick is an interval, a thinner one only joins marks
 
@@ -62,7 +61,7 @@ def layer(figure: Figure) -> str:
     """Draw the layer of a figure that has been drawn already; empty where no mark has words."""
     wide, high = figure.bbox.width, figure.bbox.height
     marks = [mark for ax in figure.axes for mark in _marks(ax)]
-    if not 0 < len(marks) <= _MOST:
+    if not 0 < len(marks) <= MOST:
         return ""
     shapes = [
         f'<rect x="{x:.0f}" y="{high - top:.0f}" width="{across:.0f}" height="{down:.0f}">'
@@ -77,7 +76,7 @@ def layer(figure: Figure) -> str:
 
 def _marks(ax: Axes) -> Iterator[Mark]:
     """Boxes with words: what is long first, so that the marks on it are on top."""
-    rows = _Rows.of(ax)
+    row_words = _row_words(ax)
     for bars in ax.containers:
         for bar, words in zip(bars, _told(bars), strict=False):
             yield from _box(bar.get_window_extent().get_points(), words)
@@ -93,10 +92,10 @@ def _marks(ax: Axes) -> Iterator[Mark]:
             yield from _box(line.get_window_extent().get_points(), "".join(_told(line)))
         elif not _is_interval(line):
             dots.append(line)
-        elif rows:
-            yield from _interval(ax, line, rows)
+        elif row_words:
+            yield from _interval(ax, line, row_words)
     for line in dots:
-        yield from _points(ax, line, rows)
+        yield from _points(ax, line, row_words)
 
 
 def _box(corners: npt.NDArray[np.float64], words: str, least: float = _HIGH) -> Iterator[Mark]:
@@ -106,30 +105,27 @@ def _box(corners: npt.NDArray[np.float64], words: str, least: float = _HIGH) -> 
         yield middle[0] - size[0] / 2, middle[1] + size[1] / 2, size[0], size[1], words
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Names of an axes' rows, for a picture whose values run across."""
+def _row_words(ax: Axes) -> Callable[..., str] | None:
+    """What is said of a place in a row: ``Welcome, before: 4.8 %``; None for a picture that has no rows.
 
-    places: npt.NDArray[np.float64]
-    names: list[str]
+    The function takes the place, the value in words and the mark's label.
+    """
+    places = np.asarray(ax.yaxis.get_ticklocs(), dtype=np.float64)
+    if not len(places) or not isinstance(ax.yaxis.get_major_locator(), FixedLocator):
+        return None
+    names = [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()]
 
-    @classmethod
-    def of(cls, ax: Axes) -> _Rows | None:
-        places = np.asarray(ax.yaxis.get_ticklocs(), dtype=np.float64)
-        if not len(places) or not isinstance(ax.yaxis.get_major_locator(), FixedLocator):
-            return None
-        return cls(places, [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()])
-
-    def words(self, y: float, value: str, label: str = "_") -> str:
-        """``Welcome, before: 4.8 %``: the row's name, the mark's where it has one, and the value."""
-        name = self.names[int(np.argmin(np.abs(self.places - y)))]
+    def words(y: float, value: str, label: str = "_") -> str:
+        name = names[int(np.argmin(np.abs(places - y)))]
         parts = [part for part in (name, "" if label.startswith("_") else label) if part]
         return f"{', '.join(parts)}: {value}" if parts else value
 
+    return words
 
-def _points(ax: Axes, line: Line2D, rows: _Rows | None) -> Iterator[Mark]:
+
+def _points(ax: Axes, line: Line2D, row_words: Callable[..., str] | None) -> Iterator[Mark]:
     heads = _told(line)
-    if not heads and (rows is None or str(line.get_marker()) in ("None", "", " ")):
+    if not heads and (row_words is None or str(line.get_marker()) in ("None", "", " ")):
         return
     size = max(float(line.get_markersize()), _WIDE) * ax.figure.dpi / 72
     across, up = ax.xaxis.get_major_formatter(), ax.yaxis.get_major_formatter()
@@ -137,11 +133,10 @@ def _points(ax: Axes, line: Line2D, rows: _Rows | None) -> Iterator[Mark]:
         place = ax.transData.transform((x, y))
         if not np.isfinite(place).all() or not ax.bbox.padded(1).contains(*place):
             continue
-        if heads:
+        if heads or row_words is None:
             words = f"{heads[i]}: {exact(up, y)}"
         else:
-            assert rows is not None
-            words = rows.words(y, exact(across, x), str(line.get_label()))
+            words = row_words(y, exact(across, x), str(line.get_label()))
         yield from _box(np.array([place, place]), words, size)
 
 
@@ -151,11 +146,11 @@ def _is_interval(line: Line2D) -> bool:
     return bool(flat and line.get_linewidth() >= _BAR)
 
 
-def _interval(ax: Axes, line: Line2D, rows: _Rows) -> Iterator[Mark]:
+def _interval(ax: Axes, line: Line2D, row_words: Callable[..., str]) -> Iterator[Mark]:
     ends = np.asarray(line.get_xydata(), dtype=float)
     low, high = (exact(ax.xaxis.get_major_formatter(), x) for x in ends[:, 0])
     words = "".join(_told(line)) or f"95 % interval {low} to {high}"
-    yield from _box(ax.transData.transform(ends), rows.words(ends[0, 1], words))
+    yield from _box(ax.transData.transform(ends), row_words(ends[0, 1], words))
 
 
 def _cells(ax: Axes, mesh: QuadMesh) -> Iterator[Mark]:

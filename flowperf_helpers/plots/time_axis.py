@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 from flowperf_helpers.frames.formats import statistic_text, unit_of
 from flowperf_helpers.plots.figure import few_ticks, figure_of, identity, labels_of, one_row_each, tick_format
-from flowperf_helpers.plots.hover import tell
+from flowperf_helpers.plots.hover import MOST, tell
 from flowperf_helpers.plots.style import HATCH, LINES, MARKERS, MUTED, PALE, SERIES, TEXT
 
 __all__ = [
@@ -164,7 +164,8 @@ def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
         heights = np.r_[lines.table[pale].to_numpy(), np.full((1, len(pale)), np.nan)].ravel(order="F")
         across = np.tile(np.r_[times, np.nan], len(pale))
         (line,) = ax.plot(across, heights, color=PALE, linewidth=1, zorder=1, label="_others")
-        tell(line, [f"{lines.labels[column]}, {name}" for column in pale for name in (*lines.names, "")])
+        if lines.table.size <= MOST:  # else their marks would cost those of the others
+            tell(line, [f"{lines.labels[column]}, {name}" for column in pale for name in (*lines.names, "")])
     for column in (c for c in columns if c in looks):
         place = looks[column]
         values = lines.table[column].to_numpy()

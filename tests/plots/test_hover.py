@@ -151,6 +151,15 @@ def test_pale_lines_tell_their_name(series: pd.DataFrame) -> None:
     assert not [words for words in told if words.startswith("Abandoned Checkout, ")]
 
 
+def test_pale_lines_of_many_days_leave_the_others_their_marks() -> None:
+    """Where all points would be too many, those of the coloured lines still tell what they are."""
+    days = pd.date_range("2025-11-01", periods=365, tz="Europe/Copenhagen")
+    flows = [pd.DataFrame({"flow_id": f"F{i}", "flow_name": f"Flow {i}", "interval_start": days, "recipients": 900 - i})
+             for i in range(7)]  # fmt: skip
+    told = _told(plot_series(pd.concat(flows), statistic="recipients", top=2))
+    assert {"Flow 0", "Flow 1"} == {words.partition(",")[0] for words in told}
+
+
 def test_lines_across_the_axes_tell_what_they_are(series: pd.DataFrame) -> None:
     """The law of simulated weeks, the middle of control limits week by week, and the middle of a fleet."""
     assert "the law, in every week: 5.00 %" in _told(plot_same_law(same_law_weeks(rate=0.05)))
