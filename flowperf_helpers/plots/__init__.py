@@ -10,18 +10,18 @@ _HOMES = {
     "alt_text": "figure",
     "plot_accounts": "fleet",
     "plot_comparison": "comparison",
-    "plot_effects": "decomposition",
-    "plot_forecast": "conversion_lag",
+    "plot_effects": "comparison",
+    "plot_forecast": "weeks",
     "plot_funnel": "values",
-    "plot_heatmap": "heatmap",
+    "plot_heatmap": "weeks",
     "plot_ranking": "values",
-    "plot_same_law": "same_law",
+    "plot_same_law": "weeks",
     "plot_series": "series",
     "plot_small_multiples": "series",
     "plot_template_effect": "fleet",
     "plot_values": "values",
     "plot_variations": "comparison",
-    "plot_volume": "flows",
+    "plot_volume": "values",
 }
 __all__ = list(_HOMES)
 __getattr__, __dir__ = lazy(__name__, _HOMES)

@@ -14,37 +14,54 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
 from matplotlib.ticker import Formatter, FuncFormatter, MaxNLocator
 from matplotlib.transforms import ScaledTranslation, Transform
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.frames.columns import NAMES, require_columns
-from flowperf_helpers.frames.formats import NO_NAME, money_text, short_name, statistic_label, statistic_text, unit_of
-from flowperf_helpers.plots.hover import layer
+from flowperf_helpers.frames.formats import (
+    NO_NAME,
+    axis_title,
+    money_text,
+    short_name,
+    statistic_label,
+    statistic_text,
+    unit_of,
+)
+from flowperf_helpers.plots.hover import layer, tell
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, dress, label_names, printable, text_width, wrapped
 
 __all__ = [
+    "SANDBOX_LOOKS",
     "SANDBOX_MARK",
     "alt_text",
     "as_html",
-    "below",
+    "at_right",
     "breathe",
     "canvas",
     "few_ticks",
+    "figure_of",
     "full_name",
     "headline",
     "identity",
+    "interval_bar",
+    "key",
     "label_column",
     "label_rows",
     "labels_of",
+    "legend_below",
+    "not_shown",
+    "nothing_known",
     "nothing_to_draw",
     "noun_of",
     "one_row_each",
-    "parts_of",
     "plural",
     "put_alt",
     "tick_format",
+    "value_axis",
+    "value_title",
     "with_interval",
 ]
 
@@ -53,7 +70,12 @@ __all__ = [
 
 SANDBOX_MARK = "SANDBOX · invented numbers"
 
-_TITLE, _SUBTITLE, _MARK, _LINE = 12.5, 9.0, 8.5, 1.25
+SANDBOX_LOOKS: dict[str, Any] = {
+    "fontsize": 8.5, "fontweight": "bold", "color": "black",
+    "bbox": {"boxstyle": "square,pad=0.3", "facecolor": COLORS["yellow"], "edgecolor": "none"},
+}  # fmt: skip
+
+_TITLE, _SUBTITLE, _LINE = 12.5, 9.0, 1.25
 _MARGIN = 22  # points that a heading leaves free at the right of the figure
 
 
@@ -103,33 +125,44 @@ def alt_text(drawn: Axes | Figure | Iterable[Axes]) -> str:
     return " ".join(sentences)
 
 
-def headline(ax: Axes, finding: str, shown: str, attrs: dict[Any, Any], *, hang: float = 0.0) -> None:
+def figure_of(ax: Axes) -> Figure:
+    """The whole figure that axes stand on."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    return figure
+
+
+def headline(
+    ax: Axes, finding: str, notes: Iterable[str], alt: str, attrs: dict[Any, Any], *, hang: float = 0.0
+) -> None:
     """Write the finding over the axes, below it what is shown, above it SANDBOX where the numbers are invented.
 
     Parameters
     ----------
-    finding, shown : str
-        Title and subtitle; broken into lines that fit.
+    finding, notes : str and iterable of str
+        Title and parts of the subtitle, empty ones left out; broken into lines that fit.
+    alt : str
+        The text alternative.
     hang : float
         Points by which the heading starts left of the axes, so that it stands above the rows' labels.
     """
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(ax)
     inches = figure.get_figwidth()
     whole = len(figure.axes) == 1
     width = 72 * inches - _MARGIN if whole else 72 * inches * ax.get_position().width + hang
     width *= 0.96  # letters are set a little wider than they are measured
-    finding, shown = wrapped(printable(finding), width, _TITLE, bold=True), wrapped(printable(shown), width, _SUBTITLE)
+    finding = wrapped(printable(finding), width, _TITLE, bold=True)
+    shown = wrapped(printable(" · ".join(filter(None, notes))), width, _SUBTITLE)
     low = 7.0
     middle = low + _lines(shown) * _SUBTITLE * _LINE + (3 if shown else 0)
     high = middle + _lines(finding) * _TITLE * _LINE + 3
     title = ax.set_title(finding, loc="left", fontsize=_TITLE, fontweight="bold", color=INK, y=1.0, linespacing=1.15)
-    title.set_transform(ax.transAxes + ScaledTranslation(-hang / 72, middle / 72, figure.dpi_scale_trans))
+    title.set_transform(_moved(ax, -hang, middle))
     if shown:
         _over(ax, shown, -hang, low, fontsize=_SUBTITLE, color=MUTED, linespacing=1.15)
     if attrs.get("sandbox"):
-        box = {"boxstyle": "square,pad=0.3", "facecolor": COLORS["yellow"], "edgecolor": "none"}
-        _over(ax, SANDBOX_MARK, -hang + 3, high + 4, fontsize=_MARK, fontweight="bold", color="black", bbox=box)
+        _over(ax, SANDBOX_MARK, -hang + 3, high + 4, **SANDBOX_LOOKS)
+    put_alt(ax, alt, attrs)
 
 
 def _over(ax: Axes, text: str, right: float, up: float, **looks: Any) -> None:
@@ -140,21 +173,23 @@ def _over(ax: Axes, text: str, right: float, up: float, **looks: Any) -> None:
     )  # fmt: skip
 
 
+def _moved(ax: Axes, right: float, up: float) -> Transform:
+    """Axes coordinates moved by points."""
+    return ax.transAxes + ScaledTranslation(right / 72, up / 72, figure_of(ax).dpi_scale_trans)
+
+
 def _lines(text: str) -> int:
     return text.count("\n") + 1 if text else 0
 
 
-def nothing_to_draw(ax: Axes, sentence: str, attrs: dict[Any, Any]) -> Axes:
+def nothing_to_draw(ax: Axes | None, sentence: str, attrs: dict[Any, Any], *, height: float = 2.2) -> Axes:
     """Put a sentence in place of a picture."""
+    ax = canvas(ax, height=height)
     ax.set_axis_off()
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    width = 72 * figure.get_figwidth() * ax.get_position().width
+    width = 72 * figure_of(ax).get_figwidth() * ax.get_position().width
     ax.text(0.5, 0.5, wrapped(printable(sentence), 0.9 * width, 11), transform=ax.transAxes, ha="center", va="center",
             fontsize=11, color=MUTED)  # fmt: skip
-    if attrs.get("sandbox"):
-        headline(ax, "", "", attrs)
-    put_alt(ax, sentence, attrs)
+    headline(ax, "", (), sentence, attrs)
     return ax
 
 
@@ -165,11 +200,55 @@ def label_rows(ax: Axes, labels: Sequence[str]) -> float:
     return max((text_width(label, 9.5) for label in labels), default=0.0) + 7
 
 
-def below(ax: Axes, points: float, *, hang: float = 0.0) -> Transform:
-    """Axes coordinates moved down (and left), for what stands under the axis title."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    return ax.transAxes + ScaledTranslation(-hang / 72, -points / 72, figure.dpi_scale_trans)
+def at_right(ax: Axes, row: float, text: str, *, color: str = INK, bold: bool = False) -> None:
+    """Write a row's number at the right of the axes."""
+    ax.annotate(text, (1, row), xycoords=("axes fraction", "data"), xytext=(6, 0), textcoords="offset points",
+                va="center", fontsize=9, color=color, fontweight="bold" if bold else "normal")  # fmt: skip
+
+
+def interval_bar(ax: Axes, row: float, low: Any, high: Any, *, words: str = "", **looks: Any) -> None:
+    """Draw an interval along a row, unless an end is missing.
+
+    Parameters
+    ----------
+    words : str
+        What it says under a pointer, if not that it is the 95 % interval.
+    **looks
+        Of the line.
+    """
+    if pd.isna(low) or pd.isna(high):
+        return
+    looks = {"color": COLORS["blue"], "alpha": 0.45, "linewidth": 4.5, "solid_capstyle": "butt", **looks}
+    (bar,) = ax.plot([low, high], [row, row], **looks)
+    if words:
+        tell(bar, [words])
+
+
+def key(marker: str, color: str, label: str, size: float = 8, **looks: Any) -> Line2D:
+    """A mark of a legend."""
+    looks = {"linestyle": "", **looks}
+    return Line2D([], [], marker=marker, color=color, label=label, markersize=size, **looks)
+
+
+def legend_below(ax: Axes, *, hang: float = 0.0, down: float = 38, **looks: Any) -> None:
+    """Put the legend under the axis title, at the left of the rows' labels."""
+    looks = {"loc": "upper left", "bbox_to_anchor": (0, 0), "borderaxespad": 0, "labelcolor": MUTED, **looks}
+    ax.legend(bbox_transform=_moved(ax, -hang, -down), **looks)
+
+
+def value_axis(
+    ax: Axes, statistic: str, currency: str | None, title: str, *, axis: str = "x", whole: bool = False
+) -> None:
+    """Few ticks in the statistic's unit and a title, for the axis on which values are read."""
+    few_ticks(ax, axis, whole=whole)
+    getattr(ax, f"{axis}axis").set_major_formatter(tick_format(statistic, currency))
+    getattr(ax, f"set_{axis}label")(title, color=MUTED)
+
+
+def value_title(frame: pd.DataFrame, statistic: str) -> str:
+    """Title of a statistic's axis, with the denominator that the frame has."""
+    parts = parts_of(frame, statistic)
+    return axis_title(statistic, frame.attrs.get("currency"), denominator=parts[1] if parts else None)
 
 
 def tick_format(statistic: str, currency: str | None) -> Formatter:
@@ -199,17 +278,19 @@ def plural(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def not_shown(number: int, noun: str) -> str:
+    """How many rows are left out; empty for none."""
+    return f"{plural(number, f'other {noun}')} not shown" if number > 0 else ""
+
+
 # Which rows a picture shows: one per thing asked, the largest first, the rest counted.
 
 _NOUNS = {
-    "flow_name": "flow", "flow_id": "flow", "flow_message_name": "message", "flow_message_id": "message",
-    "send_channel": "channel", "variation_name": "variation", "variation": "variation", "tag_name": "tag",
+    "variation_name": "variation", "variation": "variation", "flow_message_name": "message",
+    "flow_message_id": "message", "flow_name": "flow", "flow_id": "flow", "send_channel": "channel", "tag_name": "tag",
     "tag_id": "tag", "metric_name": "metric",
 }  # fmt: skip
-_LABELS = (
-    "variation_name", "variation", "flow_message_name", "flow_message_id", "flow_name", "flow_id", "send_channel",
-    "tag_name", "tag_id",
-)  # fmt: skip
+"""Columns that name rows, the finest first, and what a row of theirs is called."""
 
 
 def noun_of(by: str) -> str:
@@ -231,7 +312,7 @@ def label_column(frame: pd.DataFrame, by: str | None, what: str) -> str:
             return str(identifier)  # older revisions know no names
         require_columns(frame, [by], what)
         return by
-    found = next((column for column in _LABELS if column in frame.columns), None)
+    found = next((column for column in _NOUNS if column in frame.columns), None)
     if found is None:
         raise ArgumentError(f"{what} finds no column that names its rows: give by=, one of {', '.join(frame.columns)}.")
     return found

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
@@ -23,16 +22,18 @@ from flowperf_helpers.frames.formats import (
     statistic_text,
 )
 from flowperf_helpers.plots.figure import (
-    below,
     canvas,
-    few_ticks,
     headline,
+    interval_bar,
+    key,
     label_rows,
+    legend_below,
+    not_shown,
     nothing_to_draw,
     plural,
-    put_alt,
-    tick_format,
+    value_axis,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import COLORS, INK, MUTED, PALE, label_names, printable, styled
 
 __all__ = ["plot_accounts", "plot_template_effect"]
@@ -70,7 +71,7 @@ def plot_accounts(
     columns = ["account", "statistic", "raw", "raw_low", "raw_high", "pooled", "low", "high", "trials", "verdict"]
     require_columns(compared, columns, "plot_accounts")
     if not len(compared):
-        return nothing_to_draw(canvas(ax, height=2.2), "No account can be compared: see the list of reasons.", attrs)
+        return nothing_to_draw(ax, "No account can be compared: see the list of reasons.", attrs)
     rates = list(dict.fromkeys(compared["statistic"]))
     statistic = statistic or str(rates[0])
     if statistic not in rates:
@@ -84,47 +85,39 @@ def plot_accounts(
     band = fleet.get("low", float("nan")), fleet.get("high", float("nan"))
     if np.isfinite(band[0]):
         ax.axvspan(*band, color=PALE, alpha=0.3, linewidth=0, zorder=0)
-        ax.axvline(fleet["middle"], color=MUTED, linewidth=0.9, zorder=1)
+        middle = ax.axvline(fleet["middle"], color=MUTED, linewidth=0.9, zorder=1)
+        tell(middle, [f"middle of the fleet: {statistic_text(fleet['middle'], statistic)}"])
     for row, values in enumerate(shown.to_dict("records")):
-        _two_marks(ax, row, values, ("raw", "raw_low", "raw_high"), ("pooled", "low", "high"))
+        _two_marks(ax, row, values, "raw raw_low raw_high", "pooled low high")
     hang = label_rows(ax, label_names(list(shown["account"]), width=30))
-    few_ticks(ax)
-    ax.xaxis.set_major_formatter(tick_format(statistic, None))
-    ax.set_xlabel(axis_title(statistic), color=MUTED)
+    value_axis(ax, statistic, None, axis_title(statistic))
     _legend(ax, shown["verdict"], hang, "where 95 % of the fleet’s accounts lie" if np.isfinite(band[0]) else "")
     label = statistic_label(statistic)
     out = known[is_out]
-    left = len(known) - len(shown)
     weeks = attrs.get("weeks") or []
     notes = [
         f"{label} by account" + (f", {weeks[0]} to {weeks[1]}" if weeks else ""),
         "lines: 95 % intervals",
         "the last week is not final" if attrs.get("is_final") is False else "",
-        f"{plural(left, 'other account')} not shown" if left else "",
+        not_shown(len(known) - len(shown), "account"),
     ]
-    headline(ax, _finding(out, known, label, statistic, band), " · ".join(filter(None, notes)), attrs, hang=hang)
-    wide = [f"{statistic_text(v, statistic)}" for v in band]
-    spread = f", 95 % of them between {wide[0]} and {wide[1]}" if np.isfinite(band[0]) else ""
+    spread = f", 95 % of them between {_ends(band, statistic, ' and ')}" if np.isfinite(band[0]) else ""
     names = ", ".join(f"{printable(short_name(r.account, 30))} {percent_text(r.raw)}" for r in out.head(6).itertuples())
-    put_alt(
-        ax,
-        f"{label} of {plural(len(known), 'account')} as counted and pooled with the fleet{spread}; "
-        + (
-            f"{plural(len(out), 'account')} out of that spread: {names}."
-            if len(out)
-            else "none lies out of that spread."
-        ),
-        attrs,
-    )
+    who = f"{plural(len(out), 'account')} out of that spread: {names}" if len(out) else "none lies out of that spread"
+    alt = f"{label} of {plural(len(known), 'account')} as counted and pooled with the fleet{spread}; {who}."
+    headline(ax, _finding(out, label, statistic, band), notes, alt, attrs, hang=hang)
     return ax
 
 
-def _finding(out: pd.DataFrame, known: pd.DataFrame, label: str, statistic: str, band: tuple[float, float]) -> str:
+def _ends(band: tuple[float, float], statistic: str, between: str) -> str:
+    return between.join(statistic_text(end, statistic) for end in band)
+
+
+def _finding(out: pd.DataFrame, label: str, statistic: str, band: tuple[float, float]) -> str:
     if not len(out):
         if not np.isfinite(band[0]):
             return f"{label}: too few accounts to know how they differ"
-        ends = " to ".join(statistic_text(v, statistic) for v in band)
-        return f"No account’s {label.lower()} lies out of the fleet’s own spread, {ends}"
+        return f"No account’s {label.lower()} lies out of the fleet’s own spread, {_ends(band, statistic, ' to ')}"
     first = out.iloc[int(np.argmax(np.abs(np.log(out["ratio"].to_numpy(np.float64)))))]
     way = "above" if first["verdict"] == "above the fleet" else "below"
     more = f" (+{len(out) - 1} more)" if len(out) > 1 else ""
@@ -132,34 +125,28 @@ def _finding(out: pd.DataFrame, known: pd.DataFrame, label: str, statistic: str,
     return f"{name} lies {way} what the fleet’s spread explains: {label.lower()} {percent_text(first['raw'])}{more}"
 
 
-def _two_marks(
-    ax: Axes, row: int, values: dict[Any, Any], raw: tuple[str, str, str], pooled: tuple[str, str, str]
-) -> None:
-    """A value as counted above the row's line, as known below it."""
+def _two_marks(ax: Axes, row: int, values: dict[Any, Any], raw: str, pooled: str) -> None:
+    """A value as counted above the row's line, as known below it; each by its columns: value, low, high."""
     marker, color = _FIRM.get(str(values["verdict"]), _SOFT)
-    value, low, high = (float(values[c]) for c in raw)
+    value, low, high = (float(values[c]) for c in raw.split())
     ax.plot([low, high], [row - 0.16] * 2, color=MUTED, linewidth=0.9, zorder=2)
     ax.plot([value], [row - 0.16], "o", markersize=4.6, markerfacecolor="white", markeredgecolor=MUTED, zorder=3)
-    value, low, high = (float(values[c]) for c in pooled)
-    ax.plot([low, high], [row + 0.16] * 2, color=color, linewidth=3.2, alpha=0.55, solid_capstyle="butt", zorder=2)
+    value, low, high = (float(values[c]) for c in pooled.split())
+    interval_bar(ax, row + 0.16, low, high, color=color, linewidth=3.2, alpha=0.55, zorder=2)
     ax.plot([value], [row + 0.16], marker=marker, markersize=6.5, color=color, markeredgecolor="white", zorder=4)
 
 
 def _legend(ax: Axes, verdicts: pd.Series, hang: float, band: str) -> None:
     handles: list[Any] = [
-        Line2D([], [], marker="o", color=MUTED, linewidth=0.9, markerfacecolor="white", markersize=4.6,
-               label="as counted"),
-        Line2D([], [], marker="o", color=MUTED, linewidth=3.2, markersize=6, markeredgecolor="white",
-               label="pooled with the fleet"),
-    ]  # fmt: skip
+        key("o", MUTED, "as counted", 4.6, linestyle="-", linewidth=0.9, markerfacecolor="white"),
+        key("o", MUTED, "pooled with the fleet", 6, linestyle="-", linewidth=3.2, markeredgecolor="white"),
+    ]
     for verdict, (marker, color) in _FIRM.items():
         if (verdicts == verdict).any():
-            handles.append(Line2D([], [], marker=marker, linestyle="", color=color, markersize=7, label=verdict))
+            handles.append(key(marker, color, verdict, 7))
     if band:
         handles.append(Patch(facecolor=PALE, alpha=0.4, label=band))
-    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 0), ncols=3,
-              bbox_transform=below(ax, 38, hang=hang),
-              handletextpad=0.4, columnspacing=1.2, borderaxespad=0, labelcolor=MUTED)  # fmt: skip
+    legend_below(ax, hang=hang, handles=handles, ncols=3, handletextpad=0.4, columnspacing=1.2)
 
 
 # Before and after a new template version: a forest.
@@ -185,9 +172,7 @@ def plot_template_effect(effects: pd.DataFrame, *, top: int = 25, ax: Axes | Non
     version = printable(short_name(attrs.get("version", "the new version"), 40))
     known, fleet = effects[effects["ratio"].notna()], attrs.get("effect") or {}
     if not len(known):
-        return nothing_to_draw(
-            canvas(ax, height=2.2), f"No account can be compared before and after {version}: see the reasons.", attrs
-        )
+        return nothing_to_draw(ax, f"No account can be compared before and after {version}: see the reasons.", attrs)
     narrow = (known["high"] / known["low"]).sort_values(kind="stable").index[:top]
     shown = known.loc[narrow].sort_values("pooled", ascending=False, kind="stable")
     ax = canvas(ax, height=2.4 + 0.29 * len(shown))
@@ -196,45 +181,43 @@ def plot_template_effect(effects: pd.DataFrame, *, top: int = 25, ax: Axes | Non
     last = len(shown)
     ax.axvspan(fleet["between_low"], fleet["between_high"], color=PALE, alpha=0.3, linewidth=0, zorder=0)
     for row, values in enumerate(shown.to_dict("records")):
-        _two_marks(ax, row, values, ("ratio", "low", "high"), ("pooled", "pooled_low", "pooled_high"))
+        _two_marks(ax, row, values, "ratio low high", "pooled pooled_low pooled_high")
     ax.axhline(last - 0.5, color=PALE, linewidth=0.8)
-    ax.plot([fleet["low"], fleet["high"]], [last] * 2, color=INK, linewidth=4.5, solid_capstyle="butt", zorder=3)
+    interval_bar(ax, last, fleet["low"], fleet["high"], color=INK, alpha=None, zorder=3)
     ax.plot([fleet["ratio"]], [last], "D", markersize=8.5, color=INK, markeredgecolor="white", zorder=4)
     hang = label_rows(ax, [*label_names(list(shown["account"]), width=30), "All accounts"])
     ax.get_yticklabels()[-1].set_fontweight("bold")
-    ends = shown[["low", "high", "pooled_low", "pooled_high"]].astype("float64")
-    low, high = (float(f(ends.to_numpy())) for f in (np.min, np.max))
-    low, high = min(low, fleet["between_low"], 1.0), max(high, fleet["between_high"], 1.0)
-    ax.set_xlim(low / (high / low) ** 0.04, high * (high / low) ** 0.04)
+    ends = shown[["low", "high", "pooled_low", "pooled_high"]].astype("float64").to_numpy()
+    left = min(float(np.min(ends)), fleet["between_low"], 1.0)
+    right = max(float(np.max(ends)), fleet["between_high"], 1.0)
+    room = (right / left) ** 0.04
+    ax.set_xlim(left / room, right * room)
     steps = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]).tick_values(*ax.get_xlim())
     ax.xaxis.set_major_locator(FixedLocator([s for s in steps if ax.get_xlim()[0] <= s <= ax.get_xlim()[1]]))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _change(value)))
     ax.set_xlabel(f"Change of {label.lower()} beyond that of accounts that kept their version", color=MUTED)
     _legend(ax, shown["verdict"], hang, "where 95 % of the accounts’ effects lie")
-    left, unknown = len(known) - len(shown), len(effects) - len(known)
+    unknown = len(effects) - len(known)
     notes = [
         "Each account against itself; lines: 95 % intervals",
-        f"{plural(left, 'other account')} not shown" if left else "",
+        not_shown(len(known) - len(shown), "account"),
         f"{plural(unknown, 'account')} not comparable" if unknown else "",
     ]
-    interval = f"{_change(fleet['low'])} to {_change(fleet['high'])}"
-    is_shown = fleet["p_value"] <= 0.05
+    ratio, low, high, least, most = (
+        _change(fleet[name]) for name in ("ratio", "low", "high", "between_low", "between_high")
+    )
+    moved = f"{'rose' if fleet['ratio'] > 1 else 'fell'} by {ratio.lstrip('+' + MINUS)}"
     finding = (
-        f"{version}: {label.lower()} {'rose' if fleet['ratio'] > 1 else 'fell'} by "
-        f"{_change(fleet['ratio']).lstrip('+' + MINUS)} ({interval}), each account against itself"
-        if is_shown
-        else f"{version}: no change of {label.lower()} can be shown; it lies between {_change(fleet['low'])} and "
-        f"{_change(fleet['high'])}"
+        f"{version}: {label.lower()} {moved} ({low} to {high}), each account against itself"
+        if fleet["p_value"] <= 0.05
+        else f"{version}: no change of {label.lower()} can be shown; it lies between {low} and {high}"
     )
-    headline(ax, finding, " · ".join(filter(None, notes)), attrs, hang=hang)
-    put_alt(
-        ax,
+    alt = (
         f"Effect of {version} on {label.lower()} in {plural(len(known), 'account')}, each against itself: on average "
-        f"{_change(fleet['ratio'])} (95 % interval {interval}), single accounts between "
-        f"{_change(fleet['between_low'])} and {_change(fleet['between_high'])}.",
-        attrs,
+        f"{ratio} (95 % interval {low} to {high}), single accounts between {least} and {most}."
     )
+    headline(ax, finding, notes, alt, attrs, hang=hang)
     return ax
 
 

@@ -7,33 +7,48 @@ same size whose circles and boxes have a ``<title>``, which a browser shows with
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, Formatter
 
-__all__ = ["exact", "layer", "tell"]
+__all__ = ["MOST", "exact", "layer", "tell"]
 
-_MOST = 2_000
+MOST = 2_000
 """Marks of one picture; beyond that nobody aims at one."""
 _BAR = 2.8  # points: a line this thick is an interval, a thinner one only joins marks
 
-Mark = tuple[float, float, float, float, str]  # left, top, width, height in pixels from the top left; words
+_WIDE, _HIGH = 9.0, 12.0  # points and pixels: what a pointer hits at least, of a dot and of a line
+
+Mark = tuple[float, float, float, float, str]  # left, top, width, height in pixels from the bottom left; words
 
 
 def tell(artist: Any, words: Sequence[str]) -> None:
-    """Say what the points of a line are (``"Welcome, W47"``; the axis adds the value), or all of an interval or a cell.
+    """Say what marks are.
 
-    What is not told is read off the axes: the row's name, the line's label and the value.
+    Parameters
+    ----------
+    artist : Line2D, BarContainer, LineCollection or QuadMesh
+    words : sequence of str
+        Of a line: one per point, to which the axis adds the value (``"Welcome, W47"``), or all of an interval or of a
+        line across the axes. Else one per bar, segment or cell, with its value. Empty words: no mark.
+
+    Notes
+    -----
+    Dots and intervals in rows that nothing is told of are read off the axes: the row's name, the line's label and the
+    value.
     """
     artist.flowperf_words = list(words)
+
+
+def _told(artist: Any) -> list[str]:
+    return getattr(artist, "flowperf_words", [])
 
 
 def exact(formatter: Formatter, value: float) -> str:
@@ -46,7 +61,7 @@ def layer(figure: Figure) -> str:
     """Draw the layer of a figure that has been drawn already; empty where no mark has words."""
     wide, high = figure.bbox.width, figure.bbox.height
     marks = [mark for ax in figure.axes for mark in _marks(ax)]
-    if not 0 < len(marks) <= _MOST:
+    if not 0 < len(marks) <= MOST:
         return ""
     shapes = [
         f'<rect x="{x:.0f}" y="{high - top:.0f}" width="{across:.0f}" height="{down:.0f}">'
@@ -60,57 +75,69 @@ def layer(figure: Figure) -> str:
 
 
 def _marks(ax: Axes) -> Iterator[Mark]:
-    """Boxes with words: intervals first, so that the marks on them are on top."""
-    lines = [line for line in ax.lines if line.get_transform() == ax.transData]
-    rows = _Rows.of(ax)
-    if rows:
-        for line in lines:
-            if _is_interval(line):
-                yield _interval(ax, line, rows)
-    for line in lines:
-        if not _is_interval(line):
-            yield from _points(ax, line, rows)
-    for mesh in ax.collections:
-        if isinstance(mesh, QuadMesh) and hasattr(mesh, "flowperf_words"):
-            yield from _cells(ax, mesh)
+    """Boxes with words: what is long first, so that the marks on it are on top."""
+    row_words = _row_words(ax)
+    for bars in ax.containers:
+        for bar, words in zip(bars, _told(bars), strict=False):
+            yield from _box(bar.get_window_extent().get_points(), words)
+    for drawn in ax.collections:
+        if isinstance(drawn, QuadMesh):
+            yield from _cells(ax, drawn)
+        elif isinstance(drawn, LineCollection):
+            for ends, words in zip(drawn.get_segments(), _told(drawn), strict=False):
+                yield from _box(ax.transData.transform(ends), words)
+    dots: list[Line2D] = []
+    for line in sorted(ax.lines, key=Line2D.get_zorder):
+        if line.get_transform() != ax.transData:  # across the axes
+            yield from _box(line.get_window_extent().get_points(), "".join(_told(line)))
+        elif not _is_interval(line):
+            dots.append(line)
+        elif row_words:
+            yield from _interval(ax, line, row_words)
+    for line in dots:
+        yield from _points(ax, line, row_words)
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """Names of an axes' rows, for a picture whose values run across."""
+def _box(corners: npt.NDArray[np.float64], words: str, least: float = _HIGH) -> Iterator[Mark]:
+    """A box around two corners, large enough for a pointer; none without words."""
+    if words:
+        middle, size = np.mean(corners, axis=0), np.maximum(np.ptp(corners, axis=0), least)
+        yield middle[0] - size[0] / 2, middle[1] + size[1] / 2, size[0], size[1], words
 
-    places: npt.NDArray[np.float64]
-    names: list[str]
 
-    @classmethod
-    def of(cls, ax: Axes) -> _Rows | None:
-        places = np.asarray(ax.yaxis.get_ticklocs(), dtype=np.float64)
-        if not len(places) or not isinstance(ax.yaxis.get_major_locator(), FixedLocator):
-            return None
-        return cls(places, [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()])
+def _row_words(ax: Axes) -> Callable[..., str] | None:
+    """What is said of a place in a row: ``Welcome, before: 4.8 %``; None for a picture that has no rows.
 
-    def words(self, y: float, value: str, label: str = "_") -> str:
-        """``Welcome, before: 4.8 %``: the row's name, the mark's where it has one, and the value."""
-        name = self.names[int(np.argmin(np.abs(self.places - y)))]
+    The function takes the place, the value in words and the mark's label.
+    """
+    places = np.asarray(ax.yaxis.get_ticklocs(), dtype=np.float64)
+    if not len(places) or not isinstance(ax.yaxis.get_major_locator(), FixedLocator):
+        return None
+    names = [tick.get_text().replace("\n", " ") for tick in ax.get_yticklabels()]
+
+    def words(y: float, value: str, label: str = "_") -> str:
+        name = names[int(np.argmin(np.abs(places - y)))]
         parts = [part for part in (name, "" if label.startswith("_") else label) if part]
         return f"{', '.join(parts)}: {value}" if parts else value
 
+    return words
 
-def _points(ax: Axes, line: Line2D, rows: _Rows | None) -> Iterator[Mark]:
-    heads = getattr(line, "flowperf_words", None)
-    if heads is None and (rows is None or str(line.get_marker()) in ("None", "", " ")):
+
+def _points(ax: Axes, line: Line2D, row_words: Callable[..., str] | None) -> Iterator[Mark]:
+    heads = _told(line)
+    if not heads and (row_words is None or str(line.get_marker()) in ("None", "", " ")):
         return
-    size = max(float(line.get_markersize()), 9.0) * ax.figure.dpi / 72
+    size = max(float(line.get_markersize()), _WIDE) * ax.figure.dpi / 72
     across, up = ax.xaxis.get_major_formatter(), ax.yaxis.get_major_formatter()
     for i, (x, y) in enumerate(np.asarray(line.get_xydata(), dtype=float)):
-        if np.isfinite(x) and np.isfinite(y):
-            middle, height = ax.transData.transform((x, y))
-            if heads is not None:
-                words = f"{heads[i]}: {exact(up, y)}"
-            else:
-                assert rows is not None
-                words = rows.words(y, exact(across, x), str(line.get_label()))
-            yield middle - size / 2, height + size / 2, size, size, words
+        place = ax.transData.transform((x, y))
+        if not np.isfinite(place).all() or not ax.bbox.padded(1).contains(*place):
+            continue
+        if heads or row_words is None:
+            words = f"{heads[i]}: {exact(up, y)}"
+        else:
+            words = row_words(y, exact(across, x), str(line.get_label()))
+        yield from _box(np.array([place, place]), words, size)
 
 
 def _is_interval(line: Line2D) -> bool:
@@ -119,19 +146,16 @@ def _is_interval(line: Line2D) -> bool:
     return bool(flat and line.get_linewidth() >= _BAR)
 
 
-def _interval(ax: Axes, line: Line2D, rows: _Rows) -> Mark:
-    (low, y), (high, _) = np.asarray(line.get_xydata(), dtype=float)
-    (left, up), (right, _) = ax.transData.transform([(low, y), (high, y)])
-    form = ax.xaxis.get_major_formatter()
-    told = getattr(line, "flowperf_words", [f"95 % interval {exact(form, low)} to {exact(form, high)}"])
-    return left, up + 6, right - left, 12.0, rows.words(y, told[0])
+def _interval(ax: Axes, line: Line2D, row_words: Callable[..., str]) -> Iterator[Mark]:
+    ends = np.asarray(line.get_xydata(), dtype=float)
+    low, high = (exact(ax.xaxis.get_major_formatter(), x) for x in ends[:, 0])
+    words = "".join(_told(line)) or f"95 % interval {low} to {high}"
+    yield from _box(ax.transData.transform(ends), row_words(ends[0, 1], words))
 
 
-def _cells(ax: Axes, mesh: Any) -> Iterator[Mark]:
-    corners = ax.transData.transform(mesh.get_coordinates().reshape(-1, 2)).reshape(mesh.get_coordinates().shape)
-    rows, columns = corners.shape[0] - 1, corners.shape[1] - 1
-    for number, words in enumerate(mesh.flowperf_words):
-        row, column = divmod(number, columns)
-        if row < rows and words:
-            (x0, y0), (x1, y1) = corners[row, column], corners[row + 1, column + 1]
-            yield min(x0, x1), max(y0, y1), abs(x1 - x0), abs(y1 - y0), words
+def _cells(ax: Axes, mesh: QuadMesh) -> Iterator[Mark]:
+    grid = np.asarray(mesh.get_coordinates(), dtype=float)
+    corners: Any = ax.transData.transform(grid.reshape(-1, 2)).reshape(grid.shape)
+    for number, words in enumerate(_told(mesh)):
+        row, column = divmod(number, corners.shape[1] - 1)
+        yield from _box(corners[[row, row + 1], [column, column + 1]], words, 0.0)

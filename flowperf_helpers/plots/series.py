@@ -16,8 +16,9 @@ from matplotlib.patches import Patch
 
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.columns import require_columns
-from flowperf_helpers.frames.formats import axis_title, short_name, statistic_label, statistic_text
+from flowperf_helpers.frames.formats import short_name, statistic_label, statistic_text
 from flowperf_helpers.plots.figure import (
+    SANDBOX_LOOKS,
     SANDBOX_MARK,
     breathe,
     canvas,
@@ -26,10 +27,11 @@ from flowperf_helpers.plots.figure import (
     nothing_known,
     nothing_to_draw,
     noun_of,
-    parts_of,
     plural,
     put_alt,
+    value_title,
 )
+from flowperf_helpers.plots.hover import tell
 from flowperf_helpers.plots.style import (
     COLORS,
     HATCH,
@@ -46,18 +48,13 @@ from flowperf_helpers.plots.time_axis import (
     draw_lines,
     interval_name,
     lines_of,
+    middle_width,
     name_ends,
     scale_lines,
     wall_times,
 )
 
-__all__ = [
-    "draw_limits",
-    "line_words",
-    "plot_series",
-    "plot_small_multiples",
-    "signal_words",
-]
+__all__ = ["draw_limits", "plot_series", "plot_small_multiples", "signal_words"]
 
 
 # Control limits on a time axis: the band of ordinary weeks, and the points outside it with their dates.
@@ -67,30 +64,28 @@ MOST_PALE = 6
 """Other lines that are drawn pale; more of them would be scribble."""
 
 
-def _value_column(limits: pd.DataFrame) -> str:
-    return "value" if "value" in limits.columns else "rate"
+_MOST_DATES = 4
 
 
-def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
+def draw_limits(ax: Axes, limits: pd.DataFrame) -> None:
     """Draw centre and band, ring the signals and write dates at the latest ones.
 
     Parameters
     ----------
     limits : DataFrame
-        One group, in time order: ``interval_start, centre, lower, upper, is_signal`` and ``value`` (or ``rate``).
-    most : int
-        Dates written.
+        One group, in time order: ``interval_start, centre, lower, upper, is_signal``, and ``value`` where it is known.
     """
     wall = wall_times(pd.DatetimeIndex(limits["interval_start"]))
     times = mdates.date2num(wall.to_pydatetime())
     centre, lower, upper = (limits[c].astype("float64").to_numpy() for c in ("centre", "lower", "upper"))
     band = ax.fill_between(times, lower, upper, step="mid", color=PALE, alpha=0.35, linewidth=0, zorder=0.5)
     band.set_gid("limits")
-    ax.plot(times, centre, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5, label="_centre")
-    column = _value_column(limits)
-    if column not in limits.columns:
+    (line,) = ax.plot(times, centre, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1.5, label="_centre")
+    step = middle_width(wall)
+    tell(line, [f"usual, {interval_name(start, step)}" for start in wall])
+    if "value" not in limits.columns:
         return
-    values = limits[column].astype("float64").to_numpy()
+    values = limits["value"].astype("float64").to_numpy()
     found = np.flatnonzero(limits["is_signal"].fillna(False).astype(bool).to_numpy() & ~np.isnan(values))
     if not len(found):
         return
@@ -98,9 +93,8 @@ def draw_limits(ax: Axes, limits: pd.DataFrame, *, most: int = 4) -> None:
             markeredgecolor=COLORS["vermillion"], markeredgewidth=1.8, zorder=5, label="_signals")  # fmt: skip
     written: list[float] = []
     apart = 0.06 * (times[-1] - times[0] or 1.0)
-    step = pd.Timedelta(np.median(np.diff(wall.to_numpy()))) if len(wall) > 1 else pd.Timedelta(days=7)
     for place in found[::-1]:
-        if len(written) >= most or any(abs(times[place] - other) < apart for other in written):
+        if len(written) >= _MOST_DATES or any(abs(times[place] - other) < apart for other in written):
             continue
         written.append(times[place])
         below = values[place] < centre[place]
@@ -119,12 +113,12 @@ def signal_words(limits: pd.DataFrame, step: pd.Timedelta, statistic: str, curre
     flagged = limits[limits["is_signal"].fillna(False).astype(bool)]
     if not len(flagged):
         return "nothing outside the control limits"
-    last, column = flagged.iloc[-1], _value_column(limits)
+    last = flagged.iloc[-1]
     when = _when(wall_times(pd.DatetimeIndex([last["interval_start"]]))[0], step)
-    side = "above" if float(last[column]) > float(last["centre"]) else "below"
+    side = "above" if float(last["value"]) > float(last["centre"]) else "below"
     others = f", the latest of {len(flagged)} signals" if len(flagged) > 1 else ""
     usual = statistic_text(last["centre"], statistic, currency)
-    return f"{statistic_text(last[column], statistic, currency)} {when} lies {side} the usual {usual}{others}"
+    return f"{statistic_text(last['value'], statistic, currency)} {when} lies {side} the usual {usual}{others}"
 
 
 # Statistics over time: one line per group, gaps as gaps, what is not final hatched, limits where they are given.
@@ -169,11 +163,9 @@ def plot_series(
     attrs, noun, currency = dict(frame.attrs), noun_of(by), frame.attrs.get("currency")
     lines = lines_of(frame, statistic, by)
     if not len(lines.table.columns):
-        return nothing_to_draw(canvas(ax, height=2.4), nothing_known(statistic, noun, frame), attrs)
+        return nothing_to_draw(ax, nothing_known(statistic, noun, frame), attrs, height=2.4)
     ax = canvas(ax, height=4.0, grid="y")
-    looks: dict[object, int] = {
-        column: place for place, column in enumerate(lines.table.columns[: min(top, len(SERIES))])
-    }
+    looks: dict[object, int] = {c: place for place, c in enumerate(lines.table.columns[: min(top, len(SERIES))])}
     others = len(lines.table.columns) - len(looks)
     if others > MOST_PALE:
         lines = replace(lines, table=lines.table[list(looks)])
@@ -188,8 +180,7 @@ def plot_series(
         also = [*limits["lower"].astype("float64"), *limits["upper"].astype("float64")]
     is_cut = scale_lines(ax, lines, statistic, currency, looks, also=also, headroom=0.08 if limits is None else 0.18)
     name_ends(ax, lines, statistic, currency, looks)
-    parts = parts_of(frame, statistic)
-    ax.set_ylabel(axis_title(statistic, currency, denominator=parts[1] if parts else None), color=MUTED)
+    ax.set_ylabel(value_title(frame, statistic), color=MUTED)
     if len(lines.soft):
         notes.append("hatched: not final yet")
     if others > MOST_PALE:
@@ -198,8 +189,7 @@ def plot_series(
         notes.append(f"pale: {plural(others, f'other {noun}')}" + (", cut at the top" if is_cut else ""))
     name = short_name(lines.labels[lines.table.columns[0]], 40)
     finding = f"{name}: {signals}" if limits is not None else _farthest({statistic: lines}, currency)
-    headline(ax, finding, " · ".join(notes), attrs, hang=44)
-    put_alt(ax, line_words(lines, statistic, currency, noun, signals), attrs)
+    headline(ax, finding, notes, _line_words(lines, statistic, currency, noun, signals), attrs, hang=44)
     return ax
 
 
@@ -215,7 +205,7 @@ def _limits_of_one(limits: pd.DataFrame, lines: Lines) -> pd.DataFrame:
     return limits.sort_values("interval_start")
 
 
-def line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> str:
+def _line_words(lines: Lines, statistic: str, currency: str | None, noun: str, signals: str) -> str:
     """The text alternative of some lines, about the largest group."""
     label = statistic_label(statistic)
     first = lines.table.columns[0]
@@ -293,10 +283,8 @@ def plot_small_multiples(
         draw_lines(ax, lines, looks)
         scale_lines(ax, lines, statistic, currency, looks, most=4)
         name_ends(ax, lines, statistic, currency, looks)
-        parts = parts_of(frame, statistic)
-        label = axis_title(statistic, currency, denominator=parts[1] if parts else None)
-        ax.set_title(label, loc="left", fontsize=10.5, fontweight="bold", color=INK)
-        put_alt(ax, line_words(lines, statistic, currency, noun, ""), frame.attrs)
+        ax.set_title(value_title(frame, statistic), loc="left", fontsize=10.5, fontweight="bold", color=INK)
+        put_alt(ax, _line_words(lines, statistic, currency, noun, ""), frame.attrs)
     _legend(figure, len(names) - len(looks), noun, any(len(lines.soft) for lines in shaped.values()))
     finding = _farthest(shaped, currency) or f"No {noun} has numbers here"
     _heading(figure, finding, sandbox=bool(frame.attrs.get("sandbox")))
@@ -339,7 +327,4 @@ def _heading(figure: Figure, finding: str, *, sandbox: bool) -> None:
     text = wrapped(printable(finding), room, 12.5, bold=True)
     figure.suptitle(text, x=0.01, ha="left", fontsize=12.5, fontweight="bold", color=INK)
     if sandbox:
-        box = {"boxstyle": "square,pad=0.3", "facecolor": COLORS["yellow"], "edgecolor": "none"}
-        figure.text(
-            0.99, 0.98, SANDBOX_MARK, ha="right", va="top", fontsize=8.5, fontweight="bold", color="black", bbox=box
-        )
+        figure.text(0.99, 0.98, SANDBOX_MARK, ha="right", va="top", **SANDBOX_LOOKS)

@@ -47,25 +47,14 @@ COLORS = {
 INK, MUTED, PALE, GRID = "#1B1F24", "#59636E", "#C4CAD1", "#E4E7EB"
 HATCH = "////"
 
-
-def _darker(color: str) -> tuple[float, float, float]:
-    red, green, blue = to_rgb(color)
-    return 0.62 * red, 0.62 * green, 0.62 * blue
-
-
 SERIES = tuple(COLORS[name] for name in ("blue", "vermillion", "green", "orange", "purple", "sky"))
-TEXT = tuple(to_hex(_darker(color)) for color in SERIES)
+TEXT = tuple(to_hex((0.62 * r, 0.62 * g, 0.62 * b)) for r, g, b in map(to_rgb, SERIES))
 """The same colours dark enough to be read as words."""
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES: tuple[Literal["-"] | tuple[float, tuple[float, ...]], ...] = (
-    "-",
-    (0, (5, 1.5)),
-    (0, (1.2, 1.2)),
-    (0, (6, 1.5, 1.2, 1.5)),
-    (0, (3, 3)),
-    (0, (8, 2)),
-)
+    "-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (3, 3)), (0, (8, 2)),
+)  # fmt: skip
 
 VERDICT_LOOKS: dict[str, tuple[str, str]] = {
     "higher": ("^", COLORS["blue"]),

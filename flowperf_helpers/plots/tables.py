@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 from markupsafe import Markup
@@ -31,6 +31,7 @@ __all__ = [
     "Cell",
     "Column",
     "Kind",
+    "Sides",
     "Table",
     "comparison_table",
     "frame_columns",
@@ -38,6 +39,7 @@ __all__ = [
     "make_table",
     "money_format",
     "sheet_format",
+    "sides_of",
     "style",
 ]
 
@@ -90,6 +92,11 @@ def _points_interval(low: Any, high: Any) -> str:
 def _mark(low: Any, high: Any, difference: Any, verdict: str, reach: float) -> str:
     words = f"{formats.points_text(difference)}, {_points_interval(low, high)}"
     return interval_mark(difference, low, high, reach=reach, words=words, verdict=verdict)
+
+
+def _words(text: str) -> str:
+    """A cell for a terminal: what its elements say."""
+    return Markup(str(text).replace("><", "> <")).striptags() if isinstance(text, Markup) else text  # noqa: S704 - no page
 
 
 _NAMED, _NAMELESS = Markup("<bdi>{}</bdi>"), Markup("<em>{}</em>")
@@ -228,7 +235,7 @@ class Table:
     def text(self, width: int = 48) -> str:
         """Lines for a terminal: cells cut to a width, nothing in them that steers it."""
         lines = [[short_name(text, width) if text else "" for text in line] for line in
-                 [self.heads, *([str(cell.text) for cell in row] for row in self.rows)]]  # fmt: skip
+                 [self.heads, *([_words(cell.text) for cell in row] for row in self.rows)]]  # fmt: skip
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         lines.insert(1, ["-" * most for most in widths])
         return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
@@ -358,6 +365,24 @@ _WHO = (
 )  # fmt: skip
 
 
+class Sides(NamedTuple):
+    """What the two sides of a comparison are called, and whether they are a time before and a time after."""
+
+    first: str
+    second: str
+    are_periods: bool
+
+
+def sides_of(compared: pd.DataFrame) -> Sides:
+    """The sides that ``attrs["labels"]`` names; before and after where it is missing.
+
+    Labels are of channels and the like, unless ``attrs["are_periods"]`` says otherwise.
+    """
+    labels = compared.attrs.get("labels")
+    first, second = labels or ("before", "after")
+    return Sides(first, second, compared.attrs.get("are_periods", not labels))
+
+
 def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: int = 100) -> Table:
     """Before, now, the change with its interval as numbers and picture, and the verdict.
 
@@ -366,7 +391,7 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     Parameters
     ----------
     compared : DataFrame
-        Of `compare_rates` (or `flowperf_helpers.widgets.level_changes`).
+        Of `compare_rates` (or `flowperf_helpers.widgets.notebook.level_changes`).
     rate : str, optional
         The statistic; left out: ``attrs["rate"]``.
     top : int
@@ -381,17 +406,20 @@ def comparison_table(compared: pd.DataFrame, *, rate: str | None = None, top: in
     reach = 2 * shown[["low", "high"]].astype("float64").abs().max(axis=1).quantile(0.75)
     who = [column for column in _WHO if {*column.sources} & {*shown.columns}]
     notes = [str(note) for note in compared.attrs.get("notes") or []]
-    labels = compared.attrs.get("labels")
-    title = f"{formats.statistic_label(rate)}, {' and '.join(labels) if labels else 'before and now'}"
+    sides = sides_of(compared)
+    heads = (sides.first.capitalize(), COMPARISON[1].head) if sides.are_periods else sides[:2]
+    both = "before and now" if sides.are_periods else " and ".join(heads)
+    title = f"{formats.statistic_label(rate)}, {both}"
     if compared.attrs.get("sandbox"):
         title += " · SANDBOX · invented numbers"
     if shown.empty:
-        notes.append(f"There is nothing to compare: no group is in both {'of them' if labels else 'periods'}.")
+        what = "periods" if sides.are_periods else "of them"
+        notes.append(f"There is nothing to compare: no group is in both {what}.")
     last = Column("Rests on", "sample", "words") if "sample" in shown else Column("In words", "text", "words")
-    heads = labels or [str(compared.attrs.get("before", "before")).capitalize(), COMPARISON[1].head]
-    sides = [replace(column, head=head) for column, head in zip(COMPARISON[:2], heads, strict=True)]
-    change = replace(COMPARISON[2], head="Difference") if labels else COMPARISON[2]
-    if labels:
+    rates = [replace(column, head=head) for column, head in zip(COMPARISON[:2], heads, strict=True)]
+    change = COMPARISON[2]
+    if not sides.are_periods:
+        change = replace(change, head="Difference")
         shown["verdict"] = shown["verdict"].str.replace("change", "difference")
-    columns = [*who, *sides, change, *COMPARISON[3:], last]
+    columns = [*who, *rates, change, *COMPARISON[3:], last]
     return make_table(shown.assign(reach=reach), columns, limit=top, title=title, notes=notes)

@@ -10,11 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.patches import Rectangle
 
 from flowperf_helpers.frames.formats import statistic_text, unit_of
-from flowperf_helpers.plots.figure import few_ticks, identity, labels_of, one_row_each, tick_format
-from flowperf_helpers.plots.hover import tell
+from flowperf_helpers.plots.figure import few_ticks, figure_of, identity, labels_of, one_row_each, tick_format
+from flowperf_helpers.plots.hover import MOST, tell
 from flowperf_helpers.plots.style import HATCH, LINES, MARKERS, MUTED, PALE, SERIES, TEXT
 
 __all__ = [
@@ -25,10 +24,8 @@ __all__ = [
     "lines_of",
     "middle_width",
     "name_ends",
-    "not_final",
     "runs_of",
     "scale_lines",
-    "shade_not_final",
     "wall_times",
 ]
 
@@ -42,36 +39,10 @@ def wall_times(moments: pd.Series | pd.DatetimeIndex) -> pd.DatetimeIndex:
     return index.tz_localize(None) if index.tz is not None else index
 
 
-def not_final(frame: pd.DataFrame) -> pd.DatetimeIndex:
-    """Starts (wall time) of the partial and provisional intervals, in order."""
-    flags = [frame[c].fillna(False).astype(bool) for c in ("is_partial", "is_provisional") if c in frame.columns]
-    if not flags or not len(frame):
-        return pd.DatetimeIndex([])
-    either = np.logical_or.reduce([flag.to_numpy() for flag in flags])
-    return wall_times(pd.DatetimeIndex(frame.loc[either, "interval_start"])).unique().sort_values()
-
-
 def middle_width(times: pd.DatetimeIndex) -> pd.Timedelta:
     """Usual distance of two neighbouring intervals; a week where there is only one."""
     steps = times.unique().sort_values().to_series().diff().dropna()
     return pd.Timedelta(steps.median()) if len(steps) else pd.Timedelta(days=7)
-
-
-def shade_not_final(ax: Axes, starts: pd.DatetimeIndex, step: pd.Timedelta) -> list[Rectangle]:
-    """Hatch the intervals that still move, as one area per run; returns what was drawn."""
-    areas: list[Rectangle] = []
-    runs: list[list[pd.Timestamp]] = []
-    for start in starts:
-        if runs and start - runs[-1][-1] <= step * 1.5:
-            runs[-1].append(start)
-        else:
-            runs.append([start])
-    for run in runs:
-        left, right = mdates.date2num(run[0] - step / 2), mdates.date2num(run[-1] + step / 2)
-        area = ax.axvspan(left, right, facecolor="none", edgecolor=PALE, hatch=HATCH, linewidth=0, zorder=0)
-        area.set_gid("not-final")
-        areas.append(area)
-    return areas
 
 
 def date_axis(ax: Axes, times: pd.DatetimeIndex, *, most: int = 7) -> None:
@@ -97,17 +68,10 @@ def interval_name(start: pd.Timestamp, step: pd.Timedelta) -> str:
     return f"{start.day} {start:%b}" if step >= pd.Timedelta(hours=20) else f"{start.day} {start:%b %H:%M}"
 
 
-def runs_of(flags: Sequence[bool]) -> list[tuple[int, int]]:
+def runs_of(flags: npt.NDArray[np.bool_]) -> list[tuple[int, int]]:
     """First and last position of each run of true values."""
-    found: list[tuple[int, int]] = []
-    for place, flag in enumerate(flags):
-        if not flag:
-            continue
-        if found and found[-1][1] == place - 1:
-            found[-1] = (found[-1][0], place)
-        else:
-            found.append((place, place))
-    return found
+    edges = np.flatnonzero(np.diff(np.r_[False, flags, False]))
+    return [(int(first), int(end) - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 # Groups × intervals as lines: shaped from a frame, drawn with gaps as gaps, named at their ends.
@@ -136,6 +100,11 @@ class Lines:
         """Usual length of an interval."""
         return middle_width(pd.DatetimeIndex(self.table.index))
 
+    @property
+    def names(self) -> list[str]:
+        """What the intervals are called."""
+        return [interval_name(start, self.step) for start in self.table.index]
+
 
 def lines_of(frame: pd.DataFrame, statistic: str, by: str) -> Lines:
     """Shape a series frame for drawing: rolled up to ``by``, every interval present, the largest groups first.
@@ -156,7 +125,9 @@ def lines_of(frame: pd.DataFrame, statistic: str, by: str) -> Lines:
     latest = values.sort_values("_time").drop_duplicates("_key", keep="last").set_index("_key").reindex(order)
     latest = latest.assign(**{key: list(order)}) if key not in latest else latest
     labels = dict(zip(order, labels_of(latest.reset_index(drop=True), by, 26), strict=True)) if len(order) else {}
-    return Lines(table[list(order)], labels, not_final(frame))
+    young = [frame[c].fillna(False).astype(bool) for c in ("is_partial", "is_provisional") if c in frame.columns]
+    soft = frame.loc[np.logical_or.reduce(young) if young else [], "interval_start"]
+    return Lines(table[list(order)], labels, wall_times(soft).unique().sort_values())
 
 
 def _whole(times: pd.DatetimeIndex) -> pd.DatetimeIndex:
@@ -182,35 +153,39 @@ def draw_lines(ax: Axes, lines: Lines, looks: dict[object, int]) -> None:
     """
     times = mdates.date2num(pd.DatetimeIndex(lines.table.index).to_pydatetime())
     soft = lines.table.index.isin(lines.soft)
-    shade_not_final(ax, lines.soft, lines.step)
+    half = lines.step / pd.Timedelta(days=2)
+    for first, last in runs_of(soft):
+        area = ax.axvspan(times[first] - half, times[last] + half, facecolor="none", edgecolor=PALE, hatch=HATCH,
+                          linewidth=0, zorder=0)  # fmt: skip
+        area.set_gid("not-final")
     columns = list(lines.table.columns)
     pale = [c for c in columns if c not in looks]
     if pale:  # one artist with gaps between the groups: hundreds of them take too long to draw
         heights = np.r_[lines.table[pale].to_numpy(), np.full((1, len(pale)), np.nan)].ravel(order="F")
-        ax.plot(np.tile(np.r_[times, np.nan], len(pale)), heights, color=PALE, linewidth=1, zorder=1, label="_others")
-    when = [interval_name(start, lines.step) for start in lines.table.index]
+        across = np.tile(np.r_[times, np.nan], len(pale))
+        (line,) = ax.plot(across, heights, color=PALE, linewidth=1, zorder=1, label="_others")
+        if lines.table.size <= MOST:  # else their marks would cost those of the others
+            tell(line, [f"{lines.labels[column]}, {name}" for column in pale for name in (*lines.names, "")])
     for column in (c for c in columns if c in looks):
         place = looks[column]
         values = lines.table[column].to_numpy()
-        color, marker = SERIES[place], MARKERS[place]
-        (line,) = ax.plot(times, values, color=color, linestyle=LINES[place], zorder=3, label=lines.labels[column])
-        tell(line, [f"{lines.labels[column]}, {name}" for name in when])
-        sizes = 4.5 if len(times) <= 40 else 0.0
-        _dots(ax, times, values, soft, color, marker, sizes)
+        (line,) = ax.plot(times, values, color=SERIES[place], linestyle=LINES[place], zorder=3,
+                          label=lines.labels[column])  # fmt: skip
+        tell(line, [f"{lines.labels[column]}, {name}" for name in lines.names])
+        _dots(ax, times, values, soft, place)
 
 
 def _dots(
-    ax: Axes, times: npt.NDArray[np.float64], values: npt.NDArray[np.float64], soft: npt.NDArray[np.bool_], color: str,
-    marker: str, size: float,
-) -> None:  # fmt: skip
-    """Filled where final, hollow where not; a value between two gaps always has a dot."""
-    known = ~np.isnan(values)
-    alone = known & ~np.r_[False, known[:-1]] & ~np.r_[known[1:], False]
-    for chosen, face in ((known & ~soft, color), (known & soft, "white")):
-        shown = chosen if size else chosen & alone
-        if shown.any():
-            ax.plot(times[shown], values[shown], linestyle="", marker=marker, markersize=size or 3.5, zorder=4,
-                    color=color, markerfacecolor=face, label="_dots")  # fmt: skip
+    ax: Axes, times: npt.NDArray[np.float64], values: npt.NDArray[np.float64], soft: npt.NDArray[np.bool_], place: int
+) -> None:
+    """Filled where final, hollow where not; of many values only those between two gaps have one."""
+    shown, size = ~np.isnan(values), 4.5
+    if len(times) > 40:
+        shown, size = shown & ~np.r_[False, shown[:-1]] & ~np.r_[shown[1:], False], 3.5
+    for chosen, face in ((shown & ~soft, SERIES[place]), (shown & soft, "white")):
+        if chosen.any():
+            ax.plot(times[chosen], values[chosen], linestyle="", marker=MARKERS[place], markersize=size, zorder=4,
+                    color=SERIES[place], markerfacecolor=face, label="_dots")  # fmt: skip
 
 
 def name_ends(ax: Axes, lines: Lines, statistic: str, currency: str | None, looks: dict[object, int]) -> None:
@@ -220,8 +195,7 @@ def name_ends(ax: Axes, lines: Lines, statistic: str, currency: str | None, look
         last = float(lines.table[column].dropna().iloc[-1])
         ends.append((last, f"{lines.labels[column]}  {statistic_text(last, statistic, currency)}", TEXT[looks[column]]))
     low, high = ax.get_ylim()
-    figure = ax.get_figure(root=True)
-    assert figure is not None
+    figure = figure_of(ax)
     points = 72 * figure.get_figheight() * (0.62 if len(figure.axes) == 1 else ax.get_position().height * 0.85)
     gap = 13.5 / points * (high - low)
     ends.sort(key=lambda end: end[0])

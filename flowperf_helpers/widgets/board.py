@@ -12,19 +12,20 @@ import html
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import ipywidgets as w
 import pandas as pd
 import traitlets
 
+from flowperf_helpers.account.planner import Plan
 from flowperf_helpers.errors import FlowperfError
 from flowperf_helpers.plots.figure import as_html
 from flowperf_helpers.plots.tables import Table, frame_table
+from flowperf_helpers.widgets.lenient_account import Explanation
+from flowperf_helpers.widgets.pickers import INDENT
 
 __all__ = ["Board", "RequestButton", "StaticView", "as_html", "error_text", "show"]
-
-_INDENT = "0 0 0 98px"
 
 
 def error_text(error: BaseException) -> str:
@@ -35,10 +36,7 @@ def error_text(error: BaseException) -> str:
 
 
 def _alert(sentence: str) -> str:
-    return (
-        '<div class="flowperf-error" role="alert" style="border-left:4px solid #B3261E;padding:4px 10px;'
-        f'max-width:720px;line-height:1.4"><b>Not possible:</b> {html.escape(sentence)}</div>'
-    )
+    return f'<div class="flowperf-error">{Explanation(sentence)._repr_html_()}</div>'
 
 
 def _status(sentence: str) -> str:
@@ -190,18 +188,6 @@ class Board(w.VBox):
         return bundle
 
 
-class Cost(Protocol):
-    """What a plan says about itself (`flowperf_helpers.account.planner.Plan` does)."""
-
-    @property
-    def summary(self) -> str:
-        """The cost in a sentence."""
-
-    @property
-    def requests(self) -> int:
-        """Requests that will be sent."""
-
-
 class RequestButton(w.VBox):
     """The one control that may spend a call. It says the cost before it is pressed, and how far it is while it runs.
 
@@ -234,7 +220,7 @@ class RequestButton(w.VBox):
         self,
         wishes: Callable[..., Sequence[Any]],
         *,
-        plan: Callable[[Sequence[Any]], Cost],
+        plan: Callable[[Sequence[Any]], Plan],
         run: Callable[[Sequence[Any]], Sequence[Any]],
         then: Callable[..., object],
         **pickers: w.Widget,
@@ -252,7 +238,7 @@ class RequestButton(w.VBox):
         self.progress.layout.visibility = "hidden"
         self.message = w.HTML()
         row = w.HBox([self.button, self.cost])
-        row.layout.margin = self.message.layout.margin = _INDENT
+        row.layout.margin = self.message.layout.margin = INDENT
         row.layout.align_items = "center"
         super().__init__([*pickers.values(), row, self.progress, self.message])
         self.button.on_click(lambda button: self.ask())
@@ -292,23 +278,15 @@ class RequestButton(w.VBox):
             self.frames = frames
             self._then(*frames)
         except Exception as error:
-            self._stopped(error)
+            self.error = error
+            self.estimate()
+            self.message.value = _alert(f"{error_text(error)} The button works on: press it to try again.")
             if not isinstance(error, FlowperfError):
                 raise
         else:
-            self._estimate_quietly()
+            self.estimate()
             self.message.value = _status(f"{len(frames)} answers are here; the picture shows them.")
             self.asked += 1
         finally:
             self.progress.layout.visibility = "hidden"
             self.button.disabled = False
-
-    def _stopped(self, error: Exception) -> None:
-        self.error = error
-        self._estimate_quietly()
-        self.message.value = _alert(f"{error_text(error)} The button works on: press it to try again.")
-
-    def _estimate_quietly(self) -> None:
-        kept = self.message.value
-        self.estimate()
-        self.message.value = kept

@@ -29,7 +29,7 @@ from flowperf_helpers.frames.resources import (
     flows_frame,
     metrics_frame,
 )
-from flowperf_helpers.plots.figure import canvas, nothing_to_draw
+from flowperf_helpers.plots.figure import nothing_to_draw
 
 __all__ = ["UNANSWERED", "Explanation", "LenientAccount", "attempt", "explanation_picture", "lenient", "or_explanation"]
 
@@ -104,7 +104,7 @@ def or_explanation(view: Callable[P, Any]) -> Callable[P, Any]:
 
 def explanation_picture(text: str, attrs: dict[Any, Any]) -> Any:
     """Return axes that hold a sentence and nothing else."""
-    return nothing_to_draw(canvas(None, height=1.6), text, attrs)
+    return nothing_to_draw(None, text, attrs, height=1.6)
 
 
 def lenient(account: Account) -> LenientAccount:
@@ -128,7 +128,6 @@ class LenientAccount:
     def __init__(self, account: Account) -> None:
         self.account = account
         self.sentences: list[str] = []
-        self._reason = ""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.account, name)
@@ -146,75 +145,69 @@ class LenientAccount:
 
     def metrics(self, *, integration: str | None = None, category: str | None = None) -> pd.DataFrame:
         """`Account.metrics`; an empty name means all."""
-        found = self._ask(self.account.metrics, integration=integration or None, category=category or None)
-        return self._marked(_empty(metrics_frame([_NOTHING]), METRIC_COLUMNS)) if found is None else found
+        wanted = {"integration": integration or None, "category": category or None}
+        return self._ask(lambda: _empty(metrics_frame([_NOTHING]), METRIC_COLUMNS), self.account.metrics, **wanted)
 
     def flows_triggered_by(self, metric_ids: Any) -> pd.DataFrame:
         """`Account.flows_triggered_by`; no metric triggers nothing."""
         nothing = _empty(flow_triggers_frame({}, flows_frame([])), ("metric_id", *FLOW_COLUMNS))
         if not len(metric_ids):
             return nothing
-        found = self._ask(self.account.flows_triggered_by, metric_ids)
-        return self._marked(nothing) if found is None else found
+        return self._ask(lambda: nothing, self.account.flows_triggered_by, metric_ids)
 
     def flows(self, flow_ids: Any = None) -> pd.DataFrame:
         """`Account.flows`; an empty list means all."""
-        found = self._ask(self.account.flows, None if flow_ids is None or not len(flow_ids) else flow_ids)
-        return self._marked(flows_frame([])) if found is None else found
+        return self._ask(lambda: flows_frame([]), self.account.flows, _some(flow_ids))
 
     def messages(self, flow_ids: Any = None) -> pd.DataFrame:
         """`Account.messages`; no flow has no message."""
-        found = None if flow_ids is not None and not len(flow_ids) else self._ask(self.account.messages, flow_ids)
-        if found is None:
-            texts = {name: pd.Series(dtype="str") for name in _MESSAGE_COLUMNS}
-            return pd.DataFrame(texts | {"is_variation": pd.Series(dtype="bool")})
-        return found
+        texts = {name: pd.Series(dtype="str") for name in _MESSAGE_COLUMNS}
+        nothing = pd.DataFrame(texts | {"is_variation": pd.Series(dtype="bool")})
+        if flow_ids is not None and not len(flow_ids):
+            return nothing
+        return self._ask(lambda: nothing, self.account.messages, flow_ids)
 
     def flow_values(self, conversion_metric_id: str | None = None, **wanted: Any) -> pd.DataFrame:
         """`Account.flow_values`; an empty list of flows means all."""
-        found = self._ask(self.account.flow_values, conversion_metric_id, **_all_flows(wanted))
-        if found is not None:
-            return found
-        frame = _grouped(values_frame(_EMPTY), wanted.get("group_by"))
-        finished = finish_values(
-            frame, statistics=wanted["statistics"], conversion_metric_id="", bounds=_UNKNOWN, zone=UTC
-        )
-        return self._marked(finished)
+
+        def nothing() -> pd.DataFrame:
+            frame = _grouped(values_frame(_EMPTY), wanted.get("group_by"))
+            return finish_values(
+                frame, statistics=wanted["statistics"], conversion_metric_id="", bounds=_UNKNOWN, zone=UTC
+            )
+
+        wanted["flow_ids"] = _some(wanted.get("flow_ids"))
+        return self._ask(nothing, self.account.flow_values, conversion_metric_id, **wanted)
 
     def flow_series(self, conversion_metric_id: str | None = None, **wanted: Any) -> pd.DataFrame:
         """`Account.flow_series`; an empty list of flows means all."""
-        found = self._ask(self.account.flow_series, conversion_metric_id, **_all_flows(wanted))
-        if found is not None:
-            return found
-        frame = _grouped(series_frame(_EMPTY_SERIES), wanted.get("group_by"))
-        finished = finish_series(
-            frame,
-            statistics=wanted["statistics"],
-            conversion_metric_id="",
-            interval=wanted.get("interval", "weekly"),
-            bounds=_UNKNOWN,
-            asked_at=pd.Timestamp(0, tz="UTC"),
-            attribution_days=self.account.attribution_days,
-        )
-        return self._marked(finished)
 
-    def _ask(self, call: Callable[..., pd.DataFrame], *args: Any, **kwargs: Any) -> pd.DataFrame | None:
+        def nothing() -> pd.DataFrame:
+            return finish_series(
+                _grouped(series_frame(_EMPTY_SERIES), wanted.get("group_by")), statistics=wanted["statistics"],
+                conversion_metric_id="", interval=wanted.get("interval", "weekly"), bounds=_UNKNOWN,
+                asked_at=pd.Timestamp(0, tz="UTC"), attribution_days=self.account.attribution_days,
+            )  # fmt: skip
+
+        wanted["flow_ids"] = _some(wanted.get("flow_ids"))
+        return self._ask(nothing, self.account.flow_series, conversion_metric_id, **wanted)
+
+    def _ask(
+        self, nothing: Callable[[], pd.DataFrame], call: Callable[..., pd.DataFrame], *args: Any, **kwargs: Any
+    ) -> pd.DataFrame:
+        """Ask; where that is not possible, show the sentence (once) and return the empty frame, which carries it."""
         found = attempt(call, *args, **kwargs)
+        source = {"account": self.account.name, "sandbox": self.account.is_sandbox}
         if not isinstance(found, Explanation):
-            found.attrs = {"account": self.account.name, "sandbox": self.account.is_sandbox} | found.attrs
+            found.attrs = source | found.attrs
             return found
-        self._reason = found.text
         if found.text not in self.sentences:
             from IPython.display import display
 
             self.sentences.append(found.text)
             display(found)
-        return None
-
-    def _marked(self, frame: pd.DataFrame) -> pd.DataFrame:
-        frame.attrs |= {"account": self.account.name, "sandbox": self.account.is_sandbox, "notes": [self._reason]}
-        frame.attrs["attribution_days"] = self.account.attribution_days
-        frame.attrs[UNANSWERED] = self._reason
+        frame, days = nothing(), self.account.attribution_days
+        frame.attrs |= source | {"notes": [found.text], "attribution_days": days, UNANSWERED: found.text}
         return frame
 
 
@@ -224,9 +217,9 @@ _EMPTY_SERIES: dict[str, Any] = {"data": {"attributes": {"results": [], "date_ti
 _UNKNOWN: Any = (pd.NaT, pd.NaT)
 
 
-def _all_flows(wanted: dict[str, Any]) -> dict[str, Any]:
-    flow_ids = wanted.get("flow_ids")
-    return wanted | {"flow_ids": None if flow_ids is None or not len(flow_ids) else flow_ids}
+def _some(flow_ids: Any) -> Any:
+    """The flows asked for; None, which means all, for an empty list."""
+    return None if flow_ids is None or not len(flow_ids) else flow_ids
 
 
 def _grouped(frame: pd.DataFrame, group_by: Iterable[str] | None) -> pd.DataFrame:

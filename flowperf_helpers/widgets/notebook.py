@@ -1,13 +1,15 @@
-"""What notebooks ask and print: the questions of the comparison notebooks, and the versions of the last cell."""
+"""What notebooks ask and print: questions of the comparison notebooks, how changes are judged, versions of packages."""
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from flowperf_helpers.account.account import Account
@@ -15,14 +17,19 @@ from flowperf_helpers.account.history import rehearse
 from flowperf_helpers.account.queries import ReportQuery
 from flowperf_helpers.account.timeframes import Window, last_complete_week, parse_timeframe
 from flowperf_helpers.errors import ArgumentError, FlowperfError
+from flowperf_helpers.frames.columns import NAMES
+from flowperf_helpers.report.claims import CHANGED, NO_CHANGE, TOO_FEW, Claims, make_claims, size_text
 from flowperf_helpers.report.data import WeekData
-from flowperf_helpers.report.evidence import KNOWN_WEEKS, at_this_age
+from flowperf_helpers.report.evidence import KNOWN_WEEKS, RATES, at_this_age, gather
 from flowperf_helpers.report.measures import before_at_equal_age
+from flowperf_helpers.stats.rate_parts import parts_of, sum_rate_parts
+from flowperf_helpers.widgets.selection import select_rows
 
 __all__ = [
     "COMPARED_STATISTICS",
     "PER_VARIATION",
     "comparison_queries",
+    "level_changes",
     "report_answers",
     "same_basis",
     "versions_frame",
@@ -101,18 +108,13 @@ def same_basis(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame
     after, before : DataFrame
         Values of a week and of the one before, of one conversion metric.
     """
-    equal = False
+    basis = "The window before is shown as it stands today, with a head start in age: none of the same age is kept."
     if len(after) and len(before) and after["window_end"].notna().all():
-        try:
+        with contextlib.suppress(FlowperfError):  # nothing is kept, or it cannot be read
             answers = _answers(account, after, before)
             before, equal = before_at_equal_age(answers, at_this_age(answers))  # type: ignore[assignment]
-        except FlowperfError:  # nothing is kept, or it cannot be read: as it stands today
-            equal = False
-    basis = (
-        "The window before is shown as it stood at the same age, as in the weekly report."
-        if equal
-        else "The window before is shown as it stands today, with a head start in age: none of the same age is kept."
-    )
+            if equal:
+                basis = "The window before is shown as it stood at the same age, as in the weekly report."
     marked = before.copy(deep=False)
     marked.attrs = {**before.attrs, "basis": basis}
     return marked
@@ -181,6 +183,108 @@ def _answers(account: Account | Any, after: pd.DataFrame, before: pd.DataFrame) 
         messages=none,
         history=history,
     )
+
+
+# Changes of rates, judged as in the weekly report: against eight weeks, by how much each rate moves.
+
+_NO_STOPS = pd.DataFrame(
+    {c: pd.Series(dtype="str") for c in ("flow_id", "flow_message_id", "reason", "sentence")}
+    | {"q_value": pd.Series(dtype="float64")}
+)
+
+
+def level_changes(
+    answers: WeekData | None, *, rate: str, by: str = "flow_name", channel: str = ""
+) -> pd.DataFrame | None:
+    """Hold a week's rates against their last eight weeks, as the weekly report does.
+
+    Parameters
+    ----------
+    answers : WeekData, optional
+        Of `flowperf_helpers.widgets.notebook.report_answers`.
+    rate : str
+    by : {"flow_name", "flow_message_name"}
+    channel : str
+        ``""`` for all.
+
+    Returns
+    -------
+    DataFrame or None
+        As `compare_rates` returns it, ``rate_before`` being that of the eight weeks before with the common move of all
+        flows applied; ``verdict`` one of ``higher, lower, no change larger than x, cannot tell yet, too few``; ``text``
+        (the report's line). ``attrs["basis"]``: what was compared. None where the report does not judge this rate, or
+        the window is not a week.
+    """
+    if answers is None or rate not in RATES or answers.weekly.empty:
+        return None
+    current, weekly, claims = _judged(answers, channel)
+    if claims is None:
+        return None
+    judged = claims.frame[claims.frame["statistic"] == rate]
+    key = NAMES[by]
+    flows = judged[judged["kind"] == "flow"]
+    if key != "flow_id":  # the report judges the only message of a flow as its flow
+        messages = judged[judged["kind"] == "message"]
+        pairs = pd.concat([current, weekly])[["flow_id", "flow_message_id"]].drop_duplicates()
+        alone = flows.drop(columns="flow_message_id").merge(pairs, on="flow_id")
+        flows = pd.concat([messages, alone[~alone["flow_message_id"].isin(messages["flow_message_id"])]])
+    keys = list(dict.fromkeys(["flow_id", key]))
+    columns = list(dict.fromkeys(["flow_id", "flow_name", key, by]))
+    sums = sum_rate_parts(current, rate, parts_of(current, rate, "The comparison"), keys, what="level_changes")
+    sent = sums.counts[[key, "denominator"]].rename(columns={"denominator": "denominator_after"})
+    table = flows.merge(sent, on=key).merge(sums.names[columns], on=keys)
+    verdict = np.select(
+        [table["verdict"] == CHANGED, table["verdict"] == NO_CHANGE],
+        [table["direction"].map({"up": "higher", "down": "lower"}),
+         [f"no change larger than {size_text(size, up=True)}" for size in table["excluded"]]],
+        table["verdict"],
+    )  # fmt: skip
+    usual = table["usual"]
+    ends = table[["low", "high"]].mul(usual, axis=0)
+    ends = ends.where(table["verdict"].ne(TOO_FEW) | np.isfinite(table["high"]))
+    found = table[columns].assign(
+        rate_before=usual, rate_after=table["now"], difference=table["now"] - usual, low=ends["low"],
+        high=ends["high"], q_value=table["q_value"], verdict=verdict, text=table["text"],
+        denominator_after=table["denominator_after"],
+    )  # fmt: skip
+    basis = (
+        "Judged as in the weekly report: the week against its last eight, with how much each rate moves from week to "
+        "week anyway, all comparisons corrected together. " + claims.basis
+    )
+    found.attrs = current.attrs | {
+        "rate": rate, "basis": basis.strip(), "notes": [], "labels": ["eight weeks before", "this week"],
+        "are_periods": True,
+    }  # fmt: skip
+    return found
+
+
+_Judged = tuple[pd.DataFrame, pd.DataFrame, Claims | None]
+
+_KEPT: dict[str, tuple[WeekData, _Judged]] = {}
+"""By channel: the answers judged last, and what it came to."""
+
+
+def _judged(answers: WeekData, channel: str) -> _Judged:
+    """The week's rows on a channel, those of the weeks before, and the report's claims about them.
+
+    None of it depends on what a board shows, so that a change of rate, flows or picture judges nothing anew.
+    """
+    if channel not in _KEPT or _KEPT[channel][0] is not answers:
+        _KEPT[channel] = answers, _judge(answers, channel)
+    return _KEPT[channel][1]
+
+
+def _judge(answers: WeekData, channel: str) -> _Judged:
+    chosen: dict[str, Any] = {
+        n: select_rows(getattr(answers, n), channel=channel) for n in ("current", "weekly", "daily", "history")
+    }
+    answers = replace(answers, **chosen)
+    if answers.current.empty:
+        return answers.current, answers.weekly, None
+    then = at_this_age(answers)
+    _, is_equal = before_at_equal_age(answers, then)
+    claims = make_claims(gather(answers, then if is_equal else then.iloc[:0]), _NO_STOPS, {})
+    return answers.current, answers.weekly, claims
 
 
 # Which versions made the numbers on a page: the last cell of every notebook.

@@ -54,9 +54,10 @@ class FlowChoice:
 
     def _repr_html_(self) -> str:
         number = len(self.parameters["flow_ids"])
-        hint = "No flow is chosen, which the next notebooks read as “all flows”:" if not number else (
-            f"{number} flow{'' if number == 1 else 's'} chosen. Paste this into the next notebook's parameters cell:"
-        )  # fmt: skip
+        hint = "No flow is chosen, which the next notebooks read as “all flows”:"
+        if number:
+            flows = f"{number} flow{'' if number == 1 else 's'}"
+            hint = f"{flows} chosen. Paste this into the next notebook's parameters cell:"
         style = "white-space:pre-wrap;overflow-wrap:anywhere;border:1px solid #C4CAD1;padding:6px 10px;max-width:720px"
         return f'<p>{hint}</p><pre style="{style}" tabindex="0">{html.escape(self.text)}</pre>'
 

@@ -16,8 +16,8 @@ from flowperf_helpers import plots
 from flowperf_helpers.errors import ArgumentError
 from flowperf_helpers.frames.catalog import STATISTICS
 from flowperf_helpers.plots.figure import plural
-from flowperf_helpers.plots.flows import flow_states, plot_volume
 from flowperf_helpers.plots.tables import Column, comparison_table, make_table
+from flowperf_helpers.plots.values import flow_states, plot_volume
 from flowperf_helpers.report.data import WeekData
 from flowperf_helpers.stats.ab_tests import compare_variations, watch_variations
 from flowperf_helpers.stats.compare import compare_rates
@@ -27,7 +27,7 @@ from flowperf_helpers.stats.ranking import rank_rates
 from flowperf_helpers.stats.rollup import roll_up
 from flowperf_helpers.stats.signals import control_limits
 from flowperf_helpers.widgets.lenient_account import explanation_picture, or_explanation
-from flowperf_helpers.widgets.level_changes import level_changes
+from flowperf_helpers.widgets.notebook import level_changes
 from flowperf_helpers.widgets.selection import FlowChoice, chosen_flows, select_rows
 
 __all__ = [
@@ -64,9 +64,8 @@ def view_triggers(
     if metric_ids is not None:
         known = known[known["metric_id"].isin(list(metric_ids))]
     if known.empty:
-        return explanation_picture(
-            "No metric is chosen, or none is there: choose another integration or metric.", metrics.attrs
-        )
+        sentence = "No metric is chosen, or none is there: choose another integration or metric."
+        return explanation_picture(sentence, metrics.attrs)
     rows = triggers[triggers["metric_id"].isin(known["metric_id"])].assign(flows=1)
     if rows.empty:
         return explanation_picture(f"None of {plural(len(known), 'metric')} triggers a flow.", metrics.attrs)
@@ -74,11 +73,8 @@ def view_triggers(
     listed = rows.pivot_table(index="metric_id", columns="state", values="flows", aggfunc="sum", fill_value=0)
     listed.insert(0, "flows", listed.sum(axis=1))
     listed["names"] = rows.sort_values("flow_name").groupby("metric_id")["flow_name"].agg(", ".join)
-    listed = (
-        known.drop_duplicates("metric_id")
-        .merge(listed, on="metric_id")
-        .sort_values(["flows", "metric_name"], ascending=[False, True])
-    )
+    listed = known.drop_duplicates("metric_id").merge(listed, on="metric_id")
+    listed = listed.sort_values(["flows", "metric_name"], ascending=[False, True])
     count = f"{len(listed)} of {plural(len(known), 'metric')} trigger {plural(rows['flow_id'].nunique(), 'flow')}"
     mark = " · SANDBOX · invented numbers" if metrics.attrs.get("sandbox") else ""
     states = [Column(state.capitalize(), state, "plain number") for state in _STATES if state in listed]
@@ -170,9 +166,8 @@ def view_series(
     frame = daily if interval == "daily" else weekly
     frame = select_rows(frame, flow_ids=flow_ids, channel=channel, window=window)
     if frame.empty:
-        return explanation_picture(
-            f"There is no {interval} row for this choice of flows, channel and days.", frame.attrs
-        )
+        sentence = f"There is no {interval} row for this choice of flows, channel and days."
+        return explanation_picture(sentence, frame.attrs)
     if picture == "multiples":
         return plots.plot_small_multiples(frame, statistics=[*statistics] or [statistic])
     if picture == "heat":
@@ -190,15 +185,13 @@ def series_offers(*, picture: str, statistic: str, **others: Any) -> dict[str, l
     Control limits need a rate or a count; a forecast learns from days, and only for counts that still grow.
     """
     if picture == "forecast":
-        return {
-            "statistic": ["conversions", "conversion_uniques", "clicks_unique", "opens_unique"],
-            "interval": ["daily"],
-        }
+        growing = ["conversions", "conversion_uniques", "clicks_unique", "opens_unique"]
+        return {"statistic": growing, "interval": ["daily"]}
     kinds = ("rate", "count", "unique") if picture == "limits" else ("rate", "count", "unique", "money", "ratio")
-    return {"statistic": [name for name, known in STATISTICS.items() if known.kind in kinds], "interval": _INTERVALS}
-
-
-_INTERVALS = ["weekly", "daily"]
+    return {
+        "statistic": [name for name, known in STATISTICS.items() if known.kind in kinds],
+        "interval": ["weekly", "daily"],
+    }
 
 
 def values_offers(*, picture: str, **others: Any) -> dict[str, list[str]]:
@@ -306,36 +299,30 @@ def view_values(
     """
     after, before = (select_rows(f, flow_ids=flow_ids, channel=channel) for f in (after, before))
     if after.empty and before.empty:
-        return explanation_picture(
-            "No row is there for this choice: nothing was sent, or no flow is chosen.", after.attrs
-        )
-    keys = [by.replace("_name", "_id"), by]
-    keys = ["flow_id", "flow_name", *(k for k in keys if k not in ("flow_id", "flow_name"))]
+        sentence = "No row is there for this choice: nothing was sent, or no flow is chosen."
+        return explanation_picture(sentence, after.attrs)
+    key = by.replace("_name", "_id")
+    weeks = None if recent is None else select_rows(recent, flow_ids=flow_ids, channel=channel)
     if picture == "levels":
         return plots.plot_values(after, statistic=statistic, by=by)
     if picture == "funnel":
         return plots.plot_funnel(after, by=by)
     if picture == "ranking":
-        if recent is None:
+        if weeks is None:
             return explanation_picture("A ranking needs a weekly series: it looks at twelve weeks.", after.attrs)
-        rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
-        ranked = rank_rates(rows, rate=statistic, by=by.replace("_name", "_id"))
-        return [plots.plot_ranking(ranked, by=by), _RANKING]
+        return [plots.plot_ranking(rank_rates(weeks, rate=statistic, by=key), by=by), _RANKING]
     if picture == "variations":
-        if recent is None:
-            return plots.plot_variations(_with_source(compare_variations(after, rate=statistic), after), rate=statistic)
-        rows = select_rows(recent, flow_ids=flow_ids, channel=channel)
-        return [
-            plots.plot_variations(_with_source(watch_variations(rows, rate=statistic), after), rate=statistic),
-            _TESTS,
-        ]
+        tests = compare_variations(after, rate=statistic) if weeks is None else watch_variations(weeks, rate=statistic)
+        drawn = plots.plot_variations(_with_source(tests, after), rate=statistic)
+        return drawn if weeks is None else [drawn, _TESTS]
     basis = [str(before.attrs["basis"])] if "basis" in before.attrs else []
     if picture == "effects":
-        split = _with_source(decompose(before, after, rate=statistic, by=keys[-2]), after)
+        split = _with_source(decompose(before, after, rate=statistic, by=key), after)
         return [plots.plot_effects(split, rate=statistic), *basis]
     compared = level_changes(answers, rate=statistic, by=by, channel=channel)
     if compared is None:
-        compared = _with_source(compare_rates(before, after, rate=statistic, by=keys), after)
+        keys = dict.fromkeys(["flow_id", "flow_name", key, by])
+        compared = _with_source(compare_rates(before, after, rate=statistic, by=list(keys)), after)
         basis.append(_BY_ONE_WINDOW)
     else:  # judged together with all flows, as the report does; shown are the chosen ones
         compared, basis = select_rows(compared, flow_ids=flow_ids), [compared.attrs["basis"]]

@@ -13,10 +13,23 @@ from frames_by_hand import messages
 from playwright.sync_api import sync_playwright
 
 from flowperf_helpers import connect
-from flowperf_helpers.plots import plot_comparison, plot_heatmap, plot_series, plot_values
+from flowperf_helpers.plots import (
+    plot_accounts,
+    plot_comparison,
+    plot_effects,
+    plot_forecast,
+    plot_funnel,
+    plot_heatmap,
+    plot_ranking,
+    plot_same_law,
+    plot_series,
+    plot_values,
+)
 from flowperf_helpers.plots.figure import as_html
 from flowperf_helpers.report.html import find_browser
 from flowperf_helpers.stats.compare import compare_rates
+from flowperf_helpers.stats.ranking import rank_rates
+from flowperf_helpers.stats.same_law import same_law_weeks
 
 COUNTS = ["click_rate", "clicks_unique", "delivered", "recipients"]
 
@@ -82,6 +95,94 @@ def test_a_picture_without_marks_has_no_layer() -> None:
     figure, ax = plt.subplots()
     ax.plot([1, 2, 3], [1, 4, 2])
     assert as_html(figure).startswith("<img ")
+
+
+def test_bars_of_a_funnel_tell_group_step_and_share() -> None:
+    """Each bar its group, its step, the count and the share."""
+    frame = messages([2_000], [160]).assign(recipients=pd.array([2_100], dtype="Int64"))
+    told = _told(plot_funnel(frame, by="flow_message_name"))
+    assert ["Mail 0, recipients: 2,100  (100 %)", "Mail 0, delivered: 2,000  (95.2 %)"] == told[:2]
+
+
+def test_bars_of_a_waterfall_tell_message_part_and_points() -> None:
+    """Each bar the message, which part of its effect it is, and its size."""
+    frame = pd.DataFrame({"flow_message_id": ["m"], "flow_message_name": ["One"], "mix_effect": [-0.002],
+                          "within_effect": [0.004], "total_effect": [0.002]})  # fmt: skip
+    told = _told(plot_effects(frame))
+    assert ["One, within: +0.40 points", "One, mix: −0.20 points"] == told[:2]
+
+
+def test_bars_of_a_forecast_tell_day_and_end() -> None:
+    """What is in so far, and where the day will end with its interval."""
+    days = pd.date_range("2026-11-20", periods=2, freq="D", tz="Europe/Copenhagen")
+    frame = pd.DataFrame({"interval_start": days, "so_far": [90, 40], "final": [92.0, 95.0], "low": [90.0, 70.0],
+                          "high": [96.0, 130.0]})  # fmt: skip
+    assert [
+        "20 Nov: 90 so far", "21 Nov: 40 so far", "20 Nov: about 92 in the end, 95 % interval 90 to 96",
+        "21 Nov: about 95 in the end, 95 % interval 70 to 130",
+    ] == _told(plot_forecast(frame))  # fmt: skip
+
+
+def test_rows_that_are_not_shown_tell_their_range() -> None:
+    """The hatched row says how many it stands for, and from where to where they reach."""
+    four = messages([2_000] * 4, [160, 120, 80, 40])
+    told = _told(plot_values(four, statistic="click_rate", by="flow_message_name", top=2))
+    assert "2 other messages: 2.00 % – 4.00 %" in told
+
+
+def test_a_ranking_tells_each_interval(series: pd.DataFrame) -> None:
+    """The pale line of each row is the interval of the rate as far as it is known."""
+    ranked = rank_rates(series, rate="click_rate", by="flow_id")
+    told = _told(plot_ranking(ranked))
+    lines = [words for words in told if ": 95 % interval " in words]
+    assert min(len(ranked), 20) == len(lines)
+    assert lines[0].startswith(f"{ranked['flow_name'].iloc[0]}: 95 % interval")
+
+
+def test_pale_lines_tell_their_name(series: pd.DataFrame) -> None:
+    """Also a line without a colour says whose point it is; one that is cut at the top has no mark above the axes."""
+    seven = series[series["flow_id"].isin(series["flow_id"].unique()[:7])]
+    told = _told(plot_series(seven, statistic="recipients", top=2))
+    assert 7 == len({words.rpartition(", W")[0] for words in told})
+    huge = seven.groupby(["flow_id", "flow_name", "interval_start"], as_index=False)[["click_rate"]].max()
+    huge["recipients"] = (huge["flow_id"] != "XbChk1").astype(int)
+    huge.loc[huge["recipients"] == 0, "click_rate"] = 9.0
+    told = _told(plot_series(huge, statistic="click_rate", top=2))
+    assert not [words for words in told if words.startswith("Abandoned Checkout, ")]
+
+
+def test_pale_lines_of_many_days_leave_the_others_their_marks() -> None:
+    """Where all points would be too many, those of the coloured lines still tell what they are."""
+    days = pd.date_range("2025-11-01", periods=365, tz="Europe/Copenhagen")
+    flows = [pd.DataFrame({"flow_id": f"F{i}", "flow_name": f"Flow {i}", "interval_start": days, "recipients": 900 - i})
+             for i in range(7)]  # fmt: skip
+    told = _told(plot_series(pd.concat(flows), statistic="recipients", top=2))
+    assert {"Flow 0", "Flow 1"} == {words.partition(",")[0] for words in told}
+
+
+def test_lines_across_the_axes_tell_what_they_are(series: pd.DataFrame) -> None:
+    """The law of simulated weeks, the middle of control limits week by week, and the middle of a fleet."""
+    assert "the law, in every week: 5.00 %" in _told(plot_same_law(same_law_weeks(rate=0.05)))
+    one = series[series["flow_id"] == "XbChk1"].groupby("interval_start", as_index=False).first()
+    limits = one[["interval_start"]].assign(centre=0.07, lower=0.05, upper=0.09, is_signal=False)
+    told = _told(plot_series(one, statistic="click_rate", limits=limits))
+    assert len(one) == sum(bool(re.fullmatch(r"usual, W\d\d: 7.00 %", words)) for words in told)
+    accounts = pd.DataFrame(
+        {
+            "account": ["a"],
+            "statistic": "click_rate",
+            "trials": 900.0,
+            "raw": 0.05,
+            "raw_low": 0.04,
+            "raw_high": 0.06,
+            "pooled": 0.05,
+            "low": 0.04,
+            "high": 0.06,
+            "verdict": "within the fleet",
+        }
+    )
+    accounts.attrs = {"fleet": {"click_rate": {"middle": 0.05, "low": 0.03, "high": 0.08}}}
+    assert "middle of the fleet: 5.00 %" in _told(plot_accounts(accounts))
 
 
 @pytest.mark.parametrize("width", [400, 1000])

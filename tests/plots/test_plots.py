@@ -33,6 +33,7 @@ from flowperf_helpers.plots import (
 )
 from flowperf_helpers.plots.figure import SANDBOX_MARK
 from flowperf_helpers.plots.fleet import plot_accounts, plot_template_effect
+from flowperf_helpers.plots.tables import comparison_table
 
 NB = "\N{NO-BREAK SPACE}"
 NASTY = [
@@ -428,6 +429,20 @@ def test_comparison_draws_before_after_interval_and_verdict() -> None:
     legend = ax.get_legend()
     assert legend is not None
     assert ["before", "lower"] == [text.get_text() for text in legend.get_texts()]
+
+
+def test_labels_name_periods_too() -> None:
+    """Sides that are times have the names of their labels, and the words of a change; others those of a difference."""
+    sides = ["eight weeks before", "this week"]
+    ax = plot_comparison(compared(labels=sides, are_periods=True))
+    assert any("eight weeks before → this week; bar: 95 % interval of the change" in text for text in words(ax))
+    assert "Fallen: click rate fell beyond chance" in " ".join(ax.get_title(loc="left").split("\n"))
+    assert alt_text(ax).startswith("Before and after of click rate")
+    table = comparison_table(compared(labels=sides, are_periods=True))
+    assert ["Eight weeks before", "Now", "Change"] == table.heads[1:4]
+    other = plot_comparison(compared(labels=["email", "SMS"]))
+    assert "click rate of SMS is lower than of email" in " ".join(other.get_title(loc="left").split("\n"))
+    assert ["email", "SMS", "Difference"] == comparison_table(compared(labels=["email", "SMS"])).heads[1:4]
 
 
 def test_comparison_title_follows_the_verdict() -> None:

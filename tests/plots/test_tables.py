@@ -228,6 +228,16 @@ def test_a_terminal_gets_aligned_lines() -> None:
     assert ["Welcome" + " " * 43 + "0.5", "x" * 47 + "…  –"] == lines[2:]
 
 
+def test_a_terminal_gets_the_words_of_pictures_and_names() -> None:
+    """A cell that is a picture or folds its id away on a page is its words in a terminal, whatever a name holds."""
+    text = comparison_table(compared(["Welcome", "<b>&amp;</b>"])).text()
+    assert not [mark for mark in ("<svg", "<bdi", "<details", "<title") if mark in text]
+    lines = text.split("\n")
+    assert lines[2].startswith("Welcome id Fl0")
+    assert lines[2].count("−3.70 to −0.30 points") == 2
+    assert lines[3].startswith("<b>&amp;</b> id Fl1")
+
+
 def test_comparison_says_the_verdict_in_words_and_by_a_sign() -> None:
     """Rates, the change with its interval as words and picture, the verdict, the counts it rests on."""
     table = comparison_table(compared(["Welcome"]))

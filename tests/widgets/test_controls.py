@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from flowperf_helpers.errors import ArgumentError, QuotaError
 from flowperf_helpers.widgets.board import Board, RequestButton, as_html
-from flowperf_helpers.widgets.picker_widgets import window_presets
 from flowperf_helpers.widgets.pickers import (
     channel_picker,
     flow_picker,
@@ -25,6 +24,7 @@ from flowperf_helpers.widgets.pickers import (
     metric_picker,
     statistic_picker,
     window_picker,
+    window_presets,
 )
 
 EARLIEST, LATEST = date(2025, 5, 19), date(2026, 11, 22)

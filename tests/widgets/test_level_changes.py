@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from flowperf_helpers import connect
@@ -12,13 +14,14 @@ from flowperf_helpers.report.evidence import RATES
 from flowperf_helpers.widgets import (
     COMPARED_STATISTICS,
     PER_VARIATION,
+    notebook,
     report_answers,
     same_basis,
     view_values,
     week_window,
     weeks_of_tests,
 )
-from flowperf_helpers.widgets.level_changes import level_changes
+from flowperf_helpers.widgets.notebook import level_changes
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +66,23 @@ def test_the_story_is_told_and_the_basis_said(sandbox: dict[str, Any]) -> None:
     assert "last eight" in sentence
     _, _, alone = view_values(*sandbox["frames"], picture="before")
     assert "window before alone" in alone
+
+
+def test_a_board_judges_once_per_channel(sandbox: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another rate, picture or choice of flows judges nothing anew; a channel and other answers do, each once."""
+    judged = []
+    gather = notebook.gather
+    monkeypatch.setattr(notebook, "gather", lambda answers, then: judged.append(answers) or gather(answers, then))
+    answers = replace(sandbox["answers"])
+    first = level_changes(answers, rate="click_rate")
+    assert first is not None
+    for rate in RATES:
+        for by in ("flow_name", "flow_message_name"):
+            level_changes(answers, rate=rate, by=by)
+    view_values(*sandbox["frames"], answers, picture="table", flow_ids=first["flow_id"].head(2))
+    assert 1 == len(judged)
+    for channel in ("sms", "email", "sms"):
+        level_changes(answers, rate="click_rate", channel=channel)
+    assert 3 == len(judged)
+    pd.testing.assert_frame_equal(first, level_changes(replace(answers), rate="click_rate"))
+    assert 4 == len(judged)
