@@ -14,8 +14,8 @@ import pandas as pd
 
 from flowperf_helpers.frames import formats
 from flowperf_helpers.frames.formats import MISSING, count_text, money_text, percent_text, points_text
-from flowperf_helpers.plots.flows import flow_states
 from flowperf_helpers.plots.svg import axis_ticks, marks, sparkline
+from flowperf_helpers.plots.values import flow_states
 from flowperf_helpers.report import measures, pictures
 from flowperf_helpers.report.export import variations_table
 from flowperf_helpers.report.verdicts import EVENTS, Verdict, channel_word, message_name, quiet_line
