@@ -145,7 +145,9 @@ def make_claims(evidence: Evidence, stops: pd.DataFrame, names: Mapping[str, str
         frame[name] = text_column(name, frame[name].astype(object).where(frame[name].notna(), "").tolist())
     common = pd.DataFrame([{"statistic": rate, **move} for rate, move in judged.common.items()])
     tests = _variations(judged, evidence)
-    return Claims(frame, common, tests, judged.kinds, _sentence(judged), evidence.basis.sentence)
+    return Claims(
+        frame, common, tests, judged.kinds, _sentence(judged), evidence.basis.sentence, scatter=judged.scatter
+    )
 
 
 # --- kinds of rows ---------------------------------------------------------------------------------------------------

@@ -135,6 +135,15 @@ def test_each_claim_rests_on_the_one_family(report: WeeklyReport) -> None:
     assert number == report.headline()["comparisons"]
 
 
+def test_the_usual_range_of_money_knows_how_orders_scatter(quiet: WeeklyReport) -> None:
+    """Single orders differ more than a count does: with that, 19 of 20 quiet weeks lie in their flow's range."""
+    assert 1.2 < quiet.family.scatter < 1.6
+    weeks = quiet.weeks
+    money = weeks[weeks["statistic"].eq("conversion_value") & weeks["flow_id"].ne("") & weeks["low"].notna()]
+    assert 400 < len(money)
+    assert 0.94 < money["value"].between(money["low"], money["high"]).mean() < 0.97
+
+
 def test_weeks_have_their_usual_range(report: WeeklyReport) -> None:
     """The last 26 weeks of every flow and of the account, with a range that most final weeks of a calm world lie in."""
     weeks = report.weeks
