@@ -351,7 +351,7 @@ class Fleet:
     def _planned(self, name: str) -> dict[str, Any] | Outcome:
         if kept := self._kept(name):
             return kept
-        plan = plan_week(self._account(name), week=self.week, last_year=False)
+        plan = plan_week(self._account(name), week=self.week, last_year=self._notebooks)
         return {
             "account": name,
             "requests": plan.requests,
@@ -390,7 +390,7 @@ class Fleet:
         """Ask one account, have its report computed, and write it, the manifest last."""
         started = time.monotonic()
         account = self._account(name)
-        answers = fetch_week(account, week=self.week, refresh=self._refresh, last_year=False)
+        answers = fetch_week(account, week=self.week, refresh=self._refresh, last_year=self._notebooks)
         earlier = [] if self._notebooks else self._earlier(name)
         task = Task(answers, results.week_facts(account), with_page=not self._notebooks, earlier=earlier)
         asked = time.monotonic()

@@ -132,7 +132,15 @@ def test_slow_address_leaves_the_files_here(
     notebook, bundle = executed
     with ftp("RNTO") as server, pytest.raises(DeadlineError) as caught:
         _finish(
-            notebook, bundle, HEADLINE, NOTHING_EARLIER, server.address, names=NAMES, pdf=False, deadline=Deadline(3)
+            notebook,
+            bundle,
+            HEADLINE,
+            NOTHING_EARLIER,
+            server.address,
+            names=NAMES,
+            links={},
+            pdf=False,
+            deadline=Deadline(3),
         )
     folder, named = KEPT.search(str(caught.value)).groups()  # type: ignore[union-attr]
     assert KINDS == set(named.split(", ")) == {path.name for path in Path(folder).iterdir()}
@@ -151,6 +159,7 @@ def test_page_that_takes_too_long_leaves_the_data(executed: tuple[nbformat.Noteb
             NOTHING_EARLIER,
             tmp_path / "out",
             names=NAMES,
+            links={},
             pdf=False,
             deadline=Deadline(0.01),
         )

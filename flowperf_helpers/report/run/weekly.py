@@ -197,7 +197,9 @@ def run_weekly(
         listed = weeks is not None and deadline.hold(f"{out} did not answer", lambda: may_replace(out))
     earlier = series_of(weeks or {}, f"{prefix}-{account}")
     with workplace() as work, _lock(account, out, environ, deadline):
-        # what makes the page is imported while the kernel works
+        # what makes the page is imported while the kernel works, after what runs it: both need the same packages, and
+        # two threads that import them at once meet half-made ones
+        importlib.import_module("papermill")
         warming = threading.Thread(target=importlib.import_module, args=("nbconvert.exporters",), daemon=True)
         warming.start()
         tell(f"running {source.name} for account {account}, week {values['week'] or 'last complete'}")
