@@ -149,6 +149,7 @@ def test_second_run_asks_nothing_and_goes_anywhere(
         assert "I watch T7K2j8" in page.read()
 
 
+@pytest.mark.browser
 @pytest.mark.notebook
 def test_a_later_page_links_the_week_before_and_says_what_still_holds(
     made: tuple[Manifest, Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -174,6 +175,8 @@ def test_a_later_page_links_the_week_before_and_says_what_still_holds(
     assert (out / "index.html").is_file()
     first = page.index('id="since"')
     assert re.search(r"is silent since Tuesday <span class=.sub.>still so, third week</span></h3>", page[:first])
+    print_pdf(out / "weekly-sandbox-2026-W47.html", tmp_path / "a.pdf")
+    assert 2 <= len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "a.pdf").read_bytes())) <= 4
     assert "still so, third week" in sent[0]
     assert "Other weeks" not in sent[0]
     alone = (made[1] / "weekly-sandbox-2026-W47.html").read_text(encoding="utf-8")
