@@ -25,6 +25,7 @@ from flowperf_helpers.plots import (
     plot_forecast,
     plot_funnel,
     plot_heatmap,
+    plot_same_law,
     plot_series,
     plot_small_multiples,
     plot_values,
@@ -34,6 +35,7 @@ from flowperf_helpers.plots import (
 from flowperf_helpers.plots.figure import SANDBOX_MARK
 from flowperf_helpers.plots.fleet import plot_accounts, plot_template_effect
 from flowperf_helpers.plots.tables import comparison_table
+from flowperf_helpers.stats import same_law_weeks
 
 NB = "\N{NO-BREAK SPACE}"
 NASTY = [
@@ -751,3 +753,14 @@ def test_the_forest_ends_with_all_accounts_and_says_what_is_shown() -> None:
     assert any("1 account not comparable" in text.replace("\n", " ") for text in words(ax))
     none = switched(effect={**switched().attrs["effect"], "p_value": 0.4, "low": 0.97})
     assert "no change of click rate can be shown" in plot_template_effect(none).get_title(loc="left").replace("\n", " ")
+
+
+def test_the_legend_of_the_same_law_fits_its_picture() -> None:
+    """No words are cut, and the weeks have the width that the picture has."""
+    ax = plot_same_law(same_law_weeks())
+    figure = ax.figure
+    figure.canvas.draw()
+    legend = ax.get_legend().get_window_extent()
+    assert 0 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1
+    assert ax.get_window_extent().width > 0.85 * figure.bbox.width
