@@ -34,8 +34,8 @@ __all__ = ["RESERVED", "account_names", "accounts_path", "read_section", "refuse
 RESERVED = ("sandbox", "live")
 SOURCES = ("api_key_env", "access_token_env", "keyring")
 _DEFAULT_TEXTS = ("integration", "conversion_metric", "timezone", "base_url")
-_TEXTS = (*SOURCES, *_DEFAULT_TEXTS)
-_DEFAULTS = (*_DEFAULT_TEXTS, "attribution_days", "tags")
+_TEXTS = (*SOURCES, *_DEFAULT_TEXTS, "holidays")
+_DEFAULTS = (*_DEFAULT_TEXTS, "attribution_days", "holidays", "tags")
 _KEYS = (*_TEXTS, "attribution_days", "events", "oauth", "send", "tags", "targets")
 _OAUTH_KEYS = ("client_id_env", "client_secret_env", "refresh_token_env", "keyring")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -345,7 +345,7 @@ def _check_texts(settings: dict[str, Any], place: Place) -> None:
 
 
 def _check_marks(place: str, section: dict[str, Any]) -> None:
-    """Refuse events and targets that no picture could draw; dates become ISO texts."""
+    """Refuse events, holidays and targets that no picture could draw; dates become ISO texts."""
     events, targets = section.get("events", []), section.get("targets", {})
     for event in events if isinstance(events, list) else [None]:
         if not isinstance(event, dict) or set(event) != {"date", "text"} or not str(event["text"]).strip():
@@ -354,6 +354,16 @@ def _check_marks(place: str, section: dict[str, Any]) -> None:
             event["date"] = date.fromisoformat(str(event["date"])[:10]).isoformat()
         except ValueError as error:
             raise ArgumentError(f"{place}: an event has the date {event['date']!r}: write 2026-11-27.") from error
+    if "holidays" in section:
+        import holidays
+
+        country, _, part = section["holidays"].partition("-")
+        known = holidays.list_supported_countries()
+        if country not in known or (part and part not in known[country]):
+            raise ArgumentError(
+                f'{place}: holidays is a country such as "DK", or a part of one such as "US-CA": '
+                f"{section['holidays'][:40]!r} is neither."
+            )
     if not isinstance(targets, dict) or set(targets) - {"weekly_revenue"}:
         raise ArgumentError(f"{place}: targets is a table such as {{weekly_revenue = 120000}}.")
     for name, value in targets.items():

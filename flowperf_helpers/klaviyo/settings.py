@@ -59,6 +59,8 @@ class AccountSettings:
         Days after which a window counts as settled.
     events, targets : tuple of dict, mapping
         Days that the report marks (``date``, ISO text, and ``text``), and lines that it draws (``weekly_revenue``).
+    holidays : str or None
+        Country whose public holidays the report marks, such as ``"DK"``, or a part of one, ``"US-CA"``.
     max_answer : int
         Most bytes of one answer, unpacked.
     tags : tuple of str
@@ -76,6 +78,7 @@ class AccountSettings:
     attribution_days: int = 5
     events: tuple[Mapping[str, str], ...] = ()
     targets: Mapping[str, float] = field(default_factory=dict)
+    holidays: str | None = None
     max_answer: int = MAX_ANSWER
     tags: tuple[str, ...] = ()
 
@@ -117,7 +120,7 @@ def account_settings(
     section = {} if name == "live" else read_section(name, accounts_file, environ)
     given = section.get("base_url") or environ.get("KLAVIYO_BASE_URL", "").strip() or DEFAULT_BASE_URL
     base_url = _base_url(given, "base_url" if "base_url" in section else "KLAVIYO_BASE_URL")
-    as_given = ("integration", "conversion_metric", "attribution_days", "targets")
+    as_given = ("integration", "conversion_metric", "attribution_days", "holidays", "targets")
     return AccountSettings(
         name,
         base_url,

@@ -259,7 +259,7 @@ def fetch_week(
     line, line_notes = _last_year(account, window, subjects, refresh) if last_year else ([], [])
     sent = sum(int(frame.attrs.get("requests") or 0) for parts in (*collected.values(), line) for frame in parts)
     return WeekData(
-        account=_facts(account, values),
+        account=_facts(account, values, window),
         window=window,
         now=account.now(),
         partial=window.bounds(account.timezone)[1] > account.now(),
@@ -398,7 +398,7 @@ def _refuse_empty(values: pd.DataFrame, weekly: pd.DataFrame, flows: pd.DataFram
     )
 
 
-def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
+def _facts(account: Any, values: pd.DataFrame, window: Window) -> dict[str, Any]:
     return {
         "name": account.name,
         "title": title_of(account.settings),
@@ -408,9 +408,25 @@ def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
         "sandbox": bool(account.is_sandbox),
         "attribution_days": int(account.attribution_days),
         "asked_at": values.attrs.get("fetched_at"),
-        "events": [dict(event) for event in account.settings.events],
+        "events": [
+            *(dict(event) for event in account.settings.events),
+            *_holidays(account.settings.holidays, window),
+        ],
         "targets": dict(account.settings.targets),
     }
+
+
+def _holidays(place: str | None, window: Window) -> list[dict[str, str]]:
+    """Public holidays of a country, or of a part of one, in the year up to a week; in English where it is known."""
+    if not place:
+        return []
+    import holidays
+
+    country, _, part = place.partition("-")
+    first = window.shift(-7 * WEEKS).first
+    years = range(first.year, window.last.year + 1)
+    named = holidays.country_holidays(country, part or None, years=years, language="en_US")
+    return [{"date": day.isoformat(), "text": named[day]} for day in sorted(named) if first <= day <= window.last]
 
 
 def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:

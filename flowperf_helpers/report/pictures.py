@@ -85,8 +85,10 @@ def events(view: WeekView) -> list[tuple[float, str, date]]:
     first = view.starts[0].date()
     last = answers.window.last
     found = [(date.fromisoformat(str(e["date"])), str(e["text"])) for e in answers.account.get("events", [])]
+    told = {day for day, _ in found}
     for year in range(first.year, last.year + 1):
-        found += [(date(year, month, day), words) for (month, day), words in NAMED_DAYS.items()]
+        named = {date(year, month, day): words for (month, day), words in NAMED_DAYS.items()}
+        found += [(day, words) for day, words in named.items() if day not in told]
         thursdays = [day for day in (date(year, 11, 1) + timedelta(n) for n in range(30)) if day.weekday() == 3]
         found.append((thursdays[3] + timedelta(1), "Black Friday"))
     weekly = answers.weekly[answers.weekly["recipients"].fillna(0) > 0]

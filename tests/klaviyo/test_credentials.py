@@ -147,12 +147,13 @@ def test_events_and_targets_of_a_section_are_kept(tmp_path: Path) -> None:
     """Dates are read as TOML writes them or as text, and come out as ISO texts."""
     path = tmp_path / "accounts.toml"
     path.write_text(
-        '[accounts.acme]\napi_key_env = "K"\ntargets = {weekly_revenue = 120000}\n'
+        '[defaults]\nholidays = "DK"\n[accounts.acme]\napi_key_env = "K"\ntargets = {weekly_revenue = 120000}\n'
         'events = [{date = 2026-11-27, text = "Black Friday"}, {date = "2026-12-24", text = "Closed"}]\n'
     )
     got = account_settings("acme", environ={"K": "pk_x"}, accounts_file=path)
     assert ["2026-11-27", "2026-12-24"] == [event["date"] for event in got.events]
     assert {"weekly_revenue": 120000} == dict(got.targets)
+    assert "DK" == got.holidays
 
 
 def test_the_file_lies_in_the_working_folder_or_where_it_is_named(
@@ -216,6 +217,9 @@ def test_names_are_no_keys(text: str) -> None:
      ('api_key_env = "K"\nevents = [{date = 2026-11-27}]', ArgumentError, "events is a list such as"),
      ('api_key_env = "K"\ntargets = {weekly_revenue = 0}', ArgumentError, "above 0"),
      ('api_key_env = "K"\ntargets = {orders = 5}', ArgumentError, "weekly_revenue = 120000"),
+     ('api_key_env = "K"\nholidays = "Denmark"', ArgumentError, r"a country such as .DK.*'Denmark' is neither"),
+     ('api_key_env = "K"\nholidays = "US-XX"', ArgumentError, "or a part of one such as .US-CA.*'US-XX' is neither"),
+     ('api_key_env = "K"\nholidays = ""', ArgumentError, "holidays"),
      ('api_key_env = "K"\nbase_url = "http://x.example"', ArgumentError, "base_url is plain http"),
      ('oauth = "x"', ArgumentError, r"accounts\.acme\.oauth"),
      ('[accounts.acme.oauth]\nclient_id_env = "I"', CredentialsError, "lacks client_secret_env, refresh_token_env"),

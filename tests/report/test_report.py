@@ -772,6 +772,29 @@ def test_events_and_targets_are_drawn(report: WeeklyReport) -> None:
     assert "class=tg " not in report.first_screen().html
 
 
+def test_holidays_of_a_country_are_marked(tmp_path: Path) -> None:
+    """Those of a country or of a part of it, in English, each day once; none where the account names no country."""
+    account = connect("sandbox", home=tmp_path)
+    account.settings = replace(account.settings, holidays="DE-BY")
+    answers = fetch_week(account)
+    told = {event["date"]: event["text"] for event in answers.account["events"]}
+    assert "German Unity Day" == told["2026-10-03"]
+    assert "Corpus Christi" == told["2026-06-04"]  # a holiday in Bavaria, not in Berlin
+    assert "2025-11-01" not in told
+    marked = WeeklyReport(answers).first_screen().html
+    assert "German Unity Day (3 Oct)" in marked
+    account.settings = replace(account.settings, holidays=None)
+    assert [] == fetch_week(account).account["events"]
+
+
+def test_a_day_that_has_a_name_of_its_own_is_marked_once(report: WeeklyReport) -> None:
+    """Singles' Day gives way to what the account calls that day."""
+    events = [{"date": "2026-11-11", "text": "Armistice Day"}]
+    answers = replace(report.answers, account={**report.answers.account, "events": events})
+    words = [text for _, text, day in pictures.events(WeeklyReport(answers).view) if f"{day}" == "2026-11-11"]
+    assert ["Armistice Day"] == words
+
+
 # --- whose number it is --------------------------------------------------------------------------------------------
 
 
