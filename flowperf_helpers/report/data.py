@@ -425,7 +425,7 @@ def _holidays(place: str | None, window: Window) -> list[dict[str, str]]:
     country, _, part = place.partition("-")
     first = window.shift(-7 * WEEKS).first
     years = range(first.year, window.last.year + 1)
-    named = holidays.country_holidays(country, part or None, years=years, language="en_US")
+    named = holidays.country_holidays(country, part or None, years=years, observed=False, language="en_US")
     return [{"date": day.isoformat(), "text": named[day]} for day in sorted(named) if first <= day <= window.last]
 
 
