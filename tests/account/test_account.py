@@ -142,7 +142,13 @@ def test_a_zone_nobody_knows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"varaint": "quiet"}, {"variant": "nothing_like_it"}, {"sandbox": {"sead": 1}}, {"attribution_days": 400}],
+    [
+        {"varaint": "quiet"},
+        {"variant": "nothing_like_it"},
+        {"sandbox": {"sead": 1}},
+        {"attribution_days": 400},
+        {"now": "2026-11-16"},
+    ],
 )
 def test_options_are_checked(tmp_path: Path, options: dict[str, Any]) -> None:
     """A misspelt or impossible option is refused, never ignored."""
