@@ -54,6 +54,15 @@ class FlowperfError(Exception):
 
     exit_code: int = 1
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # an error that cannot be made of its message alone would break the pool of the worker that raised it
+        return _remade, (type(self), self.args), vars(self)
+
+
+def _remade(kind: type[FlowperfError], args: tuple[Any, ...]) -> FlowperfError:
+    """Return an error as it comes out of a pickle; what it carries is set afterwards."""
+    return kind.__new__(kind, *args)
+
 
 class ArgumentError(FlowperfError, ValueError):
     """An argument, a notebook parameter or a given frame cannot be used."""

@@ -226,7 +226,8 @@ def _mounted(variant: str | None, now: Any, options: dict[str, Any]) -> tuple[An
     except (TypeError, ValueError, KeyError) as error:
         raise ArgumentError(f"The sandbox cannot be set up so: {error}") from error
     code = hashlib.blake2b(digest_size=6)
-    for file in sorted((Path(__file__).parents[1] / "sandbox").glob("*.*")):
-        code.update(file.read_bytes())
+    for file in sorted((Path(__file__).parents[1] / "sandbox").iterdir()):
+        if file.suffix in (".py", ".toml"):  # not what an editor leaves there
+            code.update(file.read_bytes())
     chosen = "-".join(f"{key}={value}" for key, value in sorted(options.items()) if key != "enforce_limits")
     return app, f"{chosen}-{code.hexdigest()}"

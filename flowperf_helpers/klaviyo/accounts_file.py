@@ -120,7 +120,7 @@ def read_section(name: str, path: Path | None = None, environ: Mapping[str, str]
     if name in file.broken:
         raise file.broken[name]
     if name not in file.sections:
-        known = [*file.sections, *file.broken, *RESERVED]
+        known = [without_keys(section) for section in (*file.sections, *file.broken, *RESERVED)]
         raise UnknownNameError.among(f"{path} has no account {without_keys(name)!r}", name, known)
     table = ("accounts", name)
     if name in RESERVED:

@@ -260,6 +260,8 @@ def sandbox_app(
         raise ValueError(f"The sandbox's weeks start on monday or on sunday, not on {week_starts!r}.")
     if time_scale <= 0 or page_rows < 1:
         raise ValueError("time_scale must be above 0 and page_rows at least 1.")
+    if not (now is None or callable(now) or isinstance(now, datetime)):
+        raise ValueError(f"The sandbox's clock is a moment or a function that returns one, not {now!r}.")
     clock = _real_clock if now is None else now if callable(now) else lambda: now
     return SandboxApp(
         variant=variant, seed=seed, now=clock, enforce_limits=enforce_limits, time_scale=time_scale,

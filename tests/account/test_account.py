@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import shutil
 import sys
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ import pytest
 from scripted_app import ScriptedApp, problem
 
 import flowperf_helpers
+from flowperf_helpers.account import connection
 from flowperf_helpers.account.account import Account, connect
 from flowperf_helpers.account.executor import MetricsWithoutValues, added_up
 from flowperf_helpers.account.queries import SERIES, VALUES, ReportQuery
@@ -140,7 +142,13 @@ def test_a_zone_nobody_knows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"varaint": "quiet"}, {"variant": "nothing_like_it"}, {"sandbox": {"sead": 1}}, {"attribution_days": 400}],
+    [
+        {"varaint": "quiet"},
+        {"variant": "nothing_like_it"},
+        {"sandbox": {"sead": 1}},
+        {"attribution_days": 400},
+        {"now": "2026-11-16"},
+    ],
 )
 def test_options_are_checked(tmp_path: Path, options: dict[str, Any]) -> None:
     """A misspelt or impossible option is refused, never ignored."""
@@ -162,6 +170,20 @@ def test_it_pickles_without_a_secret(tmp_path: Path) -> None:
     again = pickle.loads(data)
     asked = {"timeframe": WEEK, "statistics": ["recipients"]}
     pd.testing.assert_frame_equal(account.flow_values("RplOrd", **asked), again.flow_values("RplOrd", **asked))
+
+
+def test_what_an_editor_leaves_makes_no_other_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside the sandbox's code: Jupyter's folder of checkpoints, and a file that is open. What is kept is served."""
+    code = Path(connection.__file__).parents[1] / "sandbox"
+    shutil.copytree(code, tmp_path / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(connection, "__file__", str(tmp_path / "account" / "connection.py"))
+    asked = {"timeframe": WEEK, "statistics": ["recipients"]}
+    assert not sandbox(tmp_path / "home").flow_values("RplOrd", **asked).attrs["from_store"]
+    (tmp_path / "sandbox" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "sandbox" / ".shop.toml.swp").write_bytes(b"half of it")
+    assert sandbox(tmp_path / "home").flow_values("RplOrd", **asked).attrs["from_store"]
+    (tmp_path / "sandbox" / "shop.toml").write_text("# other numbers\n")
+    assert not sandbox(tmp_path / "home").flow_values("RplOrd", **asked).attrs["from_store"]
 
 
 # --- frames ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import gzip
 import json
+import pickle
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,13 +22,17 @@ from werkzeug.wrappers import Request, Response
 
 from flowperf_helpers.account.connection import settings_of
 from flowperf_helpers.errors import (
+    AmbiguousNameError,
     ApiError,
     AuthenticationError,
     FlowperfError,
+    NotebookError,
     PayloadError,
     QuotaError,
     ScopeError,
+    StorageError,
     TransportError,
+    UnknownNameError,
 )
 from flowperf_helpers.klaviyo.client import Client, RevisionWarning
 from flowperf_helpers.klaviyo.rate_limiter import RateLimiter
@@ -478,3 +483,23 @@ def test_links_of_any_kind_end_in_a_page_or_in_our_error(links: object) -> None:
     with contextlib.suppress(PayloadError):
         cursor = Pages(base).next_cursor({"links": links})
         assert cursor is None or cursor.encode()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        QuotaError("spent", endpoint=REPORT, retry_at=datetime(2026, 11, 23, tzinfo=UTC), kept=3),
+        TransportError("cut", url="https://a.klaviyo.com/api/metrics"),
+        PayloadError("odd", place="/data"),
+        StorageError("full", path="ledger.sqlite3"),
+        NotebookError("stopped", path="week.ipynb", cause_name="KeyError", exit_code=4, traceback="..."),
+        ScopeError("no", scope="flows:read", status=403, detail="no"),
+        UnknownNameError("who", near=["acme"]),
+        AmbiguousNameError("two", candidates=[{"id": "a"}]),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_an_error_travels_between_processes(error: FlowperfError) -> None:
+    """It comes out of a pickle as it was, so that it does not take the pool of its worker with it."""
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), copy.args, vars(copy)) == (type(error), error.args, vars(error))

@@ -182,6 +182,15 @@ def test_an_unknown_account_names_its_neighbours(tmp_path: Path, monkeypatch: py
     assert ["sandbox"] == caught.value.near
 
 
+def test_a_section_that_is_named_by_a_key_is_not_suggested(tmp_path: Path) -> None:
+    """A key that was put where a name belongs is in no message about another name."""
+    path = accounts(tmp_path, f'[accounts.{KEY}]\napi_key_env = "K"\n')
+    for name in (KEY[:-1], "pk", "acme"):
+        with pytest.raises(UnknownNameError) as caught:
+            account_settings(name, accounts_file=path)
+        assert KEY not in f"{caught.value}{caught.value.near}"
+
+
 @pytest.mark.parametrize(
     "text",
     [f'api_key_env = "{KEY}"', f'integration = "{KEY}"', 'api_key_env = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4"',
