@@ -252,8 +252,8 @@ class NotebookError(FlowperfError):
 
     Attributes
     ----------
-    path : Path
-        The notebook as far as it got.
+    path : Path or str
+        The notebook as far as it got; a text where it is an address.
     cause_name : str
         Class name of the error inside the kernel.
     traceback : str
@@ -264,7 +264,7 @@ class NotebookError(FlowperfError):
         self, message: str, *, path: str | Path, cause_name: str, exit_code: int = 1, traceback: str = ""
     ) -> None:
         super().__init__(message)
-        self.path = Path(path)
+        self.path: Path | str = Path(path)
         self.cause_name = cause_name
         self.exit_code = exit_code
         self.traceback = traceback

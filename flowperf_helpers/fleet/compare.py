@@ -318,7 +318,8 @@ def revenue_by_currency(results: pd.DataFrame, *, week: str = "") -> dict[str, p
         (money), ``change`` (ratio less one; NaN where either is missing or only one of the weeks is final), ``share``
         (of this currency), ``revenue_per_recipient``.
     """
-    require_columns(results, ["account", "week", "flow_id", "currency", "conversion_value", "recipients"], "results")
+    needed = ["account", "week", "flow_id", "currency", "conversion_value", "recipients", "is_final"]
+    require_columns(results, needed, "results")
     totals = results[results["flow_id"].fillna("") == ""]
     weeks = sorted(totals["week"].astype("str").unique())
     week = week or (weeks[-1] if weeks else "")

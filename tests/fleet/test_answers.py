@@ -201,6 +201,13 @@ def test_money_is_never_summed_over_currencies() -> None:
     assert all(table["change"].isna().all() for table in revenue_by_currency(young).values())
 
 
+def test_money_without_its_age_is_refused_in_words() -> None:
+    """Results that do not say which weeks are final lack a column, as any other that is needed."""
+    rows = draw(Law(accounts=3), 1).results.drop(columns="is_final", errors="ignore")
+    with pytest.raises(ArgumentError, match="needs the column is_final;"):
+        revenue_by_currency(rows)
+
+
 def test_an_unusual_week_is_one_beyond_the_accounts_own_weeks() -> None:
     """A steady account's half week is unusual, a wild account's is not, a new account's is not known."""
     random = np.random.default_rng(1)

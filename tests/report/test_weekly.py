@@ -396,6 +396,14 @@ def test_failing_cell_is_a_failed_file(source: str, code: int, words: str, tmp_p
 
 
 @pytest.mark.notebook
+def test_failed_notebook_at_an_address_is_named_by_it(tmp_path: Path) -> None:
+    """The address keeps both of its slashes, so that it can be opened as it is printed."""
+    with pytest.raises(NotebookError) as caught:
+        run_weekly("sandbox", out="memory://failed", notebook=_tiny(tmp_path / "mine.ipynb", "1 / 0"))
+    assert "memory://failed/mine-sandbox-latest-FAILED.ipynb" == str(caught.value.path)
+
+
+@pytest.mark.notebook
 def test_deadline_covers_the_whole_run(tmp_path: Path) -> None:
     """Cells that each stay under the deadline do not outlive it together."""
     slow = _tiny(tmp_path / "slow.ipynb", *["import time; open('begun', 'a').write('x'); time.sleep(2)"] * 20)

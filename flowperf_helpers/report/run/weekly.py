@@ -378,13 +378,14 @@ def _is_on_the_page(cell: Mapping[str, Any]) -> bool:
     return cell["cell_type"] == "code" and "notebook-only" not in tags and bool(cell["outputs"])
 
 
-def _keep_failed(done: Path, stem: str, out: str | Path, bundle: Path) -> Path:
+def _keep_failed(done: Path, stem: str, out: str | Path, bundle: Path) -> Path | str:
     """Keep the notebook as far as it got, without the machine in it, and return where."""
     clean = scrub_notebook(read_notebook(done), forget={str(bundle): "", str(bundle.parent): ""})
     name = f"{stem}-FAILED.ipynb"
     kept = bundle.parent / name
     kept.write_text(_as_text(clean), encoding="utf-8")
-    return Path(_keep({"ipynb": kept}, out, {"ipynb": name})[0].path)
+    place = _keep({"ipynb": kept}, out, {"ipynb": name})[0].path
+    return place if is_address(place) else Path(place)
 
 
 def _as_text(notebook: Mapping[str, Any]) -> str:
