@@ -124,7 +124,7 @@ class Board(w.VBox):
         self._busy = False
         self.error: BaseException | None = None
         self.seconds = 0.0
-        self.picture = w.HTML()
+        self.picture = w.HTML(layout={"display": "block"})  # as wide as its place: in a flexbox nothing shrinks to it
         self.message = w.HTML()
         self._offers = offers
         self._every = {name: list(p.options) for name, p in self.pickers.items() if isinstance(p, w.Dropdown)}

@@ -201,6 +201,11 @@ def test_app_serves_the_comparisons(tmp_path: Path, page: Any) -> None:
             changed(page, board, lambda words=words, board=board: board.get_by_label("Picture").select_option(words))
             page.wait_for_timeout(300)
             keep(page, f"app_{name.removesuffix('.ipynb')}")
+            size = page.viewport_size
+            page.set_viewport_size({"width": 600, "height": 900})
+            fits = "img => img.getBoundingClientRect().right <= document.documentElement.clientWidth"
+            assert board.locator("img").first.evaluate(fits)  # a narrow window shows all of the picture
+            page.set_viewport_size(size)
             text = page.locator("body").inner_text()
             assert all(
                 word not in text for word in ("from flowperf_helpers", "Make it yours", "Parameters", "Draw once")
