@@ -37,7 +37,7 @@ class WeekData:
     ----------
     account : dict
         JSON-able facts: ``name, title, timezone, currency, revision, sandbox, attribution_days, events,
-        targets``.
+        holidays, targets``.
     window : Window
         The week.
     now : Timestamp
@@ -152,7 +152,12 @@ def _values_of(window: Window, metric: str, flow_ids: tuple[str, ...] | None) ->
 
 
 def _last_year_queries(account: Any, window: Window, subjects: Sequence[Subject]) -> list[ReportQuery]:
-    """The half-years that hold the weeks of the year before, of each metric that may carry money."""
+    """The half-years that hold the weeks of the year before, of a metric that may carry money.
+
+    Nothing where each flow has its own conversion metric: two requests for each of these would be a third of the day's.
+    """
+    if len(subjects) > 1:
+        return []
     halves = {}
     for week in last_year_weeks(window):
         year, number, _ = week.first.isocalendar()
@@ -212,7 +217,8 @@ def fetch_week(
         Ask again also what is in the store.
     last_year : bool, optional
         Also ask for the weeks of the year before, which the picture of the weeks shows as a line: two requests for the
-        first report, one in half a year. Where they cannot be had, a note says why and the report goes on.
+        first report of one conversion metric, one in half a year; none where there are several metrics. Where they
+        cannot be had, a note says why and the report goes on.
 
     Raises
     ------
@@ -259,7 +265,7 @@ def fetch_week(
     line, line_notes = _last_year(account, window, subjects, refresh) if last_year else ([], [])
     sent = sum(int(frame.attrs.get("requests") or 0) for parts in (*collected.values(), line) for frame in parts)
     return WeekData(
-        account=_facts(account, values, window),
+        account=_facts(account, values),
         window=window,
         now=account.now(),
         partial=window.bounds(account.timezone)[1] > account.now(),
@@ -299,18 +305,21 @@ def _last_year(
 
 
 def _of_weeks(parts: Sequence[pd.DataFrame], weeks: Sequence[Window], zone: Any) -> pd.DataFrame | None:
-    """The rows of some weeks in which something was sent, each under its week's start; None where there are none.
+    """The rows of some weeks in which something was sent, each as its week from Monday on; None where there are none.
 
-    Klaviyo's weeks may begin on another day than Monday: they count for the ISO week that holds most of their days.
+    Klaviyo's weeks may begin on another day: they count for the ISO week that holds most of their days.
     """
     frame = _joined([part for part in parts if len(part)])
     if frame is None:
         return None
-    days = frame["interval_start"].dt.tz_localize(None) + pd.Timedelta(days=3)
-    frame = frame.assign(interval_start=(days.dt.normalize() - pd.to_timedelta(days.dt.day_of_week, unit="D")))
-    frame["interval_start"] = frame["interval_start"].dt.tz_localize(zone)
-    wanted = frame["interval_start"].isin([week.bounds(zone)[0] for week in weeks])
-    frame = frame[wanted & (frame["recipients"].fillna(0) > 0)].reset_index(drop=True)
+    days = (frame["interval_start"].dt.tz_localize(None) + pd.Timedelta(days=3)).dt.normalize()
+    monday = days - pd.to_timedelta(days.dt.day_of_week, unit="D")
+    bounds = {pd.Timestamp(week.first): week.bounds(zone) for week in weeks}
+    frame = frame.assign(
+        interval_start=monday.map({first: start for first, (start, _) in bounds.items()}),
+        interval_end=monday.map({first: end for first, (_, end) in bounds.items()}),
+    )
+    frame = frame[frame["interval_start"].notna() & (frame["recipients"].fillna(0) > 0)].reset_index(drop=True)
     return frame if len(frame) else None
 
 
@@ -398,7 +407,7 @@ def _refuse_empty(values: pd.DataFrame, weekly: pd.DataFrame, flows: pd.DataFram
     )
 
 
-def _facts(account: Any, values: pd.DataFrame, window: Window) -> dict[str, Any]:
+def _facts(account: Any, values: pd.DataFrame) -> dict[str, Any]:
     return {
         "name": account.name,
         "title": title_of(account.settings),
@@ -408,25 +417,10 @@ def _facts(account: Any, values: pd.DataFrame, window: Window) -> dict[str, Any]
         "sandbox": bool(account.is_sandbox),
         "attribution_days": int(account.attribution_days),
         "asked_at": values.attrs.get("fetched_at"),
-        "events": [
-            *(dict(event) for event in account.settings.events),
-            *_holidays(account.settings.holidays, window),
-        ],
+        "events": [dict(event) for event in account.settings.events],
+        "holidays": account.settings.holidays,
         "targets": dict(account.settings.targets),
     }
-
-
-def _holidays(place: str | None, window: Window) -> list[dict[str, str]]:
-    """Public holidays of a country, or of a part of one, in the year up to a week; in English where it is known."""
-    if not place:
-        return []
-    import holidays
-
-    country, _, part = place.partition("-")
-    first = window.shift(-7 * WEEKS).first
-    years = range(first.year, window.last.year + 1)
-    named = holidays.country_holidays(country, part or None, years=years, observed=False, language="en_US")
-    return [{"date": day.isoformat(), "text": named[day]} for day in sorted(named) if first <= day <= window.last]
 
 
 def _messages(account: Any, flows: pd.DataFrame, values: pd.DataFrame) -> pd.DataFrame:

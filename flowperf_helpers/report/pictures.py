@@ -85,6 +85,7 @@ def events(view: WeekView) -> list[tuple[float, str, date]]:
     first = view.starts[0].date()
     last = answers.window.last
     found = [(date.fromisoformat(str(e["date"])), str(e["text"])) for e in answers.account.get("events", [])]
+    found += _holidays(answers.account.get("holidays"), first, last)
     told = {day for day, _ in found}
     for year in range(first.year, last.year + 1):
         named = {date(year, month, day): words for (month, day), words in NAMED_DAYS.items()}
@@ -104,6 +105,18 @@ def events(view: WeekView) -> list[tuple[float, str, date]]:
     return [
         ((day - first).days / 7, short_name(words, 36), day) for day, words in sorted(found) if first <= day <= last
     ]
+
+
+def _holidays(place: str | None, first: date, last: date) -> list[tuple[date, str]]:
+    """Public holidays of a country, or of a part of one, between two days; in English where it is known."""
+    if not place:
+        return []
+    import holidays
+
+    country, _, part = place.partition("-")
+    years = range(first.year, last.year + 1)
+    named = holidays.country_holidays(country, part or None, years=years, observed=False, language="en_US")
+    return [(day, named[day]) for day in sorted(named) if first <= day <= last]
 
 
 def stack(view: WeekView) -> Stack | None:
