@@ -48,6 +48,7 @@ COUNTS = ["recipients", "delivered", "opens_unique", "clicks_unique", "conversio
 
 @pytest.fixture(autouse=True)
 def _close() -> Iterator[None]:
+    plt.close("all")  # what tests of other files left open in this process
     yield
     plt.close("all")
 
