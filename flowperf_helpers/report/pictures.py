@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -230,7 +231,7 @@ def _labels(
     if band and np.isfinite(band[0][-1]):
         low, high = (money_text(float(f"{v[-1]:.3g}"), view.currency, compact=True) for v in band)
         found.append({"at": float(band[1][-1]), "name": "usual range", "kind": "x", "look": "kb",
-                      "value": f"{low.removesuffix('k')}–{high.lstrip('€£$¥')}"})  # fmt: skip
+                      "value": _span(low, high)})  # fmt: skip
     if np.isfinite(last_year[-1]):
         found.append({"at": float(last_year[-1]), "name": "a year ago", "kind": "x", "look": "kl",
                       "value": money_text(float(f"{last_year[-1]:.3g}"), view.currency, compact=True)})  # fmt: skip
@@ -239,6 +240,16 @@ def _labels(
     found.sort(key=lambda label: label["at"])
     places = _apart([100 - 100 * label["at"] / top for label in found], 4.75)
     return [label | {"top": place} for label, place in zip(found, places, strict=True)][::-1]
+
+
+def _span(low: str, high: str) -> str:
+    """Two amounts of one currency as one text, what they share written once.
+
+    >>> _span("€64k", "€99.7k"), _span("DKK 950k", "DKK 1.1m")
+    ('€64–99.7k', 'DKK 950k–1.1m')
+    """
+    bare = re.sub(r"^\D+", "", high)
+    return f"{low.removesuffix(bare.lstrip('0123456789.,'))}–{bare}"
 
 
 def tile_views(view: WeekView) -> list[TileView]:

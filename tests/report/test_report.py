@@ -795,6 +795,17 @@ def test_holidays_of_a_country_are_marked(tmp_path: Path, report: WeeklyReport) 
     assert "German Unity Day" not in report.first_screen().html
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [("€112k", "€129k", "€112–129k"), ("DKK\N{NO-BREAK SPACE}64k", "DKK\N{NO-BREAK SPACE}99.7k",
+                                       "DKK\N{NO-BREAK SPACE}64–99.7k"),
+     ("€950k", "€1.1M", "€950k–1.1M"), ("€640", "€999", "€640–999"), ("€0", "€1.2k", "€0–1.2k")],
+)  # fmt: skip
+def test_a_range_of_money_says_currency_and_unit_once(low: str, high: str, said: str) -> None:
+    """What both ends share is written once; a unit that only one has stays with it."""
+    assert said == pictures._span(low, high)
+
+
 def test_a_day_that_has_a_name_of_its_own_is_marked_once(report: WeeklyReport) -> None:
     """Singles' Day gives way to what the account calls that day."""
     events = [{"date": "2026-11-11", "text": "Armistice Day"}]
