@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shutil
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -26,9 +27,16 @@ NAME = "shop-0001"
 
 
 @pytest.fixture(scope="module")
-def task(ran: Ran) -> workers.Task:
+def environ(ran: Ran, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The fleet's environment with a store of its own: other tests count the calls of the shared one."""
+    home = shutil.copytree(ran.environ["FLOWPERF_HOME"], tmp_path_factory.mktemp("own") / "home")
+    return {**ran.environ, "FLOWPERF_HOME": str(home)}
+
+
+@pytest.fixture(scope="module")
+def task(environ: dict[str, str]) -> workers.Task:
     """What a worker gets of one account; its answers are in the store."""
-    account = connect(NAME, environ=ran.environ)
+    account = connect(NAME, environ=environ)
     fetch_week(account, week=WEEK)
     return workers.Task(fetch_week(account, week=WEEK), results.week_facts(account))
 
@@ -123,16 +131,18 @@ def test_without_the_extra_the_message_says_how_to_get_it(monkeypatch: pytest.Mo
 
 
 @pytest.mark.notebook
-def test_the_notebook_gives_the_same_page_and_numbers(task: workers.Task, ran: Ran, tmp_path: Path) -> None:
+def test_the_notebook_gives_the_same_page_and_numbers(
+    task: workers.Task, environ: dict[str, str], tmp_path: Path
+) -> None:
     """The page without a kernel is the notebook's page but for its links to others, and all numbers are the same."""
     before = earlier_week(WeeklyReport(task.answers).headline(), "2026-W46")
     (tmp_path / f"weekly-{NAME}-2026-W46.json").write_text(json.dumps(before), encoding="utf-8")
     made = workers.render(replace(task, earlier=[before]))
-    os.environ.update({k: v for k, v in ran.environ.items() if k.endswith("_KLAVIYO_KEY") or k.startswith("FLOWPERF")})
+    os.environ.update({k: v for k, v in environ.items() if k.endswith("_KLAVIYO_KEY") or k.startswith("FLOWPERF")})
     try:
-        manifest = run_weekly(NAME, out=tmp_path, week=WEEK, environ=ran.environ)
+        manifest = run_weekly(NAME, out=tmp_path, week=WEEK, environ=environ)
     finally:
-        for name in ran.environ:
+        for name in environ:
             if name.endswith("_KLAVIYO_KEY") or name.startswith("FLOWPERF"):
                 os.environ.pop(name, None)
     files = {file.kind: Path(file.path).read_bytes() for file in manifest.files}
