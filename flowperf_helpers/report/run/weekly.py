@@ -364,8 +364,9 @@ def _remembered(clean: dict[str, Any], memory: Memory) -> dict[str, Any]:
         "cell_type": "code", "id": "since", "metadata": {}, "execution_count": None, "source": "",
         "outputs": [{"output_type": "display_data", "metadata": {}, "data": {"text/html": html}}],
     }  # fmt: skip
-    cells = copy.deepcopy(clean["cells"])
+    cells = list(clean["cells"])
     first = next((place for place, cell in enumerate(cells) if _is_on_the_page(cell)), len(cells) - 1)
+    cells[first] = copy.deepcopy(cells[first])  # the kept notebook stays as it ran
     for output in cells[first].get("outputs", []):
         data = output.get("data", {})
         if "text/html" in data:
